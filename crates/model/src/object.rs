@@ -1,0 +1,430 @@
+//! The stored state of an alert, a case or an entity, and the one way it changes: [`apply`] compares a snapshot with
+//! what is stored and answers the new state and the transitions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::id::{ObjectKey, Seq};
+use crate::limits;
+use crate::record::{FieldType, Kind, Record};
+use crate::time::Time;
+use crate::transition::{Change, Transition, score};
+
+/// An object as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its fields, `id` among them; absent fields are absent, never `null`.
+    pub record: Record,
+    /// What Sortie knows about it beyond its fields.
+    pub meta: Meta,
+}
+
+/// What Sortie knows about an object beyond its fields.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Meta {
+    /// How many changes it has seen.
+    pub version: u64,
+    /// The entry that created it.
+    pub created: Seq,
+    /// The entry that changed it last: listings show an object at this one.
+    pub last: Seq,
+    /// When it was created here.
+    pub created_at: Time,
+    /// When it was changed last here.
+    pub updated_at: Time,
+    /// The source whose snapshot came last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// The sender's time of the newest snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Time>,
+    /// For each field that was changed in Sortie: what the source said before (`null` when nothing). While it repeats
+    /// that, our change stands.
+    #[serde(default, skip_serializing_if = "Record::is_empty")]
+    pub ours: Record,
+    /// The newest entries of its history.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<Seq>,
+    /// The first entries of the full blocks of its history that were moved out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Seq>,
+    /// Decisions about it are skipped until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted: Option<Mute>,
+}
+
+/// A person's wish that automation leaves an object alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mute {
+    /// Until when.
+    pub until: Time,
+    /// Why.
+    pub reason: String,
+}
+
+impl Object {
+    /// A field as text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.record.get(name).and_then(Value::as_str)
+    }
+
+    /// Notes that an entry of the history is about this object. Returns a full block of older entries to be stored
+    /// under [`Meta::blocks`]' last element, when the tail was full.
+    pub fn note_entry(&mut self, seq: Seq) -> Option<Vec<Seq>> {
+        if self.meta.entries.last() == Some(&seq) {
+            return None;
+        }
+        let full = self.meta.entries.len() >= limits::OBJECT_TAIL_ENTRIES_MAX;
+        let block = full.then(|| std::mem::take(&mut self.meta.entries));
+        if let Some(first) = block.as_ref().and_then(|block| block.first()) {
+            self.meta.blocks.push(*first);
+        }
+        self.meta.entries.push(seq);
+        block
+    }
+}
+
+/// The outcome of [`apply`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// The new state; nothing when nothing changed.
+    pub object: Option<Object>,
+    /// What changed, in the order: created or updated, stage, priority, scores.
+    pub transitions: Vec<Transition>,
+    /// What was noticed.
+    pub warnings: Vec<String>,
+}
+
+/// Compares a snapshot with what is stored. `seq` is the entry that will record it.
+///
+/// Absent fields keep, `null` clears, lists replace, detections merge by id, scores and `extra` merge by key. A snapshot
+/// older than the stored one changes nothing. A field that only repeats what the same source said before does not revert
+/// a change made in Sortie since.
+pub fn apply(stored: Option<&Object>, event: &Event, seq: Seq, closed_stage: &str) -> Applied {
+    let (Some(subject), Some(key)) = (&event.subject, event.object()) else {
+        return Applied { object: None, transitions: Vec::new(), warnings: Vec::new() };
+    };
+    let mut warnings = Vec::new();
+    let from_outside = event.source != OURS;
+    let as_of = from_outside.then(|| snapshot_time(event, &subject.fields)).flatten();
+    if let (Some(object), Some(new)) = (stored, as_of)
+        && object.meta.as_of.is_some_and(|old| new < old)
+    {
+        warnings.push(format!("the snapshot of {new} is older than what is stored and changes nothing"));
+        return Applied { object: None, transitions: Vec::new(), warnings };
+    }
+    let mut object = stored.cloned().unwrap_or_else(|| fresh(&subject.id, subject.kind, seq, event.received));
+    let previous = merge(&mut object, event, from_outside);
+    let mut changes = Vec::new();
+    let creates = stored.is_none() && (event.first_sight_creates || event.kind.ends_with(".created"));
+    if creates {
+        changes.push(Change::Created);
+    } else if !previous.is_empty() || stored.is_none() {
+        let changed: Vec<String> = if stored.is_none() {
+            object.record.keys().filter(|name| *name != "id" && *name != "kind").cloned().collect()
+        } else {
+            previous.keys().cloned().collect()
+        };
+        let shown = previous.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
+        changes.push(Change::Updated { changed, previous: shown });
+    }
+    stage_change(stored, event, &mut object, closed_stage, &mut changes, &mut warnings);
+    priority_change(stored, &previous, &object, &mut changes);
+    score_changes(stored, subject.kind, &object, &mut changes);
+    if changes.is_empty() {
+        let learned = stored.is_some_and(|old| old.meta != object.meta);
+        return Applied { object: learned.then_some(object), transitions: Vec::new(), warnings };
+    }
+    object.meta.version += 1;
+    object.meta.last = seq;
+    object.meta.updated_at = event.received;
+    let transitions = changes.into_iter().map(|change| Transition { object: key.clone(), change }).collect();
+    Applied { object: Some(object), transitions, warnings }
+}
+
+/// The `source` of events that people and runs cause here.
+pub const OURS: &str = "sortie";
+
+fn fresh(id: &str, kind: Kind, seq: Seq, now: Time) -> Object {
+    let mut record = Record::new();
+    if kind != Kind::Entity {
+        record.insert("id".to_owned(), Value::String(id.to_owned()));
+    }
+    let meta = Meta { created: seq, last: seq, created_at: now, updated_at: now, ..Meta::default() };
+    Object { record, meta }
+}
+
+/// `last_update_time`, or for a reading of scores the event's own time.
+fn snapshot_time(event: &Event, fields: &Record) -> Option<Time> {
+    let stated = fields.get("last_update_time").and_then(Value::as_str).and_then(|text| Time::parse(text).ok());
+    match event.subject.as_ref().map(|subject| subject.kind) {
+        Some(Kind::Entity) => stated.or(Some(event.time)),
+        _ => stated,
+    }
+}
+
+/// Takes the given fields over; returns the changed ones with their values before (`null` when absent).
+fn merge(object: &mut Object, event: &Event, from_outside: bool) -> Record {
+    let mut previous = Record::new();
+    let Some(subject) = &event.subject else { return previous };
+    for (name, given) in &subject.fields {
+        let before = object.record.get(name).cloned().unwrap_or(Value::Null);
+        if from_outside {
+            match object.meta.ours.get(name) {
+                Some(said) if said == given => continue,
+                Some(_) => {
+                    object.meta.ours.remove(name);
+                }
+                None => {}
+            }
+        }
+        let after = merged(subject.kind, name, &before, given);
+        if after == before {
+            continue;
+        }
+        if !from_outside && !object.meta.source.is_empty() && !object.meta.ours.contains_key(name) {
+            object.meta.ours.insert(name.clone(), before.clone());
+        }
+        if after.is_null() {
+            object.record.remove(name);
+        } else {
+            object.record.insert(name.clone(), after);
+        }
+        previous.insert(name.clone(), before);
+    }
+    if from_outside {
+        event.source.clone_into(&mut object.meta.source);
+        object.meta.as_of = snapshot_time(event, &subject.fields).or(object.meta.as_of);
+    }
+    previous
+}
+
+/// What a field becomes.
+fn merged(kind: Kind, name: &str, before: &Value, given: &Value) -> Value {
+    match (kind.field(name).map(|field| field.ty), before, given) {
+        (Some(FieldType::Detections), Value::Array(old), Value::Array(new)) => merge_detections(old, new),
+        (Some(FieldType::Free | FieldType::Scores), Value::Object(old), Value::Object(new)) => {
+            let mut all = old.clone();
+            for (key, value) in new {
+                if value.is_null() {
+                    all.remove(key);
+                } else {
+                    all.insert(key.clone(), value.clone());
+                }
+            }
+            Value::Object(all)
+        }
+        (_, _, given) => given.clone(),
+    }
+}
+
+/// Detections with an id that is known replace it where it stands; others are appended.
+fn merge_detections(old: &[Value], new: &[Value]) -> Value {
+    let mut all = old.to_vec();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let id = |d: &Value| d.get("id").and_then(Value::as_str).map(str::to_owned);
+    for (i, detection) in all.iter().enumerate() {
+        if let Some(id) = id(detection) {
+            places.insert(id, i);
+        }
+    }
+    for detection in new {
+        match id(detection).and_then(|id| places.get(&id).copied()) {
+            Some(place) => all[place] = detection.clone(),
+            None => {
+                if let Some(id) = id(detection) {
+                    places.insert(id, all.len());
+                }
+                all.push(detection.clone());
+            }
+        }
+    }
+    Value::Array(all)
+}
+
+/// A stage change needs a stage before: the stored one, else the one that the event names. Keeps `closed_time` true.
+fn stage_change(
+    stored: Option<&Object>,
+    event: &Event,
+    object: &mut Object,
+    closed_stage: &str,
+    changes: &mut Vec<Change>,
+    warnings: &mut Vec<String>,
+) {
+    if event.subject.as_ref().map(|subject| subject.kind) != Some(Kind::Case) {
+        return;
+    }
+    let Some(to) = object.text("stage").map(str::to_owned) else { return };
+    let known = stored.and_then(|old| old.text("stage"));
+    if let (Some(known), Some(said)) = (known, event.from.as_deref())
+        && known != said
+    {
+        warnings.push(format!("the event says that the stage was `{said}`; stored is `{known}`"));
+    }
+    let from = known.map(str::to_owned).or_else(|| event.from.clone());
+    let Some(from) = from.filter(|from| *from != to) else { return };
+    if to == closed_stage {
+        let time = Value::String(event.time.to_string());
+        let stated = event.subject.as_ref().is_some_and(|subject| subject.fields.contains_key("closed_time"));
+        if !stated {
+            object.record.insert("closed_time".to_owned(), time);
+        }
+    } else if from == closed_stage {
+        for name in ["closed_time", "closed_reason", "close_supporting_reason"] {
+            object.record.remove(name);
+        }
+    }
+    changes.push(Change::StageChanged { from, to });
+}
+
+fn priority_change(stored: Option<&Object>, previous: &Record, object: &Object, changes: &mut Vec<Change>) {
+    if stored.is_some() && previous.contains_key("priority") {
+        let from = previous.get("priority").and_then(Value::as_str).map(str::to_owned);
+        changes.push(Change::PriorityChanged { from, to: object.text("priority").map(str::to_owned) });
+    }
+}
+
+fn score_changes(stored: Option<&Object>, kind: Kind, object: &Object, changes: &mut Vec<Change>) {
+    let mut compare = |name: &str, before: Option<f64>, after: Option<f64>| {
+        if let Some(to) = after.filter(|to| before != Some(*to)) {
+            changes.push(Change::ScoreMoved { score: name.to_owned(), from: before, to });
+        }
+    };
+    if kind != Kind::Entity {
+        let before = stored.and_then(|old| score(old.record.get("risk_score")));
+        return compare("risk", before, score(object.record.get("risk_score")));
+    }
+    let old = stored.and_then(|old| old.record.get("scores"));
+    if let Some(Value::Object(scores)) = object.record.get("scores") {
+        for (name, value) in scores {
+            compare(name, score(old.and_then(|old| old.get(name))), score(Some(value)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Actor, Subject};
+    use serde_json::json;
+
+    fn event(source: &str, kind: &str, fields: Value) -> Event {
+        let Value::Object(fields) = fields else { panic!("an object") };
+        let subject = Subject {
+            kind: if kind.starts_with("alert") { Kind::Alert } else if kind.starts_with("case") { Kind::Case } else { Kind::Entity },
+            id: fields.get("id").and_then(Value::as_str).unwrap_or("x").to_owned(),
+            fields,
+        };
+        Event {
+            source: source.to_owned(),
+            kind: kind.to_owned(),
+            own_id: None,
+            time: Time::from_millis(1000),
+            received: Time::from_millis(2000),
+            tenant: "default".to_owned(),
+            actor: Actor::Source(source.to_owned()),
+            subject: Some(subject),
+            from: None,
+            data: Value::Null,
+            replay: None,
+            chain: Vec::new(),
+            warnings: Vec::new(),
+            first_sight_creates: false,
+        }
+    }
+
+    fn after(stored: Option<&Object>, event: &Event) -> (Object, Vec<Change>) {
+        let applied = apply(stored, event, Seq(9), "Closed");
+        let object = applied.object.or_else(|| stored.cloned()).unwrap();
+        (object, applied.transitions.into_iter().map(|t| t.change).collect())
+    }
+
+    #[test]
+    fn a_new_case_is_created_and_has_no_stage_change() {
+        let (_, changes) = after(None, &event("generic", "case.created", json!({"id": "C", "stage": "New", "risk_score": 40})));
+        assert_eq!(changes, [Change::Created, Change::ScoreMoved { score: "risk".into(), from: None, to: 40.0 }]);
+    }
+
+    #[test]
+    fn an_update_whose_stage_differs_is_a_stage_change() {
+        let (case, _) = after(None, &event("generic", "case.created", json!({"id": "C", "stage": "New"})));
+        let (case, changes) = after(Some(&case), &event("generic", "case.updated", json!({"id": "C", "stage": "Closed"})));
+        assert!(changes.contains(&Change::StageChanged { from: "New".into(), to: "Closed".into() }));
+        assert_eq!(case.text("closed_time"), Some("1970-01-01T00:00:01.000Z"));
+        let (case, _) = after(Some(&case), &event("generic", "case.updated", json!({"id": "C", "stage": "New"})));
+        assert_eq!(case.text("closed_time"), None);
+    }
+
+    #[test]
+    fn an_unknown_case_takes_the_stage_before_from_the_event() {
+        let mut first = event("generic", "case.stage_changed", json!({"id": "C", "stage": "Investigation"}));
+        first.from = Some("New".into());
+        let (_, changes) = after(None, &first);
+        assert!(matches!(changes[0], Change::Updated { .. }));
+        assert_eq!(changes[1], Change::StageChanged { from: "New".into(), to: "Investigation".into() });
+    }
+
+    #[test]
+    fn a_source_that_repeats_itself_does_not_revert_our_change() {
+        let (case, _) = after(None, &event("exabeam", "case.created", json!({"id": "C", "stage": "New"})));
+        let (case, _) = after(Some(&case), &event(OURS, "case.updated", json!({"id": "C", "stage": "Investigation"})));
+        let (case, changes) = after(Some(&case), &event("exabeam", "case.updated", json!({"id": "C", "stage": "New"})));
+        assert_eq!((case.text("stage"), changes.len()), (Some("Investigation"), 0));
+        let (case, _) = after(Some(&case), &event("exabeam", "case.updated", json!({"id": "C", "stage": "Investigation"})));
+        let (case, changes) = after(Some(&case), &event("exabeam", "case.updated", json!({"id": "C", "stage": "New"})));
+        assert_eq!(case.text("stage"), Some("New"));
+        assert!(changes.contains(&Change::StageChanged { from: "Investigation".into(), to: "New".into() }));
+    }
+
+    #[test]
+    fn an_older_snapshot_changes_nothing() {
+        let newer = json!({"id": "A", "priority": "high", "last_update_time": "2026-01-02T00:00:00.000Z"});
+        let older = json!({"id": "A", "priority": "low", "last_update_time": "2026-01-01T00:00:00.000Z"});
+        let (alert, _) = after(None, &event("generic", "alert.created", newer));
+        let applied = apply(Some(&alert), &event("generic", "alert.updated", older), Seq(10), "Closed");
+        assert!(applied.object.is_none() && applied.transitions.is_empty());
+        assert_eq!(applied.warnings.len(), 1);
+    }
+
+    #[test]
+    fn detections_merge_by_id_and_lists_replace_and_null_clears() {
+        let first = json!({"id": "A", "tags": ["a"], "name": "x", "detections": [{"id": "1", "d": 1}, {"id": "2"}]});
+        let (alert, _) = after(None, &event("generic", "alert.created", first));
+        let second = json!({"id": "A", "tags": ["b"], "name": null, "detections": [{"id": "3"}, {"id": "1", "d": 2}]});
+        let (alert, _) = after(Some(&alert), &event("generic", "alert.updated", second));
+        assert_eq!(
+            Value::Object(alert.record),
+            json!({"id": "A", "tags": ["b"], "detections": [{"id": "1", "d": 2}, {"id": "2"}, {"id": "3"}]})
+        );
+    }
+
+    #[test]
+    fn a_snapshot_without_news_has_no_transitions() {
+        let same = || event("generic", "alert.updated", json!({"id": "A", "risk_score": 5}));
+        let (alert, _) = after(None, &same());
+        let (_, changes) = after(Some(&alert), &same());
+        assert!(changes.is_empty());
+    }
+
+    #[test]
+    fn scores_of_entities_move_by_name() {
+        let (host, _) = after(None, &event("vectra", "entity.score", json!({"id": "h", "kind": "host", "scores": {"urgency": 40}})));
+        let (_, changes) = after(Some(&host), &event("vectra", "entity.score", json!({"id": "h", "kind": "host", "scores": {"urgency": 83, "threat": 1}})));
+        assert!(changes.contains(&Change::ScoreMoved { score: "urgency".into(), from: Some(40.0), to: 83.0 }));
+        assert!(changes.contains(&Change::ScoreMoved { score: "threat".into(), from: None, to: 1.0 }));
+    }
+
+    #[test]
+    fn a_full_tail_of_entries_moves_to_a_block() {
+        let mut object = fresh("A", Kind::Alert, Seq(1), Time::EPOCH);
+        for n in 1..=limits::OBJECT_TAIL_ENTRIES_MAX as u64 {
+            assert!(object.note_entry(Seq(n)).is_none());
+        }
+        let block = object.note_entry(Seq(1000)).unwrap();
+        assert_eq!((block.len(), object.meta.entries.as_slice()), (limits::OBJECT_TAIL_ENTRIES_MAX, &[Seq(1000)][..]));
+        assert_eq!(object.meta.blocks, [Seq(1)]);
+    }
+}
