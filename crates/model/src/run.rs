@@ -687,9 +687,6 @@ pub struct RunSummary {
     pub due_at: Time,
     /// How many times it was written; a writer that expects another number is stale.
     pub version: u32,
-    /// How often a server began to work on it without bringing it further: a run that kills its server is set aside.
-    #[serde(default)]
-    pub starts: u32,
     /// The entries of its history.
     pub entries: Vec<Seq>,
     /// Its deliveries.
@@ -718,7 +715,6 @@ impl RunSummary {
             retry_of: start.retry_of,
             due_at: now,
             version: 0,
-            starts: 0,
             entries: vec![start.id.seq],
             deliveries: Vec::new(),
         }
@@ -732,7 +728,6 @@ impl RunSummary {
         self.reason.clone_from(&state.reason);
         self.due_at = due_at;
         self.version += 1;
-        self.starts = 0;
         self.entries.push(entry);
         self.deliveries = state.deliveries();
     }

@@ -1,1 +1,6 @@
-fn main(){}
+//! `sortie`: the server and its command line.
+
+mod cli;
+mod http;
+
+fn main() {}

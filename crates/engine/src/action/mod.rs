@@ -1,0 +1,1 @@
+//! The verbs of steps: one file each, one line each in a list.

@@ -1,0 +1,1 @@
+//! "All threat details": the payload, from stored state.

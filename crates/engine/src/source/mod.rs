@@ -1,0 +1,1 @@
+//! What the products send, made into events of one shape.

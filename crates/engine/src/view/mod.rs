@@ -1,0 +1,1 @@
+//! Reading the history: what listings and pages show.

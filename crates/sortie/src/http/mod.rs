@@ -1,0 +1,1 @@
+//! HTTP: events in, history out.
