@@ -2,6 +2,7 @@
 //! what is stored and answers the new state and the transitions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,8 +17,8 @@ use crate::transition::{Change, Transition, score};
 /// An object as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Object {
-    /// Its fields, `id` among them; absent fields are absent, never `null`.
-    pub record: Record,
+    /// Its fields, `id` among them; absent fields are absent, never `null`. Shared, so that conditions read it as it is.
+    pub record: Arc<Record>,
     /// What Sortie knows about it beyond its fields.
     pub meta: Meta,
 }
@@ -154,7 +155,7 @@ fn fresh(id: &str, kind: Kind, seq: Seq, now: Time) -> Object {
         record.insert("id".to_owned(), Value::String(id.to_owned()));
     }
     let meta = Meta { created: seq, last: seq, created_at: now, updated_at: now, ..Meta::default() };
-    Object { record, meta }
+    Object { record: Arc::new(record), meta }
 }
 
 /// `last_update_time`, or for a reading of scores the event's own time.
@@ -188,10 +189,11 @@ fn merge(object: &mut Object, event: &Event, from_outside: bool) -> Record {
         if !from_outside && !object.meta.source.is_empty() && !object.meta.ours.contains_key(name) {
             object.meta.ours.insert(name.clone(), before.clone());
         }
+        let record = Arc::make_mut(&mut object.record);
         if after.is_null() {
-            object.record.remove(name);
+            record.remove(name);
         } else {
-            object.record.insert(name.clone(), after);
+            record.insert(name.clone(), after);
         }
         previous.insert(name.clone(), before);
     }
@@ -270,11 +272,11 @@ fn stage_change(
         let time = Value::String(event.time.to_string());
         let stated = event.subject.as_ref().is_some_and(|subject| subject.fields.contains_key("closed_time"));
         if !stated {
-            object.record.insert("closed_time".to_owned(), time);
+            Arc::make_mut(&mut object.record).insert("closed_time".to_owned(), time);
         }
     } else if from == closed_stage {
         for name in ["closed_time", "closed_reason", "close_supporting_reason"] {
-            object.record.remove(name);
+            Arc::make_mut(&mut object.record).remove(name);
         }
     }
     changes.push(Change::StageChanged { from, to });
@@ -396,7 +398,7 @@ mod tests {
         let second = json!({"id": "A", "tags": ["b"], "name": null, "detections": [{"id": "3"}, {"id": "1", "d": 2}]});
         let (alert, _) = after(Some(&alert), &event("generic", "alert.updated", second));
         assert_eq!(
-            Value::Object(alert.record),
+            Value::Object((*alert.record).clone()),
             json!({"id": "A", "tags": ["b"], "detections": [{"id": "1", "d": 2}, {"id": "2"}, {"id": "3"}]})
         );
     }
