@@ -1,1 +1,27 @@
-//! placeholder
+//! The playbook language: YAML with places, Rhai conditions, templates, and the checks that find every mistake at load.
+//!
+//! The walk of a playbook through this crate: text → [`yaml::parse`] → [`check::check`], which builds
+//! [`syntax::Playbook`]s out of [`script`]s and [`template`]s and says what is wrong as [`diagnostic::Diagnostic`]s with
+//! file, line, column, the line itself and a help.
+//!
+//! Invariants: nothing here does I/O, waits, or reads a clock (budgets measure elapsed time only). This is the only
+//! crate that names the YAML reader and Rhai, and [`script::Evaluator::new`] is the only place that builds a Rhai engine.
+
+pub mod catalog;
+pub mod check;
+pub mod diagnostic;
+pub mod fields;
+pub mod schedule;
+pub mod script;
+pub mod syntax;
+pub mod template;
+pub mod yaml;
+
+pub use catalog::{ActionSpec, Catalog, Effect, Param, ParamType};
+pub use check::{Checked, Source, check, compile};
+pub use diagnostic::{Diagnostic, Severity, Span, codes, explain_code};
+pub use fields::{Fields, Reader};
+pub use schedule::{Missed, Schedule};
+pub use script::{Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Root, Scope, ScriptError};
+pub use syntax::{Backoff, Body, On, OnError, Playbook, Retry, Step, Trigger};
+pub use template::Template;
