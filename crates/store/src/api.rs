@@ -85,6 +85,34 @@ pub enum Error {
         /// The newest format that this version reads.
         known: u32,
     },
+    /// An earlier commit could not be made durable. What is on the disk is whole, but what is in memory cannot be
+    /// trusted to be there: nothing more is accepted until the store is opened again.
+    #[error("an earlier commit could not be made durable ({detail}); the store must be opened again")]
+    Broken {
+        /// What had failed.
+        detail: String,
+    },
+    /// The folder that a backup is restored into holds a store already.
+    #[error("{} already holds data; a backup is restored into an empty folder only", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// What was given as a backup is none, or is not whole. Nothing was changed.
+    #[error("this is not a whole backup: {detail}")]
+    BadBackup {
+        /// What was found.
+        detail: String,
+    },
+    /// So much was changed while a backup was being written that it was given up.
+    #[error("more than {max} bytes were changed while the backup was being written; try again when it is quieter")]
+    BackupOverrun {
+        /// How much may change, in bytes.
+        max: usize,
+    },
+    /// Another backup is being written.
+    #[error("another backup is being written")]
+    BackupRunning,
     /// The operating system said no.
     #[error("{doing}: {source}")]
     Io {
@@ -143,7 +171,8 @@ pub enum Expect {
     },
 }
 
-/// A run as it stands after the commit. A final status closes it and gives up its lease.
+/// A run as it stands after the commit. A final status closes it and gives up its lease. A run that has ended may be
+/// written again under [`Expect::Version`] with a final status only: its deliveries can be sent again, its end stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunWrite {
     /// The summary.
@@ -265,7 +294,7 @@ pub struct Swept {
 /// Figures about the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// The oldest entry that is kept.
+    /// The oldest entry from which on none is missing. Entries of runs that have not ended may be kept before it.
     pub first_seq: Seq,
     /// The next entry.
     pub next_seq: Seq,
@@ -374,13 +403,15 @@ pub trait Store: Send + Sync {
     /// [`Error`] when the store fails.
     fn runs(&self, filter: &RunFilter, after: Option<Cursor>, limit: usize) -> Result<Page<RunSummary>, Error>;
 
-    /// Takes up to `max` runs that are due at `now` and that nobody holds, the one due first in front.
+    /// Takes up to `max` runs that are due at `now` and that nobody holds, the one due first in front. A lease that has
+    /// ended holds nothing once its run is taken by another; until then its owner may still prolong it and write.
     ///
     /// # Errors
     /// [`Error`] when the store fails.
     fn take_due(&self, now: Time, max: usize, lease: Duration) -> Result<Vec<Lease>, Error>;
 
-    /// When the next run that nobody holds is due.
+    /// When there may next be something for [`Store::take_due`]: when a run that nobody holds is due, or a lease on a
+    /// run that is due ends.
     fn next_due(&self) -> Option<Time>;
 
     /// Prolongs leases; answers for each whether it is still held.

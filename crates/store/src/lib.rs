@@ -7,5 +7,11 @@
 //! blocking threads. A backend over a network keeps its connection on those threads in the same way.
 
 mod api;
+mod clock;
+mod memory;
+mod rules;
 
 pub use api::*;
+pub use clock::{Clock, wall};
+pub use memory::Memory;
+pub use rules::{BACKUP_CHANGES_BYTES_MAX, MARK_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
