@@ -1,0 +1,171 @@
+//! How a command ends: the exit codes, and the errors that lead to them.
+
+use playbook::Diagnostic;
+
+/// The exit codes. Scripts rely on the numbers: they are never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ExitCode {
+    /// Done.
+    Ok = 0,
+    /// A bug in Sortie.
+    Bug = 1,
+    /// The command was not understood.
+    Usage = 2,
+    /// A playbook or another file is invalid.
+    Invalid = 3,
+    /// The store cannot be used.
+    Store = 4,
+    /// A run or a test failed.
+    Failed = 5,
+    /// The server refused, or cannot be reached.
+    Server = 6,
+}
+
+/// Why a command did not do what was asked. The message says what is wrong, the help what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The arguments do not fit together, or one cannot be read.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+    /// A file cannot be used.
+    #[error("cannot use {path}: {message}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// Files that people wrote are wrong.
+    #[error("{}", count(diagnostics))]
+    Invalid {
+        /// Everything that is wrong.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The server answered with an error.
+    #[error("the server at {server} refused: {detail}")]
+    Refused {
+        /// Where it is.
+        server: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        detail: String,
+    },
+    /// The server does not answer.
+    #[error("cannot reach the server at {server}: {why}")]
+    Unreachable {
+        /// Where it should be.
+        server: String,
+        /// Why not.
+        why: String,
+    },
+    /// What was asked for does not exist.
+    #[error("there is no {what} `{id}`")]
+    NotFound {
+        /// What it would be.
+        what: &'static str,
+        /// The id that was given.
+        id: String,
+    },
+    /// A run or a check failed; what failed was already told.
+    #[error("{message}")]
+    Failed {
+        /// What failed, in one sentence.
+        message: String,
+    },
+    /// The start failed for another reason.
+    #[error("cannot start: {message}")]
+    Start {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Error {
+    /// The exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        match self {
+            Error::Usage { .. } | Error::NotFound { .. } => ExitCode::Usage,
+            Error::File { .. } | Error::Invalid { .. } => ExitCode::Invalid,
+            Error::Store(_) => ExitCode::Store,
+            Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
+            Error::Failed { .. } => ExitCode::Failed,
+            Error::Output(_) => ExitCode::Bug,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(&self) -> Option<String> {
+        let help = match self {
+            Error::Usage { help, .. } | Error::Start { help, .. } => help.clone(),
+            Error::File { .. } | Error::Output(_) | Error::Failed { .. } => return None,
+            Error::Invalid { diagnostics } => {
+                let code = diagnostics.first()?.code;
+                format!("`sortie explain-code {code}` tells more about the first one")
+            }
+            Error::Store(error) => store_help(error)?.to_owned(),
+            Error::Refused { status: 401, .. } => {
+                "set SORTIE_TOKEN, or run this where the server's `admin.token` can be read".to_owned()
+            }
+            Error::Refused { status: 403, .. } => {
+                "the token's role does not allow it; `sortie tokens list` shows who may do what".to_owned()
+            }
+            Error::Refused { .. } => return None,
+            Error::Unreachable { .. } => {
+                "start it with `sortie serve`, or say where it is with --server URL or SORTIE_SERVER".to_owned()
+            }
+            Error::NotFound { what, .. } => format!("`sortie {what}s list` shows what there is"),
+        };
+        Some(help)
+    }
+}
+
+fn store_help(error: &store::Error) -> Option<&'static str> {
+    Some(match error {
+        store::Error::InUse { .. } => {
+            "a server runs on it: talk to that one with --server URL (or stop it first); `sortie doctor` tells where it listens"
+        }
+        store::Error::Corrupt { .. } => {
+            "nothing was changed; keep the folder as it is, restore a backup into a new one: `sortie restore FILE --data DIR`"
+        }
+        store::Error::Newer { .. } => "use the version of Sortie that wrote it, or a newer one",
+        store::Error::Full { .. } => "make room on the disk; events are accepted again by themselves",
+        store::Error::Io { .. } => "check that the folder exists and that this user may read and write it",
+        _ => return None,
+    })
+}
+
+fn count(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|d| d.severity == playbook::Severity::Error).count();
+    if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_codes_are_the_documented_ones() {
+        let store = Error::Store(store::Error::InUse { path: "data".into() });
+        assert_eq!(store.code() as u8, 4);
+        assert!(store.help().unwrap().contains("--server"));
+        assert_eq!(Error::Invalid { diagnostics: Vec::new() }.code() as u8, 3);
+        assert_eq!(Error::Unreachable { server: "x".into(), why: "y".into() }.code() as u8, 6);
+        assert_eq!(Error::Failed { message: "x".into() }.code() as u8, 5);
+        assert_eq!(Error::Usage { message: "x".into(), help: "y".into() }.code() as u8, 2);
+    }
+}
