@@ -8,6 +8,7 @@
 //! bounded and carries wake-ups or requests, never the only copy of something.
 
 pub mod action;
+pub mod clock;
 pub mod decide;
 pub mod next;
 pub mod outbound;

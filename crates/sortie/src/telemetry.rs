@@ -108,7 +108,7 @@ where
         let message = own.0.remove("message");
         let message = message.as_ref().and_then(Value::as_str).unwrap_or_default();
         let data = event.metadata();
-        let time = engine_time();
+        let time = engine::clock::wall().to_string();
         let mut line = match self.format {
             Format::Json => json_line(&time, data.level().as_str(), data.target(), message, own.0),
             Format::Text => text_line(&time, data.level().as_str(), data.target(), message, &own.0),
@@ -119,10 +119,6 @@ where
     }
 }
 
-/// The wall clock, for log lines only.
-fn engine_time() -> String {
-    engine::clock::wall().to_string()
-}
 
 fn json_line(time: &str, level: &str, target: &str, message: &str, fields: Map<String, Value>) -> String {
     let mut line = Map::new();

@@ -1,0 +1,475 @@
+//! The arguments: what can be typed, and the help that goes with it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sortie",
+    version,
+    about = "A SOAR playbook engine: security events in, playbooks decide, threat details out, the history proves it",
+    after_help = "Exit codes: 0 ok · 1 a bug · 2 usage · 3 a playbook or file is invalid · 4 the store · 5 a run or test failed · 6 the server refused or cannot be reached\n\nNew here? `sortie demo` shows everything in fifteen seconds; `sortie init` makes a folder to start from.",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Arguments {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The configuration [default: ./sortie.yaml when it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder [default: as configured, else ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The running server, such as http://127.0.0.1:7300 [default: SORTIE_SERVER, else the configured address]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows everything in fifteen seconds: a server, sample alerts, decisions, deliveries, the history
+    Demo(DemoArguments),
+    /// Makes a folder to start from: a configuration, a playbook, a destination
+    Init(InitArguments),
+    /// Starts the server
+    Serve(ServeArguments),
+    /// Checks playbooks (files or folders) and says everything that is wrong with them
+    Check(CheckArguments),
+    /// Says which playbooks would run for an event, and which would not, and why
+    Explain(ExplainArguments),
+    /// Runs: what the playbooks did
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Events: what came in, and what was decided
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Alerts as they stand
+    #[command(subcommand)]
+    Alerts(ObjectsCommand),
+    /// Cases as they stand
+    #[command(subcommand)]
+    Cases(ObjectsCommand),
+    /// Deliveries: what was sent to whom, with every attempt
+    #[command(subcommand)]
+    Deliveries(DeliveriesCommand),
+    /// The loaded playbooks, and their switches
+    #[command(subcommand)]
+    Playbooks(PlaybooksCommand),
+    /// The places that receive threat details
+    #[command(subcommand)]
+    Destinations(DestinationsCommand),
+    /// Sends all threat details of a case or an alert, by hand
+    Send(SendArguments),
+    /// Tokens for the API
+    #[command(subcommand)]
+    Tokens(TokensCommand),
+    /// Writes a backup, while the server runs or not
+    Backup(BackupArguments),
+    /// Fills an empty data folder from a backup
+    Restore(RestoreArguments),
+    /// Looks at everything that usually goes wrong, and says so in plain sentences
+    Doctor(DoctorArguments),
+    /// Rewrites the store so that the disk gets back what retention freed (the server must be stopped)
+    Compact,
+    /// Explains an error code, such as PB104
+    ExplainCode(ExplainCodeArguments),
+}
+
+/// How output is written.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// JSON instead of text for people
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sortie demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Keeps the demo's data folder and says where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// `sortie init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// The folder to make
+    #[arg(default_value = "sortie", value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+/// `sortie serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Where to listen [default: 127.0.0.1:7300]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The folder of playbooks [default: ./playbooks]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) playbooks: Option<PathBuf>,
+}
+
+/// `sortie check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Playbook files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The destinations that playbooks may name [default: as configured; not checked when there are none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) destinations: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `sortie explain`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, args = ["event", "event_id"])]
+pub(crate) struct ExplainArguments {
+    /// A file with one event in the generic shape (`-` for standard input); needs no server
+    #[arg(long, value_name = "FILE")]
+    pub(crate) event: Option<PathBuf>,
+    /// The id of an event that was accepted
+    #[arg(long, value_name = "ID")]
+    pub(crate) event_id: Option<String>,
+    /// Reads the file as a message of this source instead of the generic shape
+    #[arg(long, value_name = "SOURCE", default_value = "generic")]
+    pub(crate) source: String,
+    /// The folder of playbooks [default: as configured, else ./playbooks]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) playbooks: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// The page of a listing.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Paging {
+    /// At most this many, newest first
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+    /// Where to go on: the `next_cursor` of the page before
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    /// Of this tenant only
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Arrived at or after this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Arrived before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
+/// Which one to show.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Its id
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Which one of a tenant to show.
+#[derive(Debug, Args)]
+pub(crate) struct ShowObject {
+    /// Its id
+    pub(crate) id: String,
+    /// Its tenant, where the id stands in several
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// With its history
+    #[arg(long)]
+    pub(crate) history: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `sortie runs`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Lists runs, newest first
+    List(RunsList),
+    /// Shows one run: steps, attempts, history
+    Show(Show),
+    /// Stops a run before its next step
+    Cancel {
+        /// The run
+        id: String,
+    },
+    /// Starts a new run in the place of one that ended
+    Retry {
+        /// The run
+        id: String,
+        /// Where to begin
+        #[arg(long, value_enum, default_value_t = RetryFrom::Start)]
+        from: RetryFrom,
+        /// Which text of the playbook
+        #[arg(long, value_enum, default_value_t = RetryVersion::Same)]
+        version: RetryVersion,
+    },
+}
+
+/// Where a retry begins.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RetryFrom {
+    /// With the first step.
+    Start,
+    /// With the step that failed.
+    Failed,
+}
+
+/// Which text of the playbook a retry uses.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RetryVersion {
+    /// The one that the run started with.
+    Same,
+    /// The one that is loaded now.
+    Current,
+}
+
+/// Which runs.
+#[derive(Debug, Args)]
+pub(crate) struct RunsList {
+    /// Of this playbook
+    #[arg(long)]
+    pub(crate) playbook: Option<String>,
+    /// With one of these statuses, such as failed,needs_attention
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// About this alert
+    #[arg(long)]
+    pub(crate) alert: Option<String>,
+    /// About this case
+    #[arg(long)]
+    pub(crate) case: Option<String>,
+    /// Started by this event
+    #[arg(long)]
+    pub(crate) event: Option<String>,
+    /// With a delivery to this destination
+    #[arg(long)]
+    pub(crate) destination: Option<String>,
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `sortie events`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Lists events, newest first
+    List(List),
+    /// Shows one event: as it came, what changed, what was decided
+    Show(Show),
+}
+
+/// A plain listing.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `sortie alerts` and `sortie cases`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ObjectsCommand {
+    /// Lists them, last changed first
+    List(List),
+    /// Shows one
+    Show(ShowObject),
+}
+
+/// `sortie deliveries`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveriesCommand {
+    /// Lists deliveries, newest first
+    List {
+        /// To this destination
+        #[arg(long)]
+        destination: Option<String>,
+        /// With one of these statuses, such as failed
+        #[arg(long)]
+        status: Option<String>,
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Shows one delivery with every attempt
+    Show(Show),
+    /// Sends one again, with the same webhook-id
+    Redeliver {
+        /// The delivery
+        id: String,
+    },
+}
+
+/// `sortie playbooks`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlaybooksCommand {
+    /// Lists the loaded playbooks in the order in which they are decided
+    List(Output),
+    /// Shows one, with its text
+    Show(Show),
+    /// Switches one on; survives restarts and reloads
+    Enable {
+        /// The playbook
+        id: String,
+    },
+    /// Switches one off; survives restarts and reloads
+    Disable {
+        /// The playbook
+        id: String,
+    },
+}
+
+/// `sortie destinations`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DestinationsCommand {
+    /// Lists the destinations
+    List(Output),
+    /// Shows one, without its secrets
+    Show(Show),
+    /// Sends a test message and says precisely what went wrong
+    Test {
+        /// The destination
+        id: String,
+    },
+    /// Switches one on
+    Enable {
+        /// The destination
+        id: String,
+    },
+    /// Switches one off; everything else about it is kept
+    Disable {
+        /// The destination
+        id: String,
+    },
+}
+
+/// `sortie send`.
+#[derive(Debug, Args)]
+#[group(id = "about", required = true, multiple = false, args = ["case", "alert"])]
+pub(crate) struct SendArguments {
+    /// The case
+    #[arg(long, value_name = "ID")]
+    pub(crate) case: Option<String>,
+    /// The alert
+    #[arg(long, value_name = "ID")]
+    pub(crate) alert: Option<String>,
+    /// One to three destinations, with commas between them
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) to: Vec<String>,
+    /// Its tenant, where the id stands in several
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+}
+
+/// `sortie tokens`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Makes a token and prints it once, on stdout
+    Create {
+        /// A name for it, to tell it from others in the history
+        #[arg(long)]
+        name: String,
+        /// What it may do
+        #[arg(long, value_parser = ["admin", "author", "analyst", "approver", "auditor", "viewer"])]
+        role: String,
+        /// It sees this tenant only
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Lists the tokens, never their text
+    List(Output),
+    /// Makes a token useless at once
+    Revoke {
+        /// The token's name
+        name: String,
+    },
+}
+
+/// `sortie backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The file to write; it must not exist yet
+    pub(crate) file: PathBuf,
+}
+
+/// `sortie restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// The backup
+    pub(crate) file: PathBuf,
+}
+
+/// `sortie doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `sortie explain-code`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainCodeArguments {
+    /// The code; all codes are listed without one
+    pub(crate) code: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_may_stand_after_the_command() {
+        let read = Arguments::try_parse_from(["sortie", "runs", "list", "--config", "x.yaml", "--json"]).unwrap();
+        assert_eq!(read.common.config, Some(PathBuf::from("x.yaml")));
+    }
+
+    #[test]
+    fn explain_takes_a_file_or_an_id_and_not_both() {
+        let read = |args: &[&str]| Arguments::try_parse_from(["sortie", "explain"].iter().chain(args)).is_ok();
+        assert!(read(&["--event", "e.json"]));
+        assert!(read(&["--event-id", "evt-1-1"]));
+        assert!(!read(&[]));
+        assert!(!read(&["--event", "e.json", "--event-id", "evt-1-1"]));
+    }
+
+    #[test]
+    fn a_listing_is_bounded() {
+        assert!(Arguments::try_parse_from(["sortie", "runs", "list", "--limit", "1001"]).is_err());
+        assert!(Arguments::try_parse_from(["sortie", "runs", "list", "--limit", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_role_must_be_one_of_the_six() {
+        assert!(Arguments::try_parse_from(["sortie", "tokens", "create", "--name", "n", "--role", "root"]).is_err());
+        assert!(Arguments::try_parse_from(["sortie", "tokens", "create", "--name", "n", "--role", "viewer"]).is_ok());
+    }
+}

@@ -1,0 +1,1 @@
+//! The configuration: flags, environment, `sortie.yaml`, defaults, in this order.
