@@ -1,1 +1,206 @@
 //! What the products send, made into events of one shape.
+//!
+//! The walk: [`read`] splits the body (one object, an array, NDJSON) → each element is read as strict JSON → the source's
+//! [`Shape`] maps it into a [`Draft`] → tenant, repeat key and bounds are the same for all sources.
+//!
+//! Invariants: nothing here does I/O or reads a clock. What an element holds as bytes is kept as it was sent. Whatever is
+//! sent, the answer is a typed error or an event, never a panic. A new source is one file and one line in [`shapes`].
+
+mod body;
+mod error;
+mod exabeam;
+mod generic;
+mod id;
+mod json;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use model::record::{Problem, Vocabulary};
+use model::{Event, Kind, Subject, Time, limits};
+use serde_json::{Map, Value};
+
+pub use body::read;
+pub use error::{BodyError, InputError, Position};
+pub use id::prefixed;
+
+/// Every shape that events can be sent in: one line for each source.
+pub fn shapes() -> &'static [&'static dyn Shape] {
+    &[
+        &generic::Generic,
+        &exabeam::Exabeam,
+    ]
+}
+
+/// The shape of this name.
+pub fn shape(name: &str) -> Option<&'static dyn Shape> {
+    shapes().iter().copied().find(|shape| shape.name() == name)
+}
+
+/// A configured source. Who may send is checked before a body gets here.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name in `/v1/in/NAME`, and the `source` of its events.
+    pub name: String,
+    /// The IANA time zone of times without an offset (not `generic`: there they are refused).
+    pub timezone: String,
+    /// How its bodies are mapped.
+    pub shape: &'static dyn Shape,
+}
+
+/// What is known about a request beside its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The configured stages and close reasons.
+    pub words: &'a Vocabulary,
+    /// The configured tenants; nothing when there are none, and everything is tenant `default`.
+    pub tenants: Option<&'a BTreeSet<String>>,
+    /// The tenant that the source, or the token of the request, is bound to.
+    pub tenant: Option<&'a str>,
+    /// The time of arrival.
+    pub now: Time,
+    /// `Idempotency-Key`, else `webhook-id`.
+    pub header_key: Option<&'a str>,
+    /// `Content-Type`; a request without one is read as JSON.
+    pub content_type: Option<&'a str>,
+    /// How much is read.
+    pub limits: Limits,
+}
+
+/// How much of a body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest body of one event, in bytes.
+    pub event_bytes: usize,
+    /// Largest body of an array or NDJSON batch, in bytes.
+    pub batch_bytes: usize,
+    /// Most events in a batch.
+    pub batch_events: usize,
+    /// Deepest nesting of JSON, in levels.
+    pub depth: usize,
+    /// Most values in one event.
+    pub event_values: usize,
+    /// Most values in all events of a batch together.
+    pub batch_values: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            event_bytes: limits::EVENT_BODY_BYTES_MAX,
+            batch_bytes: limits::BATCH_BODY_BYTES_MAX,
+            batch_events: limits::BATCH_EVENTS_MAX,
+            depth: limits::JSON_DEPTH_MAX,
+            event_values: limits::EVENT_VALUES_MAX,
+            batch_values: limits::BATCH_VALUES_MAX,
+        }
+    }
+}
+
+/// What a body holds.
+#[derive(Debug)]
+pub struct Reading {
+    /// Whether it was an array or NDJSON, so that the answer is an array.
+    pub batch: bool,
+    /// Its events in their order; one of a single body, at least one of a batch. A refused one leaves the others standing.
+    pub elements: Vec<Result<Incoming, InputError>>,
+}
+
+/// One event and what it was read from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incoming {
+    /// The event.
+    pub event: Event,
+    /// What was sent.
+    pub raw: Raw,
+}
+
+/// What was sent for one event, byte by byte, without white space around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Raw {
+    /// Valid JSON in UTF-8, within the limits.
+    Json(Bytes),
+    /// Anything else.
+    Bytes(Bytes),
+}
+
+/// How a source's bodies are mapped into events.
+pub trait Shape: Debug + Send + Sync {
+    /// Its name in `sortie.yaml`.
+    fn name(&self) -> &'static str;
+
+    /// Whether ids get the source's name in front, because those of two sources could collide.
+    fn prefixes_ids(&self) -> bool {
+        true
+    }
+
+    /// Whether it is a vendor's shape: a body that cannot be read is kept as an event `<source>.unreadable`, odd values
+    /// are warnings. The other way round the sender is told with a 400.
+    fn lenient(&self) -> bool {
+        true
+    }
+
+    /// Whether the sender cannot tell `created` from `updated`, so that the first sight of an object is `created`.
+    fn first_sight_creates(&self) -> bool {
+        false
+    }
+
+    /// Maps one body.
+    ///
+    /// # Errors
+    /// [`Unfit`] when it is not an event of this source.
+    fn normalise(&self, body: Map<String, Value>, help: &Help<'_>) -> Result<Draft, Unfit>;
+}
+
+/// What a mapping may look things up in.
+#[derive(Debug, Clone, Copy)]
+pub struct Help<'a> {
+    /// The configured stages and close reasons.
+    pub words: &'a Vocabulary,
+    /// The IANA time zone of times without an offset.
+    pub zone: &'a str,
+}
+
+/// What a mapping finds in a body.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Draft {
+    /// The event's type.
+    pub kind: String,
+    /// The id that the sender gave it.
+    pub own_id: Option<String>,
+    /// When it happened.
+    pub time: Option<Time>,
+    /// The tenant that the sender names.
+    pub tenant: Option<String>,
+    /// The object that it is about.
+    pub subject: Option<Subject>,
+    /// The stage before.
+    pub from: Option<String>,
+    /// What a plain event carries; `null` when nothing.
+    pub data: Value,
+    /// What was noticed.
+    pub warnings: Vec<String>,
+}
+
+/// Why a body is not an event of its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// Fields are missing or wrong; at least one.
+    Invalid(Vec<Problem>),
+    /// It is not the message that is expected, and why.
+    Unreadable(String),
+}
+
+/// The kind of object that an event of this type carries a snapshot of; nothing for a plain event.
+pub fn carries(event_type: &str) -> Option<Kind> {
+    match event_type {
+        "alert.created" | "alert.updated" => Some(Kind::Alert),
+        "case.created" | "case.updated" | "case.stage_changed" => Some(Kind::Case),
+        "entity.score" => Some(Kind::Entity),
+        _ => None,
+    }
+}
