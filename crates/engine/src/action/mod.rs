@@ -1,1 +1,212 @@
-//! The verbs of steps: one file each, one line each in a list.
+//! Actions: what steps do. One file for each verb, one line in [`actions`].
+//!
+//! An action gets a [`Call`] and answers with an [`Outcome`]; it records nothing itself. Network actions send through the
+//! one outbound client; local ones answer the changes they want, which the writer makes an event and commits together
+//! with the outcome.
+//!
+//! Invariants: an action never panics, never waits without a bound, and what it answers holds no secret.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use model::record::Vocabulary;
+use model::run::{Attempt, RunStart, StepError, StepState};
+use model::{Object, ObjectKey, Record, RunId, Time};
+use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
+use serde_json::Value;
+
+use crate::outbound::{Destinations, Outbound, Secrets};
+
+mod log;
+
+/// The actions, in the order of the documentation. A new action is one file and one line here.
+static ACTIONS: &[&dyn Action] = &[&log::Log];
+
+/// All actions.
+pub fn actions() -> &'static [&'static dyn Action] {
+    ACTIONS
+}
+
+/// The action of this id.
+pub fn find(id: &str) -> Option<&'static dyn Action> {
+    ACTIONS.iter().find(|action| action.spec().id == id).copied()
+}
+
+/// One verb.
+#[async_trait::async_trait]
+pub trait Action: Send + Sync {
+    /// What is known about it.
+    fn spec(&self) -> &'static ActionSpec;
+
+    /// What happens when a step with these parameters is done twice.
+    fn effect(&self, with: &BTreeMap<String, Template>) -> Effect {
+        let _ = with;
+        self.spec().effect
+    }
+
+    /// Does it once: one try, or for several destinations one try each.
+    async fn run(&self, call: Call<'_>) -> Outcome;
+}
+
+/// Reads the state of alerts, cases and entities.
+pub trait Objects: Send + Sync {
+    /// An object's state.
+    ///
+    /// # Errors
+    /// [`store::Error`] when the store fails.
+    fn object(&self, key: &ObjectKey) -> Result<Option<Object>, store::Error>;
+}
+
+/// Claims windows durably.
+#[async_trait::async_trait]
+pub trait Windows: Send + Sync {
+    /// Claims a window until a time. `false` when it is silent already. When this returns `Ok(true)` it is on disk.
+    ///
+    /// # Errors
+    /// [`store::Error`] when the store fails.
+    async fn claim(&self, key: String, until: Time) -> Result<bool, store::Error>;
+}
+
+/// What all calls share. Cheap to keep behind an `Arc`.
+pub struct Context {
+    /// Evaluates templates.
+    pub evaluator: Evaluator,
+    /// The one client.
+    pub outbound: Outbound,
+    /// The secrets.
+    pub secrets: Secrets,
+    /// The destinations, swapped as a whole when the file changes.
+    pub destinations: RwLock<Arc<Destinations>>,
+    /// The stages and close reasons.
+    pub words: Vocabulary,
+    /// The queues and their members; none when they are not configured.
+    pub queues: BTreeMap<String, Vec<String>>,
+    /// Where people reach our pages, for links.
+    pub public_url: Option<String>,
+    /// The state of alerts, cases and entities.
+    pub objects: Arc<dyn Objects>,
+    /// Durable windows.
+    pub windows: Arc<dyn Windows>,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Time + Send + Sync>,
+}
+
+impl Context {
+    /// The destinations as they are now.
+    pub fn destinations(&self) -> Arc<Destinations> {
+        self.destinations.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other destinations in their place.
+    pub fn set_destinations(&self, destinations: Destinations) {
+        *self.destinations.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(destinations);
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("outbound", &self.outbound).finish_non_exhaustive()
+    }
+}
+
+/// What one call of an action gets.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The run.
+    pub start: &'a RunStart,
+    /// The step's path.
+    pub path: &'a str,
+    /// Its parameters.
+    pub with: &'a BTreeMap<String, Template>,
+    /// What names mean.
+    pub scope: &'a Scope,
+    /// The earlier tries of this step.
+    pub state: Option<&'a StepState>,
+    /// How often it is tried again, when the step says.
+    pub retry: Option<&'a Retry>,
+    /// How long one try may take, when the step says.
+    pub timeout: Option<Duration>,
+    /// The secrets that the playbook declares.
+    pub secrets: &'a [String],
+    /// What time it is.
+    pub now: Time,
+    /// A random number.
+    pub random: u64,
+    /// What all calls share.
+    pub ctx: &'a Context,
+}
+
+/// What one call of an action did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The rendered parameters as they are recorded: secrets as `${secret:NAME}`.
+    pub input: Value,
+    /// The tries that were made now.
+    pub attempts: Vec<Attempt>,
+    /// How the step stands.
+    pub result: StepResult,
+    /// What it changes here.
+    pub changes: Vec<LocalChange>,
+    /// Windows to release.
+    pub windows: Vec<store::Window>,
+}
+
+impl Outcome {
+    /// An outcome without tries, changes and windows.
+    pub fn plain(input: Value, result: StepResult) -> Outcome {
+        Outcome { input, attempts: Vec::new(), result, changes: Vec::new(), windows: Vec::new() }
+    }
+}
+
+/// How a step stands after a call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepResult {
+    /// It did what it should.
+    Done {
+        /// What it answers.
+        output: Value,
+    },
+    /// There was nothing to do, and that is right so.
+    Skipped {
+        /// What it answers.
+        output: Value,
+        /// Why.
+        reason: String,
+    },
+    /// It is tried again.
+    Retry {
+        /// Not before this time.
+        at: Time,
+    },
+    /// It failed for good.
+    Failed(StepError),
+    /// It took too long, for good.
+    TimedOut(StepError),
+    /// It must not be repeated, and whether it happened is not known: a person must look.
+    Unknown(StepError),
+    /// No try was made; ask again.
+    Busy {
+        /// Not before this time.
+        at: Time,
+    },
+}
+
+/// A change that an action wants: the writer makes it an event whose id is the step's idempotency key, and commits it
+/// together with the step's outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalChange {
+    /// What changes.
+    pub object: ObjectKey,
+    /// The event's type, such as `case.updated`, `case.commented`, `case.created`.
+    pub kind: String,
+    /// The changed fields; `null` clears.
+    pub fields: Record,
+    /// What goes along, such as the text of a comment; `null` when nothing.
+    pub data: Value,
+}
+
+/// The key that stays the same over all tries of a step: `RUN/PATH/DESTINATION`, without the last where there is none.
+pub fn idempotency_key(run: RunId, path: &str, destination: &str) -> String {
+    if destination.is_empty() { format!("{run}/{path}") } else { format!("{run}/{path}/{destination}") }
+}

@@ -1,0 +1,307 @@
+//! The client itself: opens checked connections, waits a bounded time, reads a bounded answer.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::address::Egress;
+use super::resolve::{Guard, ResolveError, Resolver};
+use super::target::Target;
+use super::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, ConnectError, Limits, Request, SendError, Sent};
+
+/// Most clients kept, one for each port and kind of connection.
+const CLIENTS_MAX: usize = 64;
+/// Most keys whose requests in flight are counted before those without any are forgotten.
+const KEYS_MAX: usize = 1024;
+/// How long an unused connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most unused connections kept for a host.
+const IDLE_PER_HOST_MAX: usize = super::IN_FLIGHT_PER_KEY_MAX;
+/// What we call ourselves.
+const USER_AGENT: &str = concat!("sortie/", env!("CARGO_PKG_VERSION"));
+
+/// Why there is no client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// `egress.ca` holds no certificate.
+    #[error("`egress.ca` is not a PEM file with certificates")]
+    Certificates,
+    /// `egress.proxy` is not a URL.
+    #[error("`egress.proxy` is not the URL of a proxy")]
+    Proxy,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls,
+}
+
+/// The one client. Cheap to clone; clones share connections and bounds.
+#[derive(Clone)]
+pub struct Outbound {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    egress: Arc<Egress>,
+    limits: Limits,
+    resolver: Arc<dyn Resolver>,
+    tls: rustls::ClientConfig,
+    /// By port and whether connections are used once. The resolver must know the port to judge an address.
+    clients: Mutex<HashMap<(u16, bool), reqwest::Client>>,
+    slots: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound").field("egress", &self.shared.egress).finish_non_exhaustive()
+    }
+}
+
+impl Outbound {
+    /// A client under a policy.
+    ///
+    /// # Errors
+    /// [`BuildError`] when the policy's certificates or proxy cannot be used.
+    pub fn new(egress: Egress, limits: Limits, resolver: Arc<dyn Resolver>) -> Result<Outbound, BuildError> {
+        let tls = tls(egress.ca.as_deref())?;
+        let shared = Shared {
+            egress: Arc::new(egress),
+            limits,
+            resolver,
+            tls,
+            clients: Mutex::new(HashMap::new()),
+            slots: Mutex::new(HashMap::new()),
+        };
+        let outbound = Outbound { shared: Arc::new(shared) };
+        outbound.client(443, false)?;
+        Ok(outbound)
+    }
+
+    /// The policy.
+    pub fn egress(&self) -> &Egress {
+        &self.shared.egress
+    }
+
+    /// Sends one request and waits for its answer, no longer than it says. Never panics, never follows, never retries.
+    pub async fn send(&self, request: Request) -> Sent {
+        let started = Instant::now();
+        let failed = |error: SendError| Sent {
+            status: None,
+            headers: HeaderMap::new(),
+            text: String::new(),
+            bytes: 0,
+            truncated: false,
+            latency: started.elapsed(),
+            error: Some(error),
+        };
+        let Some(_slot) = self.slot(&request.key) else { return failed(SendError::Busy) };
+        let deadline = started + request.timeout.min(super::TOTAL_TIMEOUT_MAX);
+        match timeout_at(deadline, self.head(&request)).await {
+            Err(_) => failed(SendError::Timeout),
+            Ok(Err(error)) => failed(error),
+            Ok(Ok(response)) => read(response, &request, started, deadline).await,
+        }
+    }
+
+    /// A place among the requests in flight for a key.
+    fn slot(&self, key: &str) -> Option<OwnedSemaphorePermit> {
+        let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= KEYS_MAX && !slots.contains_key(key) {
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        let slot = slots
+            .entry(key.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.shared.limits.in_flight_per_key)))
+            .clone();
+        drop(slots);
+        slot.try_acquire_owned().ok()
+    }
+
+    /// Sends and waits for the headers of the answer.
+    async fn head(&self, request: &Request) -> Result<reqwest::Response, SendError> {
+        self.check(&request.target).await?;
+        let client = self.client(request.target.port(), request.fresh).map_err(|_| SendError::Invalid)?;
+        let mut outgoing = reqwest::Request::new(request.method.clone(), request.target.url().clone());
+        *outgoing.headers_mut() = request.headers.clone();
+        if !request.body.is_empty() {
+            *outgoing.body_mut() = Some(request.body.clone().into());
+        }
+        client.execute(outgoing).await.map_err(|error| classify(&error))
+    }
+
+    /// What the client's own resolver does not see: literal addresses, and what a proxy would resolve.
+    async fn check(&self, target: &Target) -> Result<(), SendError> {
+        match target.literal() {
+            Some(address) if self.shared.egress.permits(address, target.port()) => Ok(()),
+            Some(_) => Err(SendError::Blocked),
+            None if self.shared.egress.proxy.is_some() => {
+                let guard = self.guard(target.port(), None);
+                guard.allowed(target.host()).await.map(|_| ()).map_err(unresolved)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn guard(&self, port: u16, proxy: Option<Arc<str>>) -> Guard {
+        Guard { resolver: self.shared.resolver.clone(), egress: self.shared.egress.clone(), port, proxy }
+    }
+
+    /// The client for a port.
+    fn client(&self, port: u16, fresh: bool) -> Result<reqwest::Client, BuildError> {
+        let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&(port, fresh)) {
+            return Ok(client.clone());
+        }
+        let (proxy, host) = match &self.shared.egress.proxy {
+            None => (None, None),
+            Some(proxy) => {
+                let url = reqwest::Url::parse(&proxy.url).map_err(|_| BuildError::Proxy)?;
+                let host = url.host_str().ok_or(BuildError::Proxy)?.into();
+                (Some(reqwest::Proxy::all(url).map_err(|_| BuildError::Proxy)?), Some(host))
+            }
+        };
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .tls_backend_preconfigured(self.shared.tls.clone())
+            .dns_resolver(self.guard(port, host))
+            .connect_timeout(self.shared.limits.connect)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(if fresh { 0 } else { IDLE_PER_HOST_MAX })
+            .http1_max_headers(ANSWER_HEADERS_MAX)
+            .http2_max_header_list_size(ANSWER_HEADER_BYTES_MAX);
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|_| BuildError::Tls)?;
+        if clients.len() >= CLIENTS_MAX {
+            clients.clear();
+        }
+        clients.insert((port, fresh), client.clone());
+        Ok(client)
+    }
+}
+
+/// TLS with the public certificate authorities and those of the operator. There is no way to switch verification off.
+fn tls(ca: Option<&[u8]>) -> Result<rustls::ClientConfig, BuildError> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = ca {
+        let certificates: Vec<_> =
+            CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| BuildError::Certificates)?;
+        if certificates.is_empty() {
+            return Err(BuildError::Certificates);
+        }
+        for certificate in certificates {
+            roots.add(certificate).map_err(|_| BuildError::Certificates)?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| BuildError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Reads the beginning of the answer.
+async fn read(mut response: reqwest::Response, request: &Request, started: Instant, deadline: Instant) -> Sent {
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    let mut body = Vec::new();
+    let mut bytes = 0_u64;
+    let mut error = None;
+    while bytes <= request.keep_bytes as u64 {
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
+                bytes += chunk.len() as u64;
+                let room = request.keep_bytes.saturating_sub(body.len());
+                body.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+            }
+            Ok(Ok(None)) => break,
+            Ok(Err(_)) => error = Some(SendError::Lost),
+            Err(_) => error = Some(SendError::Timeout),
+        }
+        if error.is_some() {
+            break;
+        }
+    }
+    let truncated = error.is_some() || bytes > body.len() as u64;
+    let text = text(&headers, &body, bytes, truncated, request);
+    Sent { status: Some(status), headers, text, bytes, truncated, latency: started.elapsed(), error }
+}
+
+/// The body as text without secrets. What is compressed stays closed: it could hide both a bomb and a secret.
+fn text(headers: &HeaderMap, body: &[u8], bytes: u64, truncated: bool, request: &Request) -> String {
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if encoded && !body.is_empty() {
+        return format!("[{bytes} bytes of compressed data]");
+    }
+    request.redactor.clean(&String::from_utf8_lossy(body), truncated)
+}
+
+fn unresolved(error: ResolveError) -> SendError {
+    match error {
+        ResolveError::Blocked => SendError::Blocked,
+        ResolveError::None => SendError::Dns,
+    }
+}
+
+/// What an error of the client means. Decided by types along the chain of causes, never by text.
+fn classify(error: &reqwest::Error) -> SendError {
+    let mut kind = None;
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref::<ResolveError>() {
+            return unresolved(*found);
+        }
+        if let Some(found) = current.downcast_ref::<rustls::Error>() {
+            return SendError::Tls(tls_reason(found));
+        }
+        if let Some(found) = current.downcast_ref::<std::io::Error>() {
+            if let Some(inner) = found.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                return SendError::Tls(tls_reason(inner));
+            }
+            kind = Some(found.kind());
+        }
+        cause = current.source();
+    }
+    if error.is_builder() {
+        return SendError::Invalid;
+    }
+    if error.is_connect() {
+        return SendError::Connect(match kind {
+            _ if error.is_timeout() => ConnectError::TimedOut,
+            Some(std::io::ErrorKind::ConnectionRefused) => ConnectError::Refused,
+            Some(std::io::ErrorKind::TimedOut) => ConnectError::TimedOut,
+            Some(std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable) => ConnectError::Unreachable,
+            Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof) => ConnectError::Closed,
+            _ => ConnectError::Other,
+        });
+    }
+    if error.is_timeout() { SendError::Timeout } else { SendError::Lost }
+}
+
+/// What is wrong with a TLS connection, for people.
+fn tls_reason(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Bad;
+    match error {
+        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => "its certificate has expired",
+        rustls::Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "its certificate is for another name"
+        }
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => "its certificate is of an unknown issuer",
+        rustls::Error::InvalidCertificate(_) => "its certificate is not valid",
+        _ => "the handshake failed",
+    }
+}
