@@ -9,11 +9,22 @@
 
 pub mod action;
 pub mod clock;
+pub mod change;
 pub mod decide;
+pub mod set;
+mod shared;
+pub mod trigger;
 pub mod next;
 pub mod outbound;
 pub mod payload;
+pub mod record;
+pub mod refusal;
 pub mod runner;
 pub mod source;
 pub mod view;
 pub mod writer;
+
+pub use refusal::Refusal;
+pub use set::Set;
+pub use shared::Figures;
+pub use writer::Accepted;

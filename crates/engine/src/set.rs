@@ -183,9 +183,9 @@ impl Index {
         };
         match on {
             On::AlertCreated => listen(ALERT_CREATED),
-            On::AlertUpdated => listen(ALERT_UPDATED),
+            On::AlertUpdated { .. } => listen(ALERT_UPDATED),
             On::CaseCreated => listen(CASE_CREATED),
-            On::CaseUpdated => listen(CASE_UPDATED),
+            On::CaseUpdated { .. } => listen(CASE_UPDATED),
             On::StageChanged { to, .. } => {
                 listen(STAGE_CHANGED);
                 let any = [String::new()];

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::Event;
-use crate::id::{ObjectKey, Seq};
+use crate::id::Seq;
 use crate::limits;
 use crate::record::{FieldType, Kind, Record};
 use crate::time::Time;

@@ -1,0 +1,217 @@
+//! The payloads of history entries: what is written, and how it is read back.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use model::event::Actor;
+use model::run::{Fact, RunStart};
+use model::{ChainLink, Decision, Digest, Event, Kind, RunId, Subject, Time, Transition};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::decide::Decided;
+use crate::source::Raw;
+
+/// A payload that cannot be read: the store is damaged or from another version.
+#[derive(Debug, thiserror::Error)]
+#[error("an entry of the history cannot be read: {0}")]
+pub struct RecordError(#[from] serde_json::Error);
+
+/// The payload of `event.accepted`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The product that sent it.
+    pub source: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The id that the sender gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// When it happened.
+    pub time: Time,
+    /// When it arrived.
+    pub received: Time,
+    /// Whose it is.
+    pub tenant: String,
+    /// Who is behind it.
+    pub actor: Actor,
+    /// The object that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<About>,
+    /// The stage before, as the sender said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What a plain event carries.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub data: Value,
+    /// The body as it was sent, when it is JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Box<RawValue>>,
+    /// The body as it was sent, when it is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
+    /// What changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transitions: Vec<Transition>,
+    /// The decisions that got as far as a look at the playbook.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// How many playbooks listen to this kind of event.
+    pub decisions_total: usize,
+    /// The digest of the set that was loaded.
+    pub set: Digest,
+    /// The runs that it started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunStart>,
+    /// The runs behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<ChainLink>,
+    /// What was noticed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// The object that a recorded event is about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct About {
+    /// What it is.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// The fields that were given.
+    pub fields: model::Record,
+}
+
+/// What is written of an accepted event; the borrowed twin of [`Accepted`], so that nothing is copied on the way.
+#[derive(Serialize)]
+struct AcceptedOut<'a> {
+    source: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    time: Time,
+    received: Time,
+    tenant: &'a str,
+    actor: &'a Actor,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<AboutOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    data: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_base64: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    transitions: &'a [Transition],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    decisions: &'a [Decision],
+    decisions_total: usize,
+    set: Digest,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    runs: &'a [RunStart],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    chain: &'a [ChainLink],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct AboutOut<'a> {
+    kind: Kind,
+    id: &'a str,
+    fields: &'a model::Record,
+}
+
+/// Writes the payload of `event.accepted`.
+///
+/// # Errors
+/// [`RecordError`] when something in it cannot be written as JSON.
+pub fn accepted(event: &Event, raw: &Raw, decided: &Decided, set: Digest) -> Result<Vec<u8>, RecordError> {
+    let (json, base64) = match raw {
+        Raw::Json(bytes) => match serde_json::from_slice::<&RawValue>(bytes) {
+            Ok(raw) => (Some(raw), None),
+            Err(_) => (None, Some(BASE64.encode(bytes))),
+        },
+        Raw::Bytes(bytes) if bytes.is_empty() => (None, None),
+        Raw::Bytes(bytes) => (None, Some(BASE64.encode(bytes))),
+    };
+    let out = AcceptedOut {
+        source: &event.source,
+        kind: &event.kind,
+        id: event.own_id.as_deref(),
+        time: event.time,
+        received: event.received,
+        tenant: &event.tenant,
+        actor: &event.actor,
+        subject: event.subject.as_ref().map(|s| AboutOut { kind: s.kind, id: &s.id, fields: &s.fields }),
+        from: event.from.as_deref(),
+        data: &event.data,
+        raw: json,
+        raw_base64: base64,
+        transitions: &decided.transitions,
+        decisions: &decided.decisions,
+        decisions_total: decided.listening.len().max(decided.decisions.len()),
+        set,
+        runs: &decided.runs,
+        chain: &event.chain,
+        warnings: &decided.warnings,
+    };
+    Ok(serde_json::to_vec(&out)?)
+}
+
+/// Reads the payload of `event.accepted`.
+///
+/// # Errors
+/// [`RecordError`] when it is not one.
+pub fn read_accepted(payload: &[u8]) -> Result<Accepted, RecordError> {
+    Ok(serde_json::from_slice(payload)?)
+}
+
+impl Accepted {
+    /// The event that was accepted, as runs that it started see it.
+    pub fn event(&self) -> Arc<Event> {
+        Arc::new(Event {
+            source: self.source.clone(),
+            kind: self.kind.clone(),
+            own_id: self.id.clone(),
+            time: self.time,
+            received: self.received,
+            tenant: self.tenant.clone(),
+            actor: self.actor.clone(),
+            subject: self.subject.as_ref().map(|about| Subject {
+                kind: about.kind,
+                id: about.id.clone(),
+                fields: about.fields.clone(),
+            }),
+            from: self.from.clone(),
+            data: self.data.clone(),
+            replay: None,
+            chain: self.chain.clone(),
+            warnings: self.warnings.clone(),
+            first_sight_creates: false,
+        })
+    }
+}
+
+/// The payload of `run.progressed`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Progressed {
+    /// Which run.
+    pub run: RunId,
+    /// What happened, in order.
+    pub facts: Vec<Fact>,
+}
+
+/// Reads the payload of `run.progressed`.
+///
+/// # Errors
+/// [`RecordError`] when it is not one.
+pub fn read_progressed(payload: &[u8]) -> Result<Progressed, RecordError> {
+    Ok(serde_json::from_slice(payload)?)
+}

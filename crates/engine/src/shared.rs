@@ -1,0 +1,209 @@
+//! What the parts of the engine share: the store, the loaded set, what has just begun, the figures.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use model::history::Salt;
+use model::record::Vocabulary;
+use model::run::{RunStart, RunStatus, RunSummary};
+use model::{Event, RunId, Verdict};
+use playbook::Evaluator;
+use tokio::sync::{Notify, watch};
+
+use crate::refusal::Refusal;
+use crate::set::Set;
+use crate::writer::Accepted;
+
+/// Runs whose start is kept in memory until a worker takes them; the others are read from the store.
+const FRESH_MAX: usize = 4096;
+/// Bytes of bodies that may wait for the writer.
+const WAITING_BYTES_MAX: usize = 64_000_000;
+/// Random bytes that are fetched at once.
+const RANDOM_POOL_BYTES: usize = 4096;
+
+/// A run that has just been created, with what it was created from.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub start: RunStart,
+    pub event: Arc<Event>,
+    pub summary: RunSummary,
+}
+
+/// What the parts of the engine share.
+pub(crate) struct Shared {
+    pub store: Arc<dyn store::Store>,
+    pub evaluator: Evaluator,
+    pub words: Vocabulary,
+    pub node: String,
+    /// Wakes the runner; lossy, since what is due stands in the store.
+    pub wake: Notify,
+    pub figures: Figures,
+    set: RwLock<Arc<Set>>,
+    fresh: Mutex<HashMap<RunId, Fresh>>,
+    waiting_bytes: AtomicUsize,
+    random: Mutex<Vec<u8>>,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn new(store: Arc<dyn store::Store>, evaluator: Evaluator, words: Vocabulary, node: String, set: Set) -> Shared {
+        Shared {
+            store,
+            evaluator,
+            words,
+            node,
+            wake: Notify::new(),
+            figures: Figures::default(),
+            set: RwLock::new(Arc::new(set)),
+            fresh: Mutex::default(),
+            waiting_bytes: AtomicUsize::new(0),
+            random: Mutex::default(),
+            failed: watch::Sender::new(None),
+        }
+    }
+
+    /// The playbooks in force.
+    pub(crate) fn set(&self) -> Arc<Set> {
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another set in force.
+    pub(crate) fn swap(&self, set: Arc<Set>) {
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
+    }
+
+    /// Remembers runs that have become durable, and wakes the runner.
+    pub(crate) fn begin(&self, runs: Vec<Fresh>) {
+        if runs.is_empty() {
+            return;
+        }
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for run in runs {
+            if fresh.len() >= FRESH_MAX {
+                break;
+            }
+            fresh.insert(run.start.id, run);
+        }
+        drop(fresh);
+        self.wake.notify_one();
+    }
+
+    /// Takes what is remembered of a run.
+    pub(crate) fn take_fresh(&self, run: RunId) -> Option<Fresh> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(&run)
+    }
+
+    /// Takes room for bodies that wait for the writer; `false` when there is none.
+    pub(crate) fn reserve_bytes(&self, bytes: usize) -> bool {
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before > 0 && before + bytes > WAITING_BYTES_MAX {
+            self.release_bytes(bytes);
+            return false;
+        }
+        true
+    }
+
+    /// Gives room back.
+    pub(crate) fn release_bytes(&self, bytes: usize) {
+        let _ = self.waiting_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| Some(all.saturating_sub(bytes)));
+    }
+
+    /// Random bytes for the commitment of an entry.
+    pub(crate) fn salt(&self) -> Salt {
+        let mut salt = Salt::default();
+        let mut pool = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < salt.len() {
+            pool.resize(RANDOM_POOL_BYTES, 0);
+            if getrandom::fill(&mut pool).is_err() {
+                // Without a source of randomness commitments could be guessed: stop rather than go on.
+                self.failed.send_replace(Some("the system has no source of randomness".to_owned()));
+            }
+        }
+        let at = pool.len() - salt.len();
+        salt.copy_from_slice(&pool[at..]);
+        pool.truncate(at);
+        salt
+    }
+
+    /// A random number for jitter.
+    pub(crate) fn random(&self) -> u64 {
+        let salt = self.salt();
+        u64::from_be_bytes([salt[0], salt[1], salt[2], salt[3], salt[4], salt[5], salt[6], salt[7]])
+    }
+
+    /// Says that the store failed in a way that does not mend itself.
+    pub(crate) fn fail(&self, error: &store::Error) {
+        tracing::error!(%error, "the store failed; the server stops accepting and ends");
+        self.failed.send_replace(Some(error.to_string()));
+    }
+
+    /// Whether and why the engine has failed.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failed.subscribe()
+    }
+}
+
+/// Counters since the start, for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Events that were accepted.
+    pub events_accepted: AtomicU64,
+    /// Events that were repeats.
+    pub events_repeated: AtomicU64,
+    /// Events that were refused by the engine.
+    pub events_refused: AtomicU64,
+    /// Decisions that started a run.
+    pub decisions_matched: AtomicU64,
+    /// Decisions whose condition could not be answered.
+    pub decisions_failed: AtomicU64,
+    /// Runs that ended without a failure.
+    pub runs_succeeded: AtomicU64,
+    /// Runs that failed or ran out of time.
+    pub runs_failed: AtomicU64,
+    /// Runs that need a person.
+    pub runs_need_attention: AtomicU64,
+    /// Deliveries that were taken by their receivers.
+    pub deliveries_delivered: AtomicU64,
+    /// Deliveries that finally failed.
+    pub deliveries_failed: AtomicU64,
+    /// Runs at work at this moment.
+    pub runs_at_work: AtomicU64,
+}
+
+impl Figures {
+    pub(crate) fn answered(&self, answers: &[Result<Accepted, Refusal>]) {
+        let add = |counter: &AtomicU64, n: usize| {
+            if n > 0 {
+                counter.fetch_add(n as u64, Ordering::Relaxed);
+            }
+        };
+        let accepted = || answers.iter().filter_map(|answer| answer.as_ref().ok());
+        add(&self.events_refused, answers.iter().filter(|answer| answer.is_err()).count());
+        add(&self.events_repeated, accepted().filter(|answer| answer.duplicate).count());
+        add(&self.events_accepted, accepted().filter(|answer| !answer.duplicate).count());
+        let verdicts = |verdict: Verdict| {
+            accepted().filter(|a| !a.duplicate).flat_map(|a| &a.decisions).filter(|d| d.verdict == verdict).count()
+        };
+        add(&self.decisions_matched, verdicts(Verdict::Matched));
+        add(&self.decisions_failed, verdicts(Verdict::Failed));
+    }
+
+    pub(crate) fn progressed(&self, summary: &RunSummary) {
+        let counter = match summary.status {
+            RunStatus::Succeeded | RunStatus::SucceededWithWarnings => &self.runs_succeeded,
+            RunStatus::Failed | RunStatus::TimedOut => &self.runs_failed,
+            RunStatus::NeedsAttention => &self.runs_need_attention,
+            RunStatus::Queued | RunStatus::Running | RunStatus::Waiting | RunStatus::Cancelled => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        for delivery in &summary.deliveries {
+            match delivery.status {
+                model::run::DeliveryStatus::Delivered => &self.deliveries_delivered,
+                model::run::DeliveryStatus::Failed => &self.deliveries_failed,
+                _ => continue,
+            }
+            .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

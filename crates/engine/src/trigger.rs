@@ -1,0 +1,209 @@
+//! Which triggers of a playbook fit an event by their own arguments, and why not.
+
+use std::time::Duration;
+
+use model::record::Record;
+use model::transition::{Change, score};
+use model::{Event, Kind, Object, Transition};
+use playbook::{On, Playbook, Span, Trigger};
+use serde_json::Value;
+
+/// A trigger that fits.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// Which trigger of the playbook, from 0.
+    pub index: usize,
+    /// What conditions and steps see as `trigger`.
+    pub facts: Record,
+    /// Why it fits, in words.
+    pub reason: String,
+    /// How long it stays silent for the same entity afterwards.
+    pub dedupe: Option<Duration>,
+}
+
+/// The triggers that fit, in the order of the file.
+pub fn fits(playbook: &Playbook, event: &Event, transitions: &[Transition], object: Option<&Object>) -> Vec<Fit> {
+    let all = playbook.triggers.iter().enumerate();
+    all.filter_map(|(index, trigger)| fit(index, trigger, event, transitions, object)).collect()
+}
+
+fn fit(
+    index: usize,
+    trigger: &Trigger,
+    event: &Event,
+    transitions: &[Transition],
+    object: Option<&Object>,
+) -> Option<Fit> {
+    let mut facts = Record::new();
+    let mut put = |name: &str, value: Value| facts.insert(name.to_owned(), value);
+    put("kind", Value::from(trigger.on.kind()));
+    let mut dedupe = None;
+    let found = |kind: Kind, want: fn(&Change) -> bool| transitions.iter().find(|t| t.object.kind == kind && want(&t.change));
+    let reason = match &trigger.on {
+        On::AlertCreated => described(found(Kind::Alert, |c| matches!(c, Change::Created))?),
+        On::CaseCreated => described(found(Kind::Case, |c| matches!(c, Change::Created))?),
+        On::AlertUpdated { changed: wanted } => updated(found(Kind::Alert, is_update)?, wanted, &mut put)?,
+        On::CaseUpdated { changed: wanted } => updated(found(Kind::Case, is_update)?, wanted, &mut put)?,
+        On::StageChanged { from, to } => {
+            let fitting = |change: &Change| match change {
+                Change::StageChanged { from: before, to: after } => among(from, before) && among(to, after),
+                _ => false,
+            };
+            let transition = transitions.iter().find(|t| fitting(&t.change))?;
+            if let Change::StageChanged { from, to } = &transition.change {
+                put("from", Value::from(from.as_str()));
+                put("to", Value::from(to.as_str()));
+            }
+            described(transition)
+        }
+        On::Score { of, levels, dedupe: window } => {
+            dedupe = *window;
+            crossed(of, levels, transitions, object?, &mut put)?
+        }
+        On::Event { types } => {
+            types.iter().find(|pattern| type_fits(pattern, &event.kind))?;
+            format!("an event of type {}", event.kind)
+        }
+        On::Schedule(_) | On::Manual => return None,
+    };
+    Some(Fit { index, facts, reason, dedupe })
+}
+
+fn is_update(change: &Change) -> bool {
+    matches!(change, Change::Updated { .. })
+}
+
+fn described(transition: &Transition) -> String {
+    format!("{} {}", transition.object, transition.change.describe())
+}
+
+fn among(wanted: &[String], stage: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|name| name == stage)
+}
+
+fn type_fits(pattern: &str, kind: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == kind, |prefix| kind.starts_with(prefix))
+}
+
+fn updated(
+    transition: &Transition,
+    wanted: &[String],
+    put: &mut impl FnMut(&str, Value) -> Option<Value>,
+) -> Option<String> {
+    let Change::Updated { changed, previous } = &transition.change else { return None };
+    if !wanted.is_empty() && !changed.iter().any(|name| wanted.contains(name)) {
+        return None;
+    }
+    put("changed", Value::from(changed.clone()));
+    put("previous", Value::Object(previous.clone()));
+    Some(described(transition))
+}
+
+/// A score crosses when all levels hold now and did not all hold before.
+fn crossed(
+    of: &str,
+    levels: &[(String, f64)],
+    transitions: &[Transition],
+    object: &Object,
+    put: &mut impl FnMut(&str, Value) -> Option<Value>,
+) -> Option<String> {
+    let carrier = |t: &Transition| match t.object.kind {
+        Kind::Entity => t.object.id.split_once('/').is_some_and(|(kind, _)| kind == of),
+        kind => kind.name() == of,
+    };
+    let moved = |name: &str| {
+        transitions.iter().filter(|t| carrier(t)).find_map(|t| match &t.change {
+            Change::ScoreMoved { score, from, to } if score == name => Some((*from, *to)),
+            _ => None,
+        })
+    };
+    let mut held_before = true;
+    let mut crossing = None;
+    for (name, above) in levels {
+        let (before, after) = match moved(name) {
+            Some((from, to)) => (from, Some(to)),
+            None => {
+                let now = current(object, name);
+                (now, now)
+            }
+        };
+        let after = after.filter(|after| after >= above)?;
+        if before.is_none_or(|before| before < *above) {
+            held_before = false;
+            crossing = crossing.or(Some((name, before, after, *above)));
+        }
+    }
+    let (name, before, after, above) = crossing.filter(|_| !held_before)?;
+    put("score", Value::from(name.as_str()));
+    put("from", before.map_or(Value::Null, Value::from));
+    put("to", Value::from(after));
+    let from = before.map_or_else(|| "nothing".to_owned(), |before| before.to_string());
+    Some(format!("score {name} crossed {above} upward: {from} → {after}"))
+}
+
+/// A score of an object; that of alerts and cases is `risk`.
+fn current(object: &Object, name: &str) -> Option<f64> {
+    if name == "risk" && object.record.contains_key("risk_score") {
+        return score(object.record.get("risk_score"));
+    }
+    score(object.record.get("scores").and_then(|scores| scores.get(name)))
+}
+
+/// Why no trigger fits, in words, and which trigger is meant.
+pub fn why_not(
+    playbook: &Playbook,
+    event: &Event,
+    transitions: &[Transition],
+    object: Option<&Object>,
+) -> (String, Span) {
+    let mut first: Option<(String, Span)> = None;
+    for trigger in &playbook.triggers {
+        if let Some(reason) = misses(&trigger.on, event, transitions, object) {
+            first.get_or_insert((reason, trigger.span));
+        }
+    }
+    first.unwrap_or_else(|| {
+        let span = playbook.triggers.first().map_or(Span { line: 1, column: 1, len: 1 }, |trigger| trigger.span);
+        ("no trigger listens to this kind of event".to_owned(), span)
+    })
+}
+
+/// Why a trigger that listens to this kind of event does not fit; nothing when it listens to another kind.
+fn misses(on: &On, event: &Event, transitions: &[Transition], object: Option<&Object>) -> Option<String> {
+    let stage = transitions.iter().find_map(|t| match &t.change {
+        Change::StageChanged { from, to } => Some((from, to)),
+        _ => None,
+    });
+    let about = event.subject.as_ref().map(|subject| subject.kind);
+    match on {
+        On::AlertCreated | On::CaseCreated if on.kind() == event.kind => {
+            Some("it was known before, so this is an update".to_owned())
+        }
+        On::AlertUpdated { changed } | On::CaseUpdated { changed }
+            if about.is_some_and(|kind| on.kind() == format!("{kind}.updated")) =>
+        {
+            let update = transitions.iter().find(|t| is_update(&t.change));
+            Some(match update {
+                Some(update) => format!("{}, not {}", update.change.describe(), changed.join(", ")),
+                None => "nothing changed".to_owned(),
+            })
+        }
+        On::StageChanged { from, to } if about == Some(Kind::Case) => Some(match stage {
+            Some((before, after)) if !among(from, before) => {
+                format!("stage changed {before} → {after}; the trigger wants from {}", from.join(" or "))
+            }
+            Some((before, after)) => {
+                format!("stage changed {before} → {after}; the trigger wants to {}", to.join(" or "))
+            }
+            None => "the stage did not change".to_owned(),
+        }),
+        On::Score { levels, .. } => {
+            let (name, above) = levels.first()?;
+            Some(match object.and_then(|object| current(object, name)) {
+                Some(now) => format!("score {name} is {now} and did not cross {above} upward"),
+                None => format!("there is no score {name}"),
+            })
+        }
+        _ => None,
+    }
+}
