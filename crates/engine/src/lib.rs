@@ -8,19 +8,19 @@
 //! bounded and carries wake-ups or requests, never the only copy of something.
 
 pub mod action;
-pub mod clock;
 pub mod change;
+pub mod clock;
 pub mod decide;
-pub mod set;
-mod shared;
-pub mod trigger;
 pub mod next;
 pub mod outbound;
 pub mod payload;
 pub mod record;
 pub mod refusal;
 pub mod runner;
+pub mod set;
+mod shared;
 pub mod source;
+pub mod trigger;
 pub mod view;
 pub mod writer;
 

@@ -169,7 +169,7 @@ impl Order {
     /// How many events and how many bytes of payload.
     fn weight(&self) -> (usize, usize) {
         match self {
-            Order::Events { incoming, .. } => (incoming.len(), incoming.iter().map(|i| i.raw.len()).sum()),
+            Order::Events { incoming, .. } => (incoming.len(), incoming.iter().map(|i| i.raw.bytes().len()).sum()),
             Order::Progress(progress) => (1, progress.payload.len()),
             _ => (1, 256),
         }
@@ -232,7 +232,7 @@ fn answer(shared: &Shared, order: Order, staged: Staged) {
     match (order, staged) {
         (Order::Events { incoming, reply }, Staged::Events(answers)) => {
             shared.figures.answered(&answers);
-            shared.release_bytes(incoming.iter().map(|i| i.raw.len()).sum());
+            shared.release_bytes(incoming.iter().map(|i| i.raw.bytes().len()).sum());
             let _ = reply.send(answers);
         }
         (Order::Change { reply, .. }, Staged::Change(answer)) => drop(reply.send(answer)),

@@ -128,6 +128,15 @@ pub enum Raw {
     Bytes(Bytes),
 }
 
+impl Raw {
+    /// The bytes, whatever they are.
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Raw::Json(bytes) | Raw::Bytes(bytes) => bytes,
+        }
+    }
+}
+
 /// How a source's bodies are mapped into events.
 pub trait Shape: Debug + Send + Sync {
     /// Its name in `sortie.yaml`.
