@@ -31,6 +31,9 @@ pub enum Refusal {
         /// What was asked for.
         what: String,
     },
+    /// Somebody else changed it meanwhile; look again.
+    #[error("it was changed meanwhile: {0}")]
+    Stale(String),
     /// It does not fit the state, such as closing a case that is closed.
     #[error("{0}")]
     Conflict(String),
@@ -57,7 +60,7 @@ impl From<&store::Error> for Refusal {
                 message: format!("a value of {bytes} bytes is larger than the limit of {max} bytes"),
             },
             Error::Fenced { .. } | Error::AlreadyEnded { .. } | Error::Claimed { .. } => {
-                Refusal::Conflict(error.to_string())
+                Refusal::Stale(error.to_string())
             }
             _ => Refusal::Store(error.to_string()),
         }

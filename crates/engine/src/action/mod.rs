@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use model::record::Vocabulary;
 use model::run::{Attempt, RunStart, StepError, StepState};
-use model::{Object, ObjectKey, Record, RunId, Time};
+use model::{Object, ObjectKey, RunId, Time};
 use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
+pub use crate::change::{If, LocalChange};
 use crate::outbound::{Destinations, Outbound, Secrets};
 
 mod log;
@@ -146,7 +147,8 @@ pub struct Outcome {
     pub attempts: Vec<Attempt>,
     /// How the step stands.
     pub result: StepResult,
-    /// What it changes here.
+    /// What it changes here: the writer makes each an event whose id is the step's idempotency key, computes lists against
+    /// the state of that moment (`add`, `remove`), and commits them together with the outcome. All of them or none.
     pub changes: Vec<LocalChange>,
     /// Windows to release.
     pub windows: Vec<store::Window>,
@@ -190,20 +192,6 @@ pub enum StepResult {
         /// Not before this time.
         at: Time,
     },
-}
-
-/// A change that an action wants: the writer makes it an event whose id is the step's idempotency key, and commits it
-/// together with the step's outcome.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LocalChange {
-    /// What changes.
-    pub object: ObjectKey,
-    /// The event's type, such as `case.updated`, `case.commented`, `case.created`.
-    pub kind: String,
-    /// The changed fields; `null` clears.
-    pub fields: Record,
-    /// What goes along, such as the text of a comment; `null` when nothing.
-    pub data: Value,
 }
 
 /// The key that stays the same over all tries of a step: `RUN/PATH/DESTINATION`, without the last where there is none.
