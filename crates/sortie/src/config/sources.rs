@@ -1,0 +1,155 @@
+//! Who may send events: the names under `sources:`, and how each sender proves who it is.
+//!
+//! Invariant: `auth:` must be said for every source. A source without it is an error, never an open door.
+
+use std::path::{Path, PathBuf};
+
+use engine::outbound::Placed;
+use playbook::yaml::{Node, Value};
+use playbook::{Fields, Reader, Span};
+
+use super::codes;
+
+/// One source.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// Its name: the last part of `/v1/in/NAME`.
+    pub(crate) name: String,
+    /// A file of the team's that says how bodies are read; nothing for a shipped source.
+    pub(crate) file: Option<PathBuf>,
+    /// How the sender proves who it is.
+    pub(crate) auth: SenderAuth,
+    /// The IANA zone of times without an offset.
+    pub(crate) timezone: Option<String>,
+}
+
+/// How a sender proves who it is. Texts may be references to secrets.
+#[derive(Debug, Clone)]
+pub(crate) enum SenderAuth {
+    /// Not at all; said so on purpose.
+    None,
+    /// `Authorization: Bearer TOKEN`.
+    Bearer {
+        /// The tokens: each opens.
+        tokens: Vec<Secret>,
+    },
+    /// A header with a value.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its values: each opens.
+        values: Vec<Secret>,
+    },
+    /// HTTP basic authentication.
+    Basic {
+        /// The user.
+        user: String,
+        /// The passwords: each opens.
+        passwords: Vec<Secret>,
+    },
+}
+
+/// A text that is, or ends with, a reference to a secret, and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Secret {
+    /// What was written.
+    pub(crate) text: Placed,
+    /// Where.
+    pub(crate) span: Span,
+}
+
+const KINDS: &str = "`none`, `{bearer: …}`, `{header: NAME, value: …}` or `{basic: {user: …, password: …}}`";
+
+/// Reads the whole section.
+pub(super) fn read(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<Source> {
+    let Some(mut fields) = reader.map(node, "`sources`") else { return Vec::new() };
+    let mut sources = Vec::new();
+    for (key, node) in fields.free() {
+        if !model::id::is_name(&key.text) {
+            let help = Some("use lower-case letters, digits and `-`, at most 64".to_owned());
+            reader.error(codes::WORDS, key.span, format!("`{}` is not a source's name", key.text), help);
+        }
+        if let Some(fields) = reader.map(node, "a source") {
+            sources.extend(source(reader, fields, &key.text, key.span, folder));
+        }
+    }
+    sources
+}
+
+fn source(reader: &mut Reader, mut fields: Fields<'_>, name: &str, span: Span, folder: &Path) -> Option<Source> {
+    let file = fields.opt_text(reader, "file").map(|text| folder.join(text));
+    let timezone = fields.opt_text(reader, "timezone");
+    let auth = match fields.opt_node("auth") {
+        Some(node) => auth(reader, node),
+        None => {
+            let help = Some(format!("say how `{name}` proves who it is: {KINDS}"));
+            reader.error(codes::NO_AUTH, span, format!("the source `{name}` has no `auth`"), help);
+            None
+        }
+    };
+    fields.finish(reader);
+    Some(Source { name: name.to_owned(), file, auth: auth?, timezone })
+}
+
+fn auth(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
+    if let Value::Text(text) = &node.value {
+        if text == "none" {
+            return Some(SenderAuth::None);
+        }
+        reader.error(codes::NO_AUTH, node.span, format!("`{text}` is not a way to authenticate"), Some(format!("use {KINDS}")));
+        return None;
+    }
+    let mut fields = reader.map(node, "`auth`")?;
+    let auth = if fields.opt_node("bearer").is_some() {
+        one_or_more(reader, &mut fields, "bearer").map(|tokens| SenderAuth::Bearer { tokens })
+    } else if fields.opt_node("header").is_some() {
+        let name = fields.text(reader, "header");
+        let values = one_or_more(reader, &mut fields, "value");
+        Some(SenderAuth::Header { name: name?, values: values? })
+    } else if let Some(node) = fields.opt_node("basic") {
+        basic(reader, node)
+    } else if let Some(node) = fields.opt_node("hmac").or_else(|| fields.opt_node("standard_webhooks")) {
+        let help = "use `bearer`, `header` or `basic` for now";
+        reader.error(codes::LATER, node.span, "the signature of a sender is not checked yet", Some(help.to_owned()));
+        None
+    } else {
+        reader.error(codes::NO_AUTH, node.span, "this says no way to authenticate", Some(format!("use {KINDS}")));
+        None
+    };
+    fields.finish(reader);
+    auth
+}
+
+fn basic(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
+    let mut fields = reader.map(node, "`basic`")?;
+    let user = fields.text(reader, "user");
+    let passwords = one_or_more(reader, &mut fields, "password");
+    fields.finish(reader);
+    Some(SenderAuth::Basic { user: user?, passwords: passwords? })
+}
+
+/// One secret, or a list of them while one is exchanged for another.
+fn one_or_more(reader: &mut Reader, fields: &mut Fields<'_>, name: &'static str) -> Option<Vec<Secret>> {
+    let node = fields.node(reader, name)?;
+    let list = fields.text_list(reader, name, true)?;
+    if list.is_empty() {
+        reader.error(codes::NO_AUTH, node.span, "an empty list opens to nobody", None);
+    }
+    list.into_iter().map(|(text, span)| placed(reader, &text, span)).collect()
+}
+
+fn placed(reader: &mut Reader, text: &str, span: Span) -> Option<Secret> {
+    match Placed::parse(text) {
+        Ok(placed) => {
+            if placed.secret.is_none() {
+                let help = Some("write `${secret:NAME}` and set SORTIE_SECRET_NAME, or a file in `secrets_dir`".to_owned());
+                reader.warning(codes::PLAIN_SECRET, span, "a secret stands here for everyone who reads the file", help);
+            }
+            Some(Secret { text: placed, span })
+        }
+        Err(error) => {
+            reader.error(codes::UNREADABLE_VALUE, span, error.to_string(), None);
+            None
+        }
+    }
+}

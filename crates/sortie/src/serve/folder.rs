@@ -1,0 +1,192 @@
+//! The playbook folder: which files there are, and their texts.
+//!
+//! Invariants: only regular files are read. A symbolic link, a device or a pipe is refused, and a file that is swapped
+//! between the look and the opening is noticed, because the opened file must be the one that was looked at. Everything is
+//! bounded: the depth of folders, the number of files, the size of a file.
+
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::limits;
+use playbook::{Diagnostic, Severity, Source, Span};
+
+use crate::config::codes;
+
+/// Deepest nesting of folders.
+const DEPTH_MAX: usize = 8;
+/// Most files in the folder, whatever they are.
+const FILES_MAX: usize = 20_000;
+
+/// What was found in a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// The texts, by name.
+    pub(crate) sources: Vec<Source>,
+    /// Files that cannot be used.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// What tells one state of a folder from another, without reading the files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Look(Vec<(PathBuf, u64, u64, i64, i64)>);
+
+/// Looks at a folder. A folder that is not there looks empty.
+pub(crate) fn look(root: &Path) -> Look {
+    let mut files = Vec::new();
+    let mut problems = Vec::new();
+    walk(root, 0, &mut files, &mut problems);
+    let mut look: Vec<_> = files
+        .into_iter()
+        .filter_map(|path| {
+            let data = std::fs::symlink_metadata(&path).ok()?;
+            Some((path, data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
+        })
+        .collect();
+    look.sort();
+    Look(look)
+}
+
+/// Reads a file, or all playbooks of a folder. `shown` is how it is named in messages.
+///
+/// # Errors
+/// When it cannot be read at all.
+pub(crate) fn read(root: &Path, shown: &Path) -> std::io::Result<Folder> {
+    let mut folder = Folder::default();
+    if !std::fs::metadata(root)?.is_dir() {
+        take(&mut folder, root, &shown.display().to_string());
+        return Ok(folder);
+    }
+    std::fs::read_dir(root)?;
+    let mut files = Vec::new();
+    walk(root, 0, &mut files, &mut folder.diagnostics);
+    files.sort();
+    for path in files {
+        let name = path.strip_prefix(root).map_or_else(|_| path.clone(), |rest| shown.join(rest));
+        take(&mut folder, &path, &name.display().to_string());
+    }
+    Ok(folder)
+}
+
+fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut Vec<Diagnostic>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        // Editors and version control keep their own files beside ours.
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() && depth < DEPTH_MAX {
+            walk(&path, depth + 1, files, problems);
+        } else if kind.is_dir() {
+            problems.push(problem(&path.display().to_string(), format!("folders are nested deeper than {DEPTH_MAX}")));
+        } else if is_playbook(&path) {
+            if files.len() >= FILES_MAX {
+                problems.push(problem(&folder.display().to_string(), format!("there are more than {FILES_MAX} files")));
+                return;
+            }
+            files.push(path);
+        }
+    }
+}
+
+fn is_playbook(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+fn take(folder: &mut Folder, path: &Path, name: &str) {
+    match text(path) {
+        Ok(text) => folder.sources.push(Source { file: name.into(), text }),
+        Err(why) => folder.diagnostics.push(problem(name, why)),
+    }
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
+    let seen = std::fs::symlink_metadata(path).map_err(unreadable)?;
+    if !seen.is_file() {
+        let what = if seen.is_symlink() { "a symbolic link" } else { "not a regular file" };
+        return Err(format!("this is {what}; playbooks are regular files"));
+    }
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let opened = file.metadata().map_err(unreadable)?;
+    if (opened.dev(), opened.ino()) != (seen.dev(), seen.ino()) || !opened.is_file() {
+        return Err("the file was swapped while it was being read".to_owned());
+    }
+    let max = limits::PLAYBOOK_FILE_BYTES_MAX;
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > max {
+        return Err(format!("the file is larger than {max} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned())
+}
+
+fn problem(name: &str, message: String) -> Diagnostic {
+    let file: Arc<str> = name.into();
+    let help = Some("only regular UTF-8 files are read; move or copy it, or give it another extension".to_owned());
+    let span = Span { line: 1, column: 1, len: 1 };
+    Diagnostic { code: codes::PLAYBOOK_FILE, severity: Severity::Error, message, file, span, excerpt: String::new(), help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn names(folder: &Folder) -> Vec<&str> {
+        folder.sources.iter().map(|source| &*source.file).collect()
+    }
+
+    #[test]
+    fn a_folder_gives_its_yaml_files_by_name_nested_ones_too() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("b/c")).unwrap();
+        for name in ["z.yaml", "a.yml", "b/c/d.yaml", "readme.md", ".hidden.yaml"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let folder = read(dir.path(), Path::new("playbooks")).unwrap();
+        assert_eq!(names(&folder), ["playbooks/a.yml", "playbooks/b/c/d.yaml", "playbooks/z.yaml"]);
+        assert!(folder.diagnostics.is_empty());
+    }
+
+    #[test]
+    fn a_link_is_refused_even_when_it_leads_to_a_playbook() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("real.yaml"), "x").unwrap();
+        symlink(dir.path().join("real.yaml"), dir.path().join("link.yaml")).unwrap();
+        symlink("/dev/zero", dir.path().join("zero.yaml")).unwrap();
+        symlink("/dev", dir.path().join("folder.yaml")).unwrap();
+        let folder = read(dir.path(), Path::new("p")).unwrap();
+        assert_eq!(names(&folder), ["p/real.yaml"]);
+        assert_eq!(folder.diagnostics.len(), 3);
+        assert!(folder.diagnostics.iter().all(|d| d.code == "CF109" && d.message.contains("symbolic link")));
+    }
+
+    #[test]
+    fn a_file_over_the_limit_or_without_utf8_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("big.yaml"), vec![b'x'; limits::PLAYBOOK_FILE_BYTES_MAX + 1]).unwrap();
+        std::fs::write(dir.path().join("latin.yaml"), [b'n', 0xe4, b'h']).unwrap();
+        let folder = read(dir.path(), Path::new("p")).unwrap();
+        assert!(folder.sources.is_empty());
+        assert_eq!(folder.diagnostics.len(), 2);
+    }
+
+    #[test]
+    fn a_change_of_any_file_changes_the_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.yaml");
+        std::fs::write(&file, "one").unwrap();
+        let first = look(dir.path());
+        assert_eq!(first, look(dir.path()));
+        std::fs::write(&file, "longer").unwrap();
+        let second = look(dir.path());
+        assert_ne!(first, second);
+        std::fs::remove_file(&file).unwrap();
+        assert_ne!(second, look(dir.path()));
+        assert_eq!(look(dir.path()), look(Path::new("/nowhere/at/all")));
+    }
+}
