@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod http;
 mod memory;
+mod serve;
 mod telemetry;
 
 fn main() -> std::process::ExitCode {

@@ -287,7 +287,8 @@ fn egress(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader: &
         config.egress.ports = Some(ports(reader, node));
     }
     let proxy = parsed(fields, reader, "proxy", "a proxy such as http://proxy.example.com:3128", |text| {
-        Proxy::parse(text).ok()
+        let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+        (!host.is_empty()).then(|| Proxy { url: text.to_owned() })
     });
     if proxy.is_some() {
         config.egress.proxy = proxy;

@@ -312,6 +312,3 @@ fn durability(text: &str) -> Option<Durability> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

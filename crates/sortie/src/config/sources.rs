@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::outbound::Placed;
+use engine::outbound::secret::Placed;
 use playbook::yaml::{Node, Value};
 use playbook::{Fields, Reader, Span};
 

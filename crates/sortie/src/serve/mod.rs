@@ -1,0 +1,4 @@
+//! Starting the server.
+
+mod folder;
+mod set;
