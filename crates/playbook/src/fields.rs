@@ -1,71 +1,74 @@
-//! A reader over YAML nodes that collects what is wrong instead of stopping at the first.
+//! Typed access to the keys of a YAML map. What is wrong is noted on the [`Reader`], and reading goes on.
+//!
+//! ```
+//! use playbook::{Reader, yaml};
+//! let file: std::sync::Arc<str> = "sortie.yaml".into();
+//! let text = "listen: 127.0.0.1:7300\nlimt: 5\n";
+//! let node = yaml::parse(&file, text).unwrap();
+//! let mut reader = Reader::new(file, text);
+//! let mut fields = reader.map(&node, "the configuration").unwrap();
+//! assert_eq!(fields.opt_text(&mut reader, "listen").as_deref(), Some("127.0.0.1:7300"));
+//! assert_eq!(fields.int(&mut reader, "limit", 1..=100), None);
+//! fields.finish(&mut reader);
+//! assert_eq!(reader.finish()[0].help.as_deref(), Some("did you mean `limit`?"));
+//! ```
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::diagnostic::Span;
+use crate::reader::{Reader, clamp, did_you_mean, either};
 use crate::yaml::{Key, Node, Value};
 
-/// One file being read: its lines, and what was found wrong so far.
-#[derive(Debug)]
-pub struct Reader {
-    file: Arc<str>,
-    lines: Vec<String>,
-    diagnostics: Vec<Diagnostic>,
-}
-
 impl Reader {
-    /// For a file and its text.
-    pub fn new(file: Arc<str>, text: &str) -> Reader {
-        Reader { file, lines: text.lines().map(str::to_owned).collect(), diagnostics: Vec::new() }
-    }
-
-    /// The file.
-    pub fn file(&self) -> &Arc<str> {
-        &self.file
-    }
-
-    /// A diagnostic of this file.
-    pub fn diagnostic(&self, code: &'static str, span: Span, message: impl Into<String>, help: Option<String>) -> Diagnostic {
-        let excerpt = self.lines.get((span.line as usize).saturating_sub(1)).cloned().unwrap_or_default();
-        let severity = Severity::Error;
-        Diagnostic { code, severity, message: message.into(), file: self.file.clone(), span, excerpt, help }
-    }
-
-    /// Notes an error.
-    pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, help: Option<String>) {
-        let found = self.diagnostic(code, span, message, help);
-        self.diagnostics.push(found);
-    }
-
-    /// Notes something that a person should look at.
-    pub fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>, help: Option<String>) {
-        let mut found = self.diagnostic(code, span, message, help);
-        found.severity = Severity::Warning;
-        self.diagnostics.push(found);
-    }
-
-    /// Notes what others found.
-    pub fn extend(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
-        self.diagnostics.extend(found);
-    }
-
-    /// Whether an error was noted.
-    pub fn failed(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
-    }
-
-    /// Everything that was noted, in the order of the file.
-    pub fn finish(mut self) -> Vec<Diagnostic> {
-        self.diagnostics.sort_by_key(|d| d.span);
-        self.diagnostics
-    }
-
-    /// Reads a map; anything else is noted (`what` names it, such as "a playbook").
+    /// Reads a map; anything else is noted. `what` names it in messages, such as "a playbook".
     pub fn map<'a>(&mut self, node: &'a Node, what: &str) -> Option<Fields<'a>> {
-        match &node.value {
-            Value::Map(entries) => Some(Fields { what: what.to_owned(), span: node.span, entries, used: vec![false; entries.len()], asked: Vec::new() }),
+        let Value::Map(entries) = &node.value else {
+            let message = format!("{what} must be a map of keys and values; this is {}", node.value.describe());
+            self.error("PB103", node.span, message, None);
+            return None;
+        };
+        let used = vec![false; entries.len()];
+        Some(Fields { what: what.to_owned(), span: node.span, entries, used, asked: Vec::new() })
+    }
+
+    /// The items of a list; anything else is noted.
+    pub fn list<'a>(&mut self, node: &'a Node, what: &str) -> Option<&'a [Node]> {
+        let Value::List(items) = &node.value else {
+            let message = format!("{what} must be a list; this is {}", node.value.describe());
+            self.error("PB103", node.span, message, Some("write each item on its own line, after `- `".to_owned()));
+            return None;
+        };
+        Some(items)
+    }
+
+    /// Notes that a value is of the wrong type.
+    pub fn wrong_type(&mut self, node: &Node, name: &str, wanted: &str) {
+        let help = match &node.value {
+            Value::Text(text) if ["yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str()) => {
+                Some("write `true` or `false`; this is read as text".to_owned())
+            }
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) if wanted.contains("text") => {
+                Some("quote this to make it text".to_owned())
+            }
             _ => None,
+        };
+        let message = format!("`{name}` must be {wanted}; this is {}", node.value.describe());
+        self.error("PB103", node.span, message, help);
+    }
+
+    /// A length of time; anything else is noted.
+    pub fn period(&mut self, node: &Node, name: &str) -> Option<Duration> {
+        let Value::Text(text) = &node.value else {
+            self.wrong_type(node, name, "a length of time such as `20s`, `10m` or `6h`");
+            return None;
+        };
+        match model::period::parse(text) {
+            Ok(period) => Some(period),
+            Err(error) => {
+                self.error("PB105", node.span, error.to_string(), None);
+                None
+            }
         }
     }
 }
@@ -91,81 +94,168 @@ impl<'a> Fields<'a> {
         &self.what
     }
 
-    /// A key, if it is there.
-    pub fn opt_node(&mut self, name: &'static str) -> Option<&'a Node> {
+    /// Whether a key is there. Does not count as asking for it.
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key.text == name)
+    }
+
+    /// A key and its value, if it is there.
+    pub fn entry(&mut self, name: &'static str) -> Option<(&'a Key, &'a Node)> {
         self.asked.push(name);
         let at = self.entries.iter().position(|(key, _)| key.text == name)?;
         if let Some(used) = self.used.get_mut(at) {
             *used = true;
         }
-        self.entries.get(at).map(|(_, node)| node)
+        self.entries.get(at).map(|(key, node)| (key, node))
     }
 
-    /// A key that must be there.
-    pub fn node(&mut self, _reader: &mut Reader, name: &'static str) -> Option<&'a Node> {
-        self.opt_node(name)
+    /// The value of a key, if it is there.
+    pub fn opt_node(&mut self, name: &'static str) -> Option<&'a Node> {
+        self.entry(name).map(|(_, node)| node)
+    }
+
+    /// The value of a key that must be there.
+    pub fn node(&mut self, reader: &mut Reader, name: &'static str) -> Option<&'a Node> {
+        let node = self.opt_node(name);
+        if node.is_none() {
+            let near = self.entries.iter().zip(&self.used).filter(|(_, used)| !**used).map(|((key, _), _)| key.text.as_str());
+            let help = model::record::nearest(name, near).map(|near| format!("is `{near}` meant to be `{name}`?"));
+            reader.error("PB102", self.span, format!("{} needs `{name}`", self.what), help);
+        }
+        node
     }
 
     /// A text that must be there.
     pub fn text(&mut self, reader: &mut Reader, name: &'static str) -> Option<String> {
-        self.opt_text(reader, name)
+        let node = self.node(reader, name)?;
+        text_of(reader, node, name)
     }
 
     /// A text, if it is there.
-    pub fn opt_text(&mut self, _reader: &mut Reader, name: &'static str) -> Option<String> {
-        match &self.opt_node(name)?.value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
-        }
+    pub fn opt_text(&mut self, reader: &mut Reader, name: &'static str) -> Option<String> {
+        let node = self.opt_node(name)?;
+        text_of(reader, node, name)
     }
 
     /// `true` or `false`, if it is there.
-    pub fn bool(&mut self, _reader: &mut Reader, name: &'static str) -> Option<bool> {
-        match &self.opt_node(name)?.value {
-            Value::Bool(value) => Some(*value),
-            _ => None,
-        }
+    pub fn bool(&mut self, reader: &mut Reader, name: &'static str) -> Option<bool> {
+        let node = self.opt_node(name)?;
+        let Value::Bool(value) = node.value else {
+            reader.wrong_type(node, name, "`true` or `false`");
+            return None;
+        };
+        Some(value)
     }
 
     /// A whole number between two bounds, if it is there.
-    pub fn int(&mut self, _reader: &mut Reader, name: &'static str, _bounds: std::ops::RangeInclusive<i64>) -> Option<i64> {
-        match &self.opt_node(name)?.value {
-            Value::Int(value) => Some(*value),
-            _ => None,
+    pub fn int(&mut self, reader: &mut Reader, name: &'static str, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let node = self.opt_node(name)?;
+        let Value::Int(value) = node.value else {
+            reader.wrong_type(node, name, "a whole number");
+            return None;
+        };
+        if !bounds.contains(&value) {
+            let message = format!("`{name}` must be from {} to {}; this is {value}", bounds.start(), bounds.end());
+            reader.error("PB104", node.span, message, None);
+            return None;
         }
+        Some(value)
     }
 
     /// A number, if it is there.
-    pub fn number(&mut self, _reader: &mut Reader, name: &'static str) -> Option<f64> {
-        match &self.opt_node(name)?.value {
-            Value::Float(value) => Some(*value),
-            _ => None,
-        }
+    pub fn number(&mut self, reader: &mut Reader, name: &'static str) -> Option<f64> {
+        let node = self.opt_node(name)?;
+        number_of(reader, node, name)
     }
 
     /// A length of time, such as `10m`, if it is there.
     pub fn duration(&mut self, reader: &mut Reader, name: &'static str) -> Option<Duration> {
-        model::period::parse(&self.opt_text(reader, name)?).ok()
+        let node = self.opt_node(name)?;
+        reader.period(node, name)
     }
 
     /// A list of texts, if it is there. Where `one` is set, one text alone is a list of one.
-    pub fn text_list(&mut self, _reader: &mut Reader, name: &'static str, _one: bool) -> Option<Vec<(String, Span)>> {
-        self.opt_node(name)?;
-        None
+    pub fn text_list(&mut self, reader: &mut Reader, name: &'static str, one: bool) -> Option<Vec<(String, Span)>> {
+        let node = self.opt_node(name)?;
+        match &node.value {
+            Value::Text(text) if one => Some(vec![(text.clone(), node.span)]),
+            Value::List(items) => Some(
+                items.iter().filter_map(|item| text_of(reader, item, name).map(|text| (text, item.span))).collect(),
+            ),
+            _ => {
+                reader.wrong_type(node, name, if one { "a text or a list of texts" } else { "a list of texts" });
+                None
+            }
+        }
     }
 
     /// One of some words, if it is there.
     pub fn one_of(&mut self, reader: &mut Reader, name: &'static str, words: &[&'static str]) -> Option<&'static str> {
-        let text = self.opt_text(reader, name)?;
-        words.iter().find(|word| **word == text).copied()
+        let node = self.opt_node(name)?;
+        let text = text_of(reader, node, name)?;
+        let found = words.iter().find(|word| **word == text).copied();
+        if found.is_none() {
+            let help = did_you_mean(&text, words.iter().copied());
+            let message = format!("`{name}` must be {}; this is `{text}`", either(words));
+            reader.error("PB104", node.span, message, help);
+        }
+        found
     }
 
-    /// Entries whose keys are names of the writer's choice.
+    /// A map, if it is there.
+    pub fn fields(&mut self, reader: &mut Reader, name: &'static str) -> Option<Fields<'a>> {
+        let node = self.opt_node(name)?;
+        reader.map(node, &format!("`{name}`"))
+    }
+
+    /// All entries, where the keys are names of the writer's choice.
     pub fn free(&mut self) -> impl Iterator<Item = (&'a Key, &'a Node)> + use<'a> {
         self.used.fill(true);
         self.entries.iter().map(|(key, node)| (key, node))
     }
 
     /// Names the keys that were not asked for.
-    pub fn finish(self, _reader: &mut Reader) {}
+    pub fn finish(self, reader: &mut Reader) {
+        for ((key, _), used) in self.entries.iter().zip(&self.used) {
+            if *used {
+                continue;
+            }
+            let help = did_you_mean(&key.text, self.asked.iter().copied()).or_else(|| {
+                let known: Vec<&str> = self.asked.iter().copied().take(KEYS_SHOWN_MAX).collect();
+                (!known.is_empty()).then(|| format!("known keys: {}", known.join(", ")))
+            });
+            reader.error("PB101", key.span, format!("unknown key `{}` in {}", key.text, self.what), help);
+        }
+    }
+}
+
+/// Most keys that a help lists.
+const KEYS_SHOWN_MAX: usize = 24;
+
+/// The text of a node; anything else is noted.
+pub(crate) fn text_of(reader: &mut Reader, node: &Node, name: &str) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => {
+            reader.wrong_type(node, name, "text");
+            None
+        }
+    }
+}
+
+/// The number of a node; anything else is noted.
+pub(crate) fn number_of(reader: &mut Reader, node: &Node, name: &str) -> Option<f64> {
+    match node.value {
+        Value::Float(value) => Some(value),
+        Value::Int(value) => i32::try_from(value).ok().map(f64::from).or_else(|| value.to_string().parse().ok()),
+        _ => {
+            reader.wrong_type(node, name, "a number");
+            None
+        }
+    }
+}
+
+/// A place inside a text, from the place of the text.
+pub(crate) fn inside(span: Span, chars_before: usize, len: usize) -> Span {
+    Span { line: span.line, column: span.column + clamp(chars_before), len: clamp(len.max(1)) }
 }

@@ -1,5 +1,7 @@
 //! Conditions and expressions: Rhai with strict answers, budgets, and nothing that reaches outside.
 
+mod places;
+
 use std::sync::Arc;
 
 use model::{Record, Time, limits};
