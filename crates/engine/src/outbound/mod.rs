@@ -9,6 +9,7 @@
 
 pub mod address;
 mod client;
+pub mod deliver;
 pub mod destination;
 pub mod mask;
 pub mod resolve;
