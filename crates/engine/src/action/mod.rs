@@ -62,11 +62,14 @@ pub trait Objects: Send + Sync {
 /// Claims windows durably.
 #[async_trait::async_trait]
 pub trait Windows: Send + Sync {
-    /// Claims a window until a time. `false` when it is silent already. When this returns `Ok(true)` it is on disk.
+    /// Claims a window until a time for `by`, an idempotency key. `true` when it was free, and when the same `by` had
+    /// claimed it before: a delivery whose try was lost in a crash must not be held back by its own claim. (Keep a second
+    /// window, `{window} by {by}`, in the same commit, and look there when the first is taken.) When this returns
+    /// `Ok(true)` it is on disk.
     ///
     /// # Errors
     /// [`store::Error`] when the store fails.
-    async fn claim(&self, key: String, until: Time) -> Result<bool, store::Error>;
+    async fn claim(&self, window: &str, by: &str, until: Time) -> Result<bool, store::Error>;
 }
 
 /// What all calls share. Cheap to keep behind an `Arc`.
