@@ -292,6 +292,9 @@ pub struct Problem {
     pub message: String,
 }
 
+/// Most unknown keys of one snapshot that are looked up and named: each costs a comparison with all known names.
+const UNKNOWN_NAMED_MAX: usize = 20;
+
 /// Puts a snapshot's fields into their one form: canonical names, times in UTC, ids as text. Unknown keys stay.
 /// Returns what is wrong (strict) and what was noticed (warnings).
 pub fn normalise(
@@ -302,12 +305,16 @@ pub fn normalise(
 ) -> (Vec<Problem>, Vec<String>) {
     let mut notes = Notes { problems: Vec::new(), warnings: Vec::new(), how };
     let mut drop = Vec::new();
+    let mut unknown = 0_usize;
     for (name, value) in fields.iter_mut() {
         let path = || format!("{kind}.{name}");
         let Some(field) = kind.field(name) else {
-            let near = nearest(name, kind.fields().iter().map(|f| f.name));
-            let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-            notes.warnings.push(format!("unknown key `{}` is kept{hint}", path()));
+            unknown += 1;
+            if unknown <= UNKNOWN_NAMED_MAX {
+                let near = nearest(name, kind.fields().iter().map(|f| f.name));
+                let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+                notes.warnings.push(format!("unknown key `{}` is kept{hint}", path()));
+            }
             continue;
         };
         if !value.is_null() && !normalise_value(field, value, words, &path, &mut notes) {
@@ -316,6 +323,10 @@ pub fn normalise(
     }
     for name in drop {
         fields.remove(&name);
+    }
+    if unknown > UNKNOWN_NAMED_MAX {
+        let more = unknown - UNKNOWN_NAMED_MAX;
+        notes.warnings.push(format!("{more} more unknown keys of `{kind}` are kept"));
     }
     (notes.problems, notes.warnings)
 }
@@ -445,8 +456,15 @@ fn normalise_detections(value: &mut Value, path: &dyn Fn() -> String, notes: &mu
             let id = Value::String(n.to_string());
             detection.insert("id".to_owned(), id);
         }
-        if let Some(time) = detection.get_mut("approx_log_time").filter(|time| !time.is_null()) {
-            good &= normalise_time(time, &|| format!("{}[{i}].approx_log_time", path()), notes);
+        let time = detection.get_mut("approx_log_time").filter(|time| !time.is_null());
+        let path = || format!("{}[{i}].approx_log_time", path());
+        if time.is_some_and(|time| !normalise_time(time, &path, notes)) {
+            match notes.how {
+                Strictness::Strict => good = false,
+                Strictness::Lenient { .. } => {
+                    detection.remove("approx_log_time");
+                }
+            }
         }
     }
     good
@@ -515,6 +533,24 @@ mod tests {
         let (fields, _, warnings) = strict(Kind::Alert, json!({"id": "A", "risk_scroe": 92}));
         assert!(fields.contains_key("risk_scroe"));
         assert_eq!(warnings, ["unknown key `alert.risk_scroe` is kept; did you mean `risk_score`?"]);
+    }
+
+    #[test]
+    fn of_very_many_unknown_keys_the_first_are_named_and_the_rest_counted() {
+        let many: Record = (0..100).map(|n| (format!("odd_{n:03}"), Value::Null)).collect();
+        let (fields, _, warnings) = strict(Kind::Case, Value::Object(many));
+        assert_eq!((fields.len(), warnings.len()), (100, UNKNOWN_NAMED_MAX + 1));
+        assert_eq!(warnings[UNKNOWN_NAMED_MAX], "80 more unknown keys of `case` are kept");
+    }
+
+    #[test]
+    fn a_vendors_detection_loses_only_its_unreadable_time() {
+        let mut fields = Record::new();
+        fields.insert("detections".to_owned(), json!([{"id": 1, "approx_log_time": "soon", "description": "x"}]));
+        let how = Strictness::Lenient { zone: "UTC" };
+        let (_, warnings) = normalise(Kind::Alert, &mut fields, &Vocabulary::default(), how);
+        assert_eq!(fields["detections"], json!([{"id": "1", "description": "x"}]));
+        assert_eq!(warnings.len(), 1);
     }
 
     #[test]

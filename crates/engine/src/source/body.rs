@@ -142,7 +142,7 @@ impl Reader<'_> {
             return Err(BodyError::Syntax { message, at });
         }
         let refused = Refused { error: InputError::Syntax { message, at }, json: false };
-        Ok(Reading { batch: false, elements: vec![self.unreadable(&self.body.slice(whole), None, refused)] })
+        Ok(Reading { batch: false, elements: vec![self.unreadable(whole, None, refused)] })
     }
 
     /// Reads one element; `n` is its place in a batch, `values` how many values may still be read.
@@ -151,13 +151,12 @@ impl Reader<'_> {
         if part.len() > limit {
             return Err(InputError::TooLarge { bytes: part.len(), limit });
         }
-        let raw = self.body.slice(part.clone());
-        match self.draft(part, values) {
+        match self.draft(part.clone(), values) {
             Ok(draft) => {
-                let event = self.complete(draft, &raw, n)?;
-                Ok(Incoming { event, raw: Raw::Json(raw) })
+                let raw = self.body.slice(part);
+                Ok(Incoming { event: self.complete(draft, &raw, n)?, raw: Raw::Json(raw) })
             }
-            Err(refused) if self.source.shape.lenient() => self.unreadable(&raw, n, refused),
+            Err(refused) if self.source.shape.lenient() => self.unreadable(part, n, refused),
             Err(refused) => Err(refused.error),
         }
     }
@@ -195,7 +194,7 @@ impl Reader<'_> {
     }
 
     /// What cannot be read is kept, as an event that says why.
-    fn unreadable(&self, raw: &Bytes, n: Option<usize>, refused: Refused) -> Result<Incoming, InputError> {
+    fn unreadable(&self, part: Range<usize>, n: Option<usize>, refused: Refused) -> Result<Incoming, InputError> {
         let error = refused.error;
         let mut data = json!({"code": error.code(), "reason": error.to_string()});
         if let Some(at) = error.position() {
@@ -204,9 +203,15 @@ impl Reader<'_> {
         }
         let kind = format!("{}.unreadable", self.source.name);
         let warnings = vec![format!("kept as `{kind}`: {error}")];
-        let event = self.complete(Draft { kind, data, warnings, ..Draft::default() }, raw, n)?;
-        let raw = raw.clone();
-        Ok(Incoming { event, raw: if refused.json { Raw::Json(raw) } else { Raw::Bytes(raw) } })
+        let sent = self.body.slice(part);
+        let event = self.complete(Draft { kind, data, warnings, ..Draft::default() }, &sent, n)?;
+        let raw = match (refused.json, n) {
+            (true, _) => Raw::Json(sent),
+            (false, Some(_)) => Raw::Bytes(sent),
+            // Of what is not even JSON, white space may matter.
+            (false, None) => Raw::Bytes(self.body.clone()),
+        };
+        Ok(Incoming { event, raw })
     }
 
     /// Adds what is the same for all sources.

@@ -162,8 +162,11 @@ impl InputError {
 }
 
 fn listed(problems: &[Problem]) -> String {
-    let all: Vec<String> = problems.iter().map(|p| format!("`{}`: {}", p.path, p.message)).collect();
-    all.join("; ")
+    let said = |problem: &Problem| match problem.path.as_str() {
+        "" => problem.message.clone(),
+        path => format!("`{path}`: {}", problem.message),
+    };
+    problems.iter().map(said).collect::<Vec<_>>().join("; ")
 }
 
 /// Why a whole body is refused.

@@ -93,14 +93,15 @@ fn fields(kind: Kind, body: Map<String, Value>, warnings: &mut Vec<String>) -> R
     for (key, value) in body {
         let name = keys.iter().find(|(theirs, _)| *theirs == key).map_or(key.as_str(), |(_, ours)| ours);
         match kind.field(name) {
+            // The id of the other kind, and an alert's workflow keys, may come empty: that says nothing.
+            _ if is_nothing(&value) && matches!(key.as_str(), "case_id" | "alert_id") => {}
+            None if is_nothing(&value) => {}
             Some(field) if key == "id" || fields.contains_key(field.name) => {
                 warnings.push(format!("`{key}` is kept in the raw body only: another key means the same"));
             }
             Some(field) => {
                 fields.insert(field.name.to_owned(), plain(field.ty, value));
             }
-            // Of an alert message, the keys that belong to cases come empty.
-            None if is_nothing(&value) => {}
             None => {
                 warnings.push(format!("unknown key `{key}` is kept as `{kind}.extra.{key}`"));
                 extra.insert(key, value);
@@ -162,7 +163,11 @@ fn list(value: Value) -> Value {
 
 /// The texts that an item of a list stands for.
 fn items_of(item: Value) -> Vec<Value> {
-    let Value::Object(item) = item else { return vec![item] };
+    let item = match item {
+        Value::Object(item) => item,
+        item if is_nothing(&item) => return Vec::new(),
+        item => return vec![item],
+    };
     let text = |key: &&str| item.get(*key).filter(|value| !is_nothing(value)).cloned();
     let mitre: Vec<Value> = MITRE_KEYS.iter().filter_map(text).collect();
     if !mitre.is_empty() {

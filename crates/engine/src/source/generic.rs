@@ -6,7 +6,7 @@ use model::record::{self, ENTITY_KINDS, Problem, Record, Strictness};
 use model::{Kind, Subject, Time};
 use serde_json::{Map, Value};
 
-use super::{Draft, Help, Shape, Unfit, carries, id};
+use super::{Draft, Help, STATE_TYPES, Shape, Unfit, carries, id};
 
 /// The longest event type, in characters.
 const TYPE_CHARS_MAX: usize = 128;
@@ -86,8 +86,12 @@ impl Reading<'_> {
         }
     }
 
+    /// A known key that events of this type do not have; perhaps the type is mistyped.
     fn unused(&mut self, key: &str) {
-        self.draft.warnings.push(format!("`{key}` is kept and not used: `{}` does not read it", self.draft.kind));
+        let kind = &self.draft.kind;
+        let near = record::nearest(kind, STATE_TYPES.iter().map(|(name, _)| *name)).filter(|near| near != kind);
+        let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        self.draft.warnings.push(format!("`{key}` is kept and not used: events of type `{kind}` do not have it{hint}"));
     }
 
     fn unknown(&mut self, key: &str) {

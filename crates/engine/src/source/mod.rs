@@ -119,12 +119,12 @@ pub struct Incoming {
     pub raw: Raw,
 }
 
-/// What was sent for one event, byte by byte, without white space around it.
+/// What was sent for one event, byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Raw {
-    /// Valid JSON in UTF-8, within the limits.
+    /// Valid JSON in UTF-8, within the limits, without the white space around it.
     Json(Bytes),
-    /// Anything else.
+    /// Anything else; the whole body, when it was not a batch.
     Bytes(Bytes),
 }
 
@@ -204,12 +204,17 @@ pub enum Unfit {
     Unreadable(String),
 }
 
+/// The event types that carry state, and the kind of object that each is about. Any other is a plain event.
+pub const STATE_TYPES: [(&str, Kind); 6] = [
+    ("alert.created", Kind::Alert),
+    ("alert.updated", Kind::Alert),
+    ("case.created", Kind::Case),
+    ("case.updated", Kind::Case),
+    ("case.stage_changed", Kind::Case),
+    ("entity.score", Kind::Entity),
+];
+
 /// The kind of object that an event of this type carries a snapshot of; nothing for a plain event.
 pub fn carries(event_type: &str) -> Option<Kind> {
-    match event_type {
-        "alert.created" | "alert.updated" => Some(Kind::Alert),
-        "case.created" | "case.updated" | "case.stage_changed" => Some(Kind::Case),
-        "entity.score" => Some(Kind::Entity),
-        _ => None,
-    }
+    STATE_TYPES.iter().find(|(name, _)| *name == event_type).map(|(_, kind)| *kind)
 }
