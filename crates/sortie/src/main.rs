@@ -12,6 +12,7 @@ mod config;
 mod http;
 mod memory;
 mod serve;
+mod setup;
 mod telemetry;
 
 fn main() -> std::process::ExitCode {

@@ -47,6 +47,12 @@ pub(crate) enum Error {
         /// Everything that is wrong.
         diagnostics: Vec<Diagnostic>,
     },
+    /// Files were checked, and what is wrong was told.
+    #[error("{} found", if *errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") })]
+    Checked {
+        /// How many errors.
+        errors: usize,
+    },
     /// The store refused.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -100,7 +106,7 @@ impl Error {
     pub(crate) fn code(&self) -> ExitCode {
         match self {
             Error::Usage { .. } | Error::NotFound { .. } => ExitCode::Usage,
-            Error::File { .. } | Error::Invalid { .. } => ExitCode::Invalid,
+            Error::File { .. } | Error::Invalid { .. } | Error::Checked { .. } => ExitCode::Invalid,
             Error::Store(_) => ExitCode::Store,
             Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
             Error::Failed { .. } => ExitCode::Failed,
@@ -113,6 +119,7 @@ impl Error {
         let help = match self {
             Error::Usage { help, .. } | Error::Start { help, .. } => help.clone(),
             Error::File { .. } | Error::Output(_) | Error::Failed { .. } => return None,
+            Error::Checked { .. } => "`sortie explain-code CODE` tells more about each".to_owned(),
             Error::Invalid { diagnostics } => {
                 let code = diagnostics.first()?.code;
                 format!("`sortie explain-code {code}` tells more about the first one")

@@ -4,14 +4,20 @@
 //! [`exit::ExitCode`]. A command talks to the running server when there is one, else it opens the data folder itself.
 
 mod args;
+mod check;
+mod codes;
 pub(crate) mod console;
 mod exit;
+mod explain;
+mod records;
 
 use clap::Parser as _;
 
 use args::{Arguments, Command};
 use console::{Console, Tone};
 use exit::{Error, ExitCode};
+
+use crate::config::{self, Flags, Loaded};
 
 /// What a command needs to know about the world.
 pub(crate) struct World {
@@ -55,9 +61,40 @@ fn tell(console: &Console, error: &Error) {
     }
 }
 
+impl World {
+    /// The configuration of this command.
+    fn config(&self) -> Result<Loaded, Error> {
+        self.config_with(Flags::default())
+    }
+
+    /// The configuration under further flags.
+    fn config_with(&self, flags: Flags) -> Result<Loaded, Error> {
+        let flags = Flags { config: self.common.config.clone(), data: self.common.data.clone(), ..flags };
+        config::load(&flags, &working_folder()?, &variable).map_err(|diagnostics| Error::Invalid { diagnostics })
+    }
+}
+
+/// A variable of the environment; an empty one counts as not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn working_folder() -> Result<std::path::PathBuf, Error> {
+    std::env::current_dir().map_err(|e| Error::File { path: ".".to_owned(), message: e.to_string() })
+}
+
+fn evaluator() -> Result<playbook::Evaluator, Error> {
+    crate::setup::evaluator().map_err(|e| Error::Start {
+        message: e.to_string(),
+        help: "this build is broken; please report it".to_owned(),
+    })
+}
+
 fn run(world: &World, command: Command) -> Result<(), Error> {
-    let _ = world;
     match command {
+        Command::Check(arguments) => check::run(world, &arguments),
+        Command::Explain(arguments) => explain::run(world, &arguments),
+        Command::ExplainCode(arguments) => codes::run(world, &arguments),
         _ => Ok(()),
     }
 }

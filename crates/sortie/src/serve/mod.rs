@@ -1,4 +1,4 @@
 //! Starting the server.
 
-mod folder;
+pub(crate) mod folder;
 mod set;
