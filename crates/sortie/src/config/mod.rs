@@ -312,3 +312,6 @@ fn durability(text: &str) -> Option<Durability> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

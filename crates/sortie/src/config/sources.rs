@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::outbound::secret::Placed;
+use engine::outbound::sign::{Encoding, Hash, Scheme};
 use playbook::yaml::{Node, Value};
 use playbook::{Fields, Reader, Span};
 
@@ -47,6 +48,20 @@ pub(crate) enum SenderAuth {
         /// The passwords: each opens.
         passwords: Vec<Secret>,
     },
+    /// A keyed digest over the body, in a header.
+    Hmac {
+        /// The header.
+        header: String,
+        /// How it is made and written.
+        scheme: Scheme,
+        /// The keys: any of them verifies.
+        secrets: Vec<Secret>,
+    },
+    /// Standard Webhooks.
+    StandardWebhooks {
+        /// The keys: any of them verifies.
+        secrets: Vec<Secret>,
+    },
 }
 
 /// A text that is, or ends with, a reference to a secret, and where it stands.
@@ -58,7 +73,7 @@ pub(crate) struct Secret {
     pub(crate) span: Span,
 }
 
-const KINDS: &str = "`none`, `{bearer: …}`, `{header: NAME, value: …}` or `{basic: {user: …, password: …}}`";
+const KINDS: &str = "`none`, `{bearer: …}`, `{header: NAME, value: …}`, `{basic: {user: …, password: …}}`, `{hmac: {header: NAME, secret: …}}` or `{standard_webhooks: {secret: …}}`";
 
 /// Reads the whole section.
 pub(super) fn read(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<Source> {
@@ -108,10 +123,13 @@ fn auth(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
         Some(SenderAuth::Header { name: name?, values: values? })
     } else if let Some(node) = fields.opt_node("basic") {
         basic(reader, node)
-    } else if let Some(node) = fields.opt_node("hmac").or_else(|| fields.opt_node("standard_webhooks")) {
-        let help = "use `bearer`, `header` or `basic` for now";
-        reader.error(codes::LATER, node.span, "the signature of a sender is not checked yet", Some(help.to_owned()));
-        None
+    } else if let Some(node) = fields.opt_node("hmac") {
+        hmac(reader, node)
+    } else if let Some(node) = fields.opt_node("standard_webhooks") {
+        let mut inner = reader.map(node, "`standard_webhooks`")?;
+        let secrets = secrets(reader, &mut inner);
+        inner.finish(reader);
+        Some(SenderAuth::StandardWebhooks { secrets: secrets? })
     } else {
         reader.error(codes::NO_AUTH, node.span, "this says no way to authenticate", Some(format!("use {KINDS}")));
         None
@@ -126,6 +144,31 @@ fn basic(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
     let passwords = one_or_more(reader, &mut fields, "password");
     fields.finish(reader);
     Some(SenderAuth::Basic { user: user?, passwords: passwords? })
+}
+
+fn hmac(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
+    let mut fields = reader.map(node, "`hmac`")?;
+    let header = fields.text(reader, "header");
+    let secrets = secrets(reader, &mut fields);
+    let hash = match fields.one_of(reader, "hash", &["sha256", "sha1", "sha512"]) {
+        Some("sha1") => Hash::Sha1,
+        Some("sha512") => Hash::Sha512,
+        _ => Hash::Sha256,
+    };
+    let encoding = match fields.one_of(reader, "encoding", &["hex", "base64"]) {
+        Some("base64") => Encoding::Base64,
+        _ => Encoding::Hex,
+    };
+    let prefix = fields.opt_text(reader, "prefix").unwrap_or_default();
+    fields.finish(reader);
+    let scheme = Scheme { hash, encoding, prefix, ..Scheme::default() };
+    Some(SenderAuth::Hmac { header: header?, scheme, secrets: secrets? })
+}
+
+/// `secret: X`, or `secrets: [NEW, OLD]`.
+fn secrets(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Vec<Secret>> {
+    let name = if fields.opt_node("secrets").is_some() { "secrets" } else { "secret" };
+    one_or_more(reader, fields, name)
 }
 
 /// One secret, or a list of them while one is exchanged for another.
