@@ -157,6 +157,24 @@ pub static CASE: &[Field] = &[
     field("extra", FieldType::Free, "what the source knows beyond these fields"),
 ];
 
+/// The fields of one detection inside an alert or case.
+pub static DETECTION: &[Field] = &[
+    field("id", FieldType::Text, "the detection's id; a known one is replaced"),
+    field("type", FieldType::Text, "how it was found, such as analytics or correlation"),
+    field("use_case", FieldType::Text, "what kind of threat it is"),
+    field("rules", FieldType::TextList, "the names of the triggered rules"),
+    field("approx_log_time", FieldType::Time, "about when it was logged"),
+    field("description", FieldType::Text, "what was found, for people"),
+    field("severity", FieldType::Text, "how severe its product calls it"),
+    field("score", FieldType::Number, "its share of the risk score"),
+    field("src_users", FieldType::TextList, "source users"),
+    field("dest_users", FieldType::TextList, "destination users"),
+    field("src_ips", FieldType::TextList, "source addresses"),
+    field("dest_ips", FieldType::TextList, "destination addresses"),
+    field("src_hosts", FieldType::TextList, "source hosts"),
+    field("dest_hosts", FieldType::TextList, "destination hosts"),
+];
+
 /// The fields of an entity.
 pub static ENTITY: &[Field] = &[
     field("kind", FieldType::Text, "host, account, user or ip"),
@@ -303,41 +321,57 @@ pub fn normalise(
     words: &Vocabulary,
     how: Strictness<'_>,
 ) -> (Vec<Problem>, Vec<String>) {
-    let mut notes = Notes { problems: Vec::new(), warnings: Vec::new(), how };
+    let mut notes = Notes { problems: Vec::new(), warnings: Vec::new(), unknown: 0, how };
+    normalise_fields(kind.fields(), fields, words, &|| kind.name().to_owned(), &mut notes);
+    if let Some(more) = notes.unknown.checked_sub(UNKNOWN_NAMED_MAX).filter(|more| *more > 0) {
+        notes.warnings.push(format!("{more} more unknown keys of `{kind}` are kept"));
+    }
+    (notes.problems, notes.warnings)
+}
+
+/// Normalises the fields that are known; `at` is the path of their record.
+fn normalise_fields(
+    known: &'static [Field],
+    fields: &mut Record,
+    words: &Vocabulary,
+    at: &dyn Fn() -> String,
+    notes: &mut Notes<'_>,
+) {
     let mut drop = Vec::new();
-    let mut unknown = 0_usize;
     for (name, value) in fields.iter_mut() {
-        let path = || format!("{kind}.{name}");
-        let Some(field) = kind.field(name) else {
-            unknown += 1;
-            if unknown <= UNKNOWN_NAMED_MAX {
-                let near = nearest(name, kind.fields().iter().map(|f| f.name));
-                let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-                notes.warnings.push(format!("unknown key `{}` is kept{hint}", path()));
-            }
+        let path = || format!("{}.{name}", at());
+        let Some(field) = known.iter().find(|field| field.name == name) else {
+            notes.unknown_key(name, known, &path);
             continue;
         };
-        if !value.is_null() && !normalise_value(field, value, words, &path, &mut notes) {
+        if !value.is_null() && !normalise_value(field, value, words, &path, notes) {
             drop.push(name.clone());
         }
     }
     for name in drop {
         fields.remove(&name);
     }
-    if unknown > UNKNOWN_NAMED_MAX {
-        let more = unknown - UNKNOWN_NAMED_MAX;
-        notes.warnings.push(format!("{more} more unknown keys of `{kind}` are kept"));
-    }
-    (notes.problems, notes.warnings)
 }
 
 struct Notes<'a> {
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    /// How many unknown keys there were.
+    unknown: usize,
     how: Strictness<'a>,
 }
 
 impl Notes<'_> {
+    /// Says that a key is not known; it stays.
+    fn unknown_key(&mut self, name: &str, known: &[Field], path: &dyn Fn() -> String) {
+        self.unknown += 1;
+        if self.unknown <= UNKNOWN_NAMED_MAX {
+            let near = nearest(name, known.iter().map(|f| f.name));
+            let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            self.warnings.push(format!("unknown key `{}` is kept{hint}", path()));
+        }
+    }
+
     /// Says that a value is wrong; a lenient reading leaves it out.
     fn wrong(&mut self, path: String, message: String) -> bool {
         match self.how {
@@ -372,7 +406,15 @@ fn normalise_value(
 ) -> bool {
     match field.ty {
         FieldType::Text => match value {
-            Value::String(_) => true,
+            Value::String(text) => {
+                // Of the free texts only the close reason has names; a reason of one's own stays as it is.
+                if field.name == "closed_reason"
+                    && let Some(name) = words.close_reason(text)
+                {
+                    name.clone_into(text);
+                }
+                true
+            }
             Value::Number(n) => {
                 *value = Value::String(n.to_string());
                 true
@@ -415,7 +457,7 @@ fn normalise_value(
             }
             None => notes.wrong(path(), "it must be text".to_owned()),
         },
-        FieldType::Detections => normalise_detections(value, path, notes),
+        FieldType::Detections => normalise_detections(value, words, path, notes),
         FieldType::Free => value.is_object() || notes.wrong(path(), "it must be an object".to_owned()),
         FieldType::Scores => {
             value.as_object().is_some_and(|scores| scores.values().all(|v| v.is_number() || v.is_null()))
@@ -443,31 +485,23 @@ fn normalise_time(value: &mut Value, path: &dyn Fn() -> String, notes: &mut Note
     }
 }
 
-fn normalise_detections(value: &mut Value, path: &dyn Fn() -> String, notes: &mut Notes<'_>) -> bool {
+fn normalise_detections(
+    value: &mut Value,
+    words: &Vocabulary,
+    path: &dyn Fn() -> String,
+    notes: &mut Notes<'_>,
+) -> bool {
     let Value::Array(items) = value else {
         return notes.wrong(path(), "it must be a list of objects".to_owned());
     };
-    let mut good = true;
     for (i, item) in items.iter_mut().enumerate() {
+        let at = || format!("{}[{i}]", path());
         let Value::Object(detection) = item else {
-            return notes.wrong(format!("{}[{i}]", path()), "it must be an object".to_owned());
+            return notes.wrong(at(), "it must be an object".to_owned());
         };
-        if let Some(Value::Number(n)) = detection.get("id") {
-            let id = Value::String(n.to_string());
-            detection.insert("id".to_owned(), id);
-        }
-        let time = detection.get_mut("approx_log_time").filter(|time| !time.is_null());
-        let path = || format!("{}[{i}].approx_log_time", path());
-        if time.is_some_and(|time| !normalise_time(time, &path, notes)) {
-            match notes.how {
-                Strictness::Strict => good = false,
-                Strictness::Lenient { .. } => {
-                    detection.remove("approx_log_time");
-                }
-            }
-        }
+        normalise_fields(DETECTION, detection, words, &at, notes);
     }
-    good
+    true
 }
 
 /// The known name nearest to a mistyped one, if one is near enough to be meant.
@@ -541,6 +575,26 @@ mod tests {
         let (fields, _, warnings) = strict(Kind::Case, Value::Object(many));
         assert_eq!((fields.len(), warnings.len()), (100, UNKNOWN_NAMED_MAX + 1));
         assert_eq!(warnings[UNKNOWN_NAMED_MAX], "80 more unknown keys of `case` are kept");
+    }
+
+    #[test]
+    fn a_detection_is_read_as_strictly_as_what_it_belongs_to() {
+        let (fields, problems, warnings) = strict(
+            Kind::Alert,
+            json!({"detections": [{"id": 7, "rules": "one", "approx_log_time": 5, "odd": 1, "src_ips": [1]}]}),
+        );
+        let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
+        assert_eq!(paths, ["alert.detections[0].approx_log_time", "alert.detections[0].rules"]);
+        assert_eq!(warnings, ["unknown key `alert.detections[0].odd` is kept"]);
+        assert_eq!(fields["detections"][0]["src_ips"], json!(["1"]));
+    }
+
+    #[test]
+    fn a_close_reason_takes_its_configured_form_and_another_stays() {
+        let (fields, ..) = strict(Kind::Case, json!({"closed_reason": "low risk"}));
+        assert_eq!(fields["closed_reason"], "Low Risk");
+        let (fields, problems, _) = strict(Kind::Case, json!({"closed_reason": "tired"}));
+        assert_eq!((&fields["closed_reason"], problems.len()), (&json!("tired"), 0));
     }
 
     #[test]
