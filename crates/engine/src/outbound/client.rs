@@ -192,7 +192,7 @@ impl Outbound {
 }
 
 /// TLS with the public certificate authorities and those of the operator. There is no way to switch verification off.
-fn tls(ca: Option<&[u8]>) -> Result<rustls::ClientConfig, BuildError> {
+pub(super) fn tls(ca: Option<&[u8]>) -> Result<rustls::ClientConfig, BuildError> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = ca {
         let certificates: Vec<_> =
@@ -258,7 +258,7 @@ fn unresolved(error: ResolveError) -> SendError {
 }
 
 /// What an error of the client means. Decided by types along the chain of causes, never by text.
-fn classify(error: &reqwest::Error) -> SendError {
+pub(super) fn classify(error: &reqwest::Error) -> SendError {
     let mut kind = None;
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(current) = cause {

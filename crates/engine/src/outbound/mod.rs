@@ -8,6 +8,7 @@
 //! bounded number of requests in flight, so that one that hangs holds up nobody else.
 
 pub mod address;
+pub mod admin;
 mod client;
 pub mod deliver;
 pub mod destination;

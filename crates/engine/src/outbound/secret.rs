@@ -168,7 +168,7 @@ impl Placed {
     ///
     /// # Errors
     /// [`SecretError::Missing`].
-    pub(crate) fn resolve(&self, secrets: &Secrets, redactor: &mut Redactor) -> Result<Secret, SecretError> {
+    pub fn resolve(&self, secrets: &Secrets, redactor: &mut Redactor) -> Result<Secret, SecretError> {
         let Some(name) = &self.secret else { return Ok(Secret::new(self.prefix.as_str())) };
         let secret = secrets.get(name)?;
         redactor.hide(&secret);
