@@ -8,6 +8,7 @@
 //! decision and one run per event and playbook: the first trigger in the file that fits is recorded, and
 //! matched > failed > not matched.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use store::Window;
 
 use crate::set::Set;
 use crate::trigger::{self, Fit};
+use crate::writer::Accepted;
 
 /// The state that a decision reads.
 pub trait View {
@@ -191,6 +193,43 @@ pub fn not_triggered(playbook: &Playbook, event: &Event, transitions: &[Transiti
         reason: reason.into(),
         at: Some(place(playbook, span)),
         trigger: None,
+    }
+}
+
+/// Adds the decisions of playbooks that did not match by their triggers' own arguments, as far as an answer shows them.
+pub fn fill(
+    decisions: &mut Vec<Decision>,
+    listening: &[u32],
+    set: &Set,
+    event: &Event,
+    transitions: &[Transition],
+    object: Option<&Object>,
+) {
+    decisions.truncate(limits::ANSWER_DECISIONS_MAX);
+    if decisions.len() >= listening.len() {
+        return;
+    }
+    let room = limits::ANSWER_DECISIONS_MAX - decisions.len();
+    let known: HashSet<Arc<str>> = decisions.iter().map(|decision| Arc::clone(&decision.playbook)).collect();
+    let others = listening.iter().filter_map(|place| set.get(*place)).filter(|p| !known.contains(&p.id));
+    for playbook in others.take(room) {
+        decisions.push(not_triggered(playbook, event, transitions, object));
+    }
+}
+
+/// What the answer to an event says, of a decision that is not kept.
+pub fn answer(decided: Decided, event: &Event, set: &Set, at: Position) -> Accepted {
+    let decisions_total = decided.listening.len().max(decided.decisions.len());
+    let mut decisions = decided.decisions;
+    let object = decided.object.as_ref().map(|(_, object)| object);
+    fill(&mut decisions, &decided.listening, set, event, &decided.transitions, object);
+    Accepted {
+        event_id: EventId { seq: at.seq, tag: at.tag },
+        duplicate: false,
+        decisions,
+        decisions_total,
+        transitions: decided.transitions,
+        warnings: decided.warnings,
     }
 }
 

@@ -63,8 +63,8 @@ pub(crate) enum Order {
     Start(Box<Start>),
     /// A schedule's instant has come.
     Fire(Box<Fire>),
-    /// A window is claimed; answers whether it was free.
-    Claim { window: String, until: Time, reply: oneshot::Sender<Result<bool, Refusal>> },
+    /// A window is claimed by an idempotency key; answers whether it was free, or claimed by the same key.
+    Claim { window: String, by: String, until: Time, reply: oneshot::Sender<Result<bool, Refusal>> },
     /// Something is noted in the history, with the settings that it changes.
     Note(Box<Note>),
 }
@@ -319,7 +319,7 @@ impl<'a> Batch<'a> {
             Order::Progress(progress) => Staged::Progress(self.progress(progress)),
             Order::Start(start) => Staged::Start(self.start(start)),
             Order::Fire(fire) => Staged::Fire(self.fire(fire)),
-            Order::Claim { window, until, .. } => Staged::Claim(self.claim(window, *until)),
+            Order::Claim { window, by, until, .. } => Staged::Claim(self.claim(window, by, *until)),
             Order::Note(note) => Staged::Note(Ok(self.note(note))),
         }
     }
@@ -436,7 +436,8 @@ impl<'a> Batch<'a> {
         }
         let decisions_total = decided.listening.len().max(decided.decisions.len());
         let mut decisions = decided.decisions;
-        self.fill(&mut decisions, &decided.listening, event, &decided.transitions, object_after.as_deref());
+        let after = object_after.as_deref();
+        decide::fill(&mut decisions, &decided.listening, &self.set, event, &decided.transitions, after);
         if !decided.runs.is_empty() {
             self.begin_runs(event, decided.runs);
         }
@@ -456,28 +457,6 @@ impl<'a> Batch<'a> {
             let summary = RunSummary::new(&start, self.now);
             self.commit.runs.push(RunWrite { summary: summary.clone(), expect: Expect::New, keep_lease: false });
             self.fresh.push(Fresh { start, event: Arc::clone(&event), summary });
-        }
-    }
-
-    /// Adds the decisions of playbooks that did not match by their triggers' own arguments, as far as an answer shows
-    /// them, and puts all into the order of the set.
-    fn fill(
-        &self,
-        decisions: &mut Vec<Decision>,
-        listening: &[u32],
-        event: &Event,
-        transitions: &[Transition],
-        object: Option<&Object>,
-    ) {
-        decisions.truncate(limits::ANSWER_DECISIONS_MAX);
-        if decisions.len() >= listening.len() {
-            return;
-        }
-        let room = limits::ANSWER_DECISIONS_MAX - decisions.len();
-        let known: std::collections::HashSet<Arc<str>> = decisions.iter().map(|d| Arc::clone(&d.playbook)).collect();
-        let others = listening.iter().filter_map(|place| self.set.get(*place)).filter(|p| !known.contains(&p.id));
-        for playbook in others.take(room) {
-            decisions.push(decide::not_triggered(playbook, event, transitions, object));
         }
     }
 
@@ -607,11 +586,14 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn claim(&mut self, window: &str, until: Time) -> Result<bool, Refusal> {
-        if self.window(window, self.now).map_err(|error| Refusal::from(&error))?.is_some() {
-            return Ok(false);
+    fn claim(&mut self, window: &str, by: &str, until: Time) -> Result<bool, Refusal> {
+        let failed = |error: store::Error| Refusal::from(&error);
+        let own = format!("{window} by {by}");
+        if self.window(window, self.now).map_err(failed)?.is_some() {
+            return Ok(self.window(&own, self.now).map_err(failed)?.is_some());
         }
         self.windows.insert(window.to_owned(), Some(until));
+        self.windows.insert(own, Some(until));
         Ok(true)
     }
 

@@ -17,6 +17,7 @@ use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
 pub use crate::change::{If, LocalChange};
+use crate::refusal::Refusal;
 use crate::outbound::{Destinations, Outbound, Secrets};
 
 mod log;
@@ -68,8 +69,8 @@ pub trait Windows: Send + Sync {
     /// `Ok(true)` it is on disk.
     ///
     /// # Errors
-    /// [`store::Error`] when the store fails.
-    async fn claim(&self, window: &str, by: &str, until: Time) -> Result<bool, store::Error>;
+    /// [`Refusal`] when it cannot be recorded.
+    async fn claim(&self, window: &str, by: &str, until: Time) -> Result<bool, Refusal>;
 }
 
 /// What all calls share. Cheap to keep behind an `Arc`.

@@ -1,0 +1,486 @@
+//! The handle to the running engine: cheap to clone, with a method for everything that can be asked of it.
+//!
+//! The owner behind it is the writer's thread; the runner, the schedules and the sweep are tasks. [`Engine::stop`] ends
+//! them in order: no new orders, steps in flight, the writer.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::event::Actor;
+use model::history::EntryKind;
+use model::record::Vocabulary;
+use model::{Digest, Object, ObjectKey, Seq, Time};
+use playbook::{Catalog, Evaluator, Playbook};
+use serde_json::{Value, json};
+use store::{Retention, Store};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::action::{self, Context, Objects, Windows};
+use crate::change::LocalChange;
+use crate::decide::{self, Means, Nothing, Position, View};
+use crate::outbound::{Destinations, Outbound, Secrets};
+use crate::refusal::Refusal;
+use crate::runner::Runner;
+use crate::set::Set;
+use crate::shared::{Figures, Shared};
+use crate::source::Incoming;
+use crate::writer::{self, Accepted, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order};
+use crate::{schedule, sweep};
+
+/// How long a caller with several orders waits for room before it is told to come back.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// When a caller that found no room should come back.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The mark under which the playbooks that people switched off are kept.
+const OFF_PREFIX: &str = "off/";
+/// The mark under which the ids and digests of a loaded set are kept, by the digest of the set.
+pub const SET_PREFIX: &str = "set/";
+
+/// What an engine is made of.
+pub struct Setup {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What answers conditions and templates.
+    pub evaluator: Evaluator,
+    /// Stages and close reasons.
+    pub words: Vocabulary,
+    /// The name of this server in the history.
+    pub node: String,
+    /// The one outbound client.
+    pub outbound: Outbound,
+    /// The secrets.
+    pub secrets: Secrets,
+    /// The destinations.
+    pub destinations: Destinations,
+    /// The queues and their members.
+    pub queues: std::collections::BTreeMap<String, Vec<String>>,
+    /// Where people reach our pages.
+    pub public_url: Option<String>,
+    /// The playbooks.
+    pub playbooks: Vec<Arc<Playbook>>,
+    /// What pinned texts of playbooks are compiled against.
+    pub catalog: Catalog,
+    /// Most runs at work at once.
+    pub runs_max: usize,
+    /// How long history is kept.
+    pub retention: Retention,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The first entry could not be recorded.
+    #[error("the start could not be recorded: {0}")]
+    Refused(#[from] Refusal),
+    /// The operating system gave no thread.
+    #[error("the writer's thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The handle to a running engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    runner: Arc<Runner>,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Option<JoinSet<()>>>,
+}
+
+/// Reads objects for actions.
+struct Reader(Arc<Shared>);
+
+impl Objects for Reader {
+    fn object(&self, key: &ObjectKey) -> Result<Option<Object>, store::Error> {
+        self.0.store.object(key)
+    }
+}
+
+/// Claims windows for actions, through the writer.
+struct Claims(mpsc::Sender<Order>);
+
+#[async_trait::async_trait]
+impl Windows for Claims {
+    async fn claim(&self, window: &str, by: &str, until: Time) -> Result<bool, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Claim { window: window.to_owned(), by: by.to_owned(), until, reply };
+        self.0.send(order).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+/// The state as it stands in the store, for decisions that change nothing.
+struct Stored<'a>(&'a dyn Store);
+
+impl View for Stored<'_> {
+    fn object(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error> {
+        Ok(self.0.object(key)?.map(Arc::new))
+    }
+
+    fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error> {
+        self.0.window(key, now)
+    }
+}
+
+impl Engine {
+    /// Starts an engine: loads the playbooks, resumes what was interrupted, and is ready when this returns.
+    ///
+    /// # Errors
+    /// [`StartError`] when the store fails or the start cannot be recorded.
+    pub async fn start(setup: Setup) -> Result<Engine, StartError> {
+        let off = switched_off(setup.store.as_ref())?;
+        let set = Set::new(setup.playbooks.clone(), off);
+        let empty = Set::new(Vec::new(), BTreeSet::new());
+        let words = setup.words.clone();
+        let shared = Arc::new(Shared::new(setup.store, setup.evaluator.clone(), setup.words, setup.node, empty));
+        let (orders, waiting) = mpsc::channel(ORDERS_MAX);
+        let writer = Arc::clone(&shared);
+        std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer::run(&writer, waiting))?;
+        let clock = Arc::clone(&shared);
+        let context = Context {
+            evaluator: setup.evaluator,
+            outbound: setup.outbound,
+            secrets: setup.secrets,
+            destinations: std::sync::RwLock::new(Arc::new(setup.destinations)),
+            words,
+            queues: setup.queues,
+            public_url: setup.public_url,
+            objects: Arc::new(Reader(Arc::clone(&shared))),
+            windows: Arc::new(Claims(orders.clone())),
+            clock: Arc::new(move || clock.store.now()),
+        };
+        let runner = Arc::new(Runner::new(
+            Arc::clone(&shared),
+            orders.clone(),
+            Arc::new(context),
+            setup.catalog,
+            setup.runs_max,
+        ));
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let engine = Engine {
+            inner: Arc::new(Inner { shared: Arc::clone(&shared), orders: orders.clone(), runner: Arc::clone(&runner), stop, tasks: Mutex::new(None) }),
+        };
+        engine.record(EntryKind::Server, "server".to_owned(), json!({ "what": "started", "version": env!("CARGO_PKG_VERSION") }), Actor::System).await?;
+        engine.put_in_force(set, Actor::System).await?;
+        tasks.spawn(runner.run(stopped.clone()));
+        tasks.spawn(schedule::run(Arc::clone(&shared), orders.clone(), stopped.clone()));
+        tasks.spawn(sweep::run(engine.clone(), setup.retention, stopped));
+        *engine.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
+        Ok(engine)
+    }
+
+    /// Takes events; answers for each, in order, once it is durable.
+    pub async fn ingest(&self, events: Vec<Incoming>) -> Vec<Result<Accepted, Refusal>> {
+        let single = events.len() == 1;
+        let mut waiting = Vec::new();
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let part: Vec<Incoming> = events.by_ref().take(ORDER_EVENTS_MAX).collect();
+            let (count, bytes) = (part.len(), part.iter().map(|incoming| incoming.raw.bytes().len()).sum());
+            waiting.push((count, self.hand_in(part, bytes, single).await));
+        }
+        let mut answers = Vec::new();
+        for (count, answer) in waiting {
+            match answer {
+                Ok(answer) => match answer.await {
+                    Ok(part) => answers.extend(part),
+                    Err(_) => answers.extend((0..count).map(|_| Err(Refusal::Stopping))),
+                },
+                Err(refusal) => answers.extend((0..count).map(|_| Err(refusal.clone()))),
+            }
+        }
+        answers
+    }
+
+    async fn hand_in(
+        &self,
+        incoming: Vec<Incoming>,
+        bytes: usize,
+        single: bool,
+    ) -> Result<oneshot::Receiver<Vec<Result<Accepted, Refusal>>>, Refusal> {
+        let busy = Refusal::Busy { retry_after: RETRY_AFTER };
+        if *self.inner.stop.borrow() {
+            return Err(Refusal::Stopping);
+        }
+        if !self.inner.shared.reserve_bytes(bytes) {
+            return Err(busy);
+        }
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Events { incoming, reply };
+        let sent = if single {
+            self.inner.orders.try_send(order).is_ok()
+        } else {
+            tokio::time::timeout(ROOM_WAIT, self.inner.orders.send(order)).await.is_ok_and(|sent| sent.is_ok())
+        };
+        if sent {
+            Ok(answer)
+        } else {
+            self.inner.shared.release_bytes(bytes);
+            Err(busy)
+        }
+    }
+
+    /// What would follow from an event now. Keeps nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the state cannot be read.
+    pub fn dry_run(&self, incoming: &Incoming) -> Result<Accepted, Refusal> {
+        let shared = &self.inner.shared;
+        let set = shared.set();
+        let spent = || Duration::ZERO;
+        let means =
+            Means { set: &set, evaluator: &shared.evaluator, closed_stage: shared.words.closed(), spent: &spent };
+        let at = Position { seq: shared.store.next_seq(), tag: 0, now: shared.store.now() };
+        let view = Stored(shared.store.as_ref());
+        let decided = decide::decide(&incoming.event, at, &view, means).map_err(|error| Refusal::from(&error))?;
+        Ok(decide::answer(decided, &incoming.event, &set, at))
+    }
+
+    /// Changes an alert or a case, for a person.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it does not exist or the change does not fit.
+    pub async fn change(&self, change: LocalChange, actor: Actor) -> Result<Accepted, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Change { change, actor, reply }, answer).await
+    }
+
+    /// Notes something in the history; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be recorded.
+    pub async fn record(&self, kind: EntryKind, object: String, payload: Value, actor: Actor) -> Result<Seq, Refusal> {
+        self.note(kind, object, payload, actor, Vec::new()).await
+    }
+
+    /// Changes settings, with a note of what was changed.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be recorded.
+    pub async fn set_marks(
+        &self,
+        marks: Vec<(String, Option<Vec<u8>>)>,
+        object: String,
+        what: Value,
+        actor: Actor,
+    ) -> Result<Seq, Refusal> {
+        self.note(EntryKind::SettingChanged, object, what, actor, marks).await
+    }
+
+    async fn note(
+        &self,
+        kind: EntryKind,
+        object: String,
+        payload: Value,
+        actor: Actor,
+        marks: Vec<(String, Option<Vec<u8>>)>,
+    ) -> Result<Seq, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let note = Note { kind, actor, object, payload, marks, texts: Vec::new(), set: None, reply };
+        self.order(Order::Note(Box::new(note)), answer).await
+    }
+
+    pub(crate) async fn order<T>(
+        &self,
+        order: Order,
+        answer: oneshot::Receiver<Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        self.inner.orders.send(order).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Puts another set of playbooks in force, at once and whole. Runs that have started keep the text they started with.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be recorded; the old set stays.
+    pub async fn load(&self, playbooks: Vec<Arc<Playbook>>, actor: Actor) -> Result<(), Refusal> {
+        let off = switched_off(self.inner.shared.store.as_ref()).map_err(|error| Refusal::from(&error))?;
+        self.put_in_force(Set::new(playbooks, off), actor).await
+    }
+
+    /// Switches a playbook on or off; this survives reloads and restarts.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such playbook or the switch cannot be recorded.
+    pub async fn toggle(&self, id: &str, on: bool, actor: Actor) -> Result<(), Refusal> {
+        let set = self.inner.shared.set();
+        if set.find(id).is_none() {
+            return Err(Refusal::NotFound { what: format!("playbook `{id}`") });
+        }
+        let mark = (format!("{OFF_PREFIX}{id}"), (!on).then(|| b"off".to_vec()));
+        let what = json!({ "what": if on { "playbook enabled" } else { "playbook disabled" }, "playbook": id });
+        let mut off = set.off().clone();
+        if on {
+            off.remove(id);
+        } else {
+            off.insert(id.to_owned());
+        }
+        let next = Set::new(set.playbooks().to_vec(), off);
+        let (reply, answer) = oneshot::channel();
+        let note = Note {
+            kind: EntryKind::SettingChanged,
+            actor,
+            object: format!("playbook:{id}"),
+            payload: what,
+            marks: vec![mark],
+            texts: Vec::new(),
+            set: Some(Arc::new(next)),
+            reply,
+        };
+        self.order(Order::Note(Box::new(note)), answer).await?;
+        Ok(())
+    }
+
+    async fn put_in_force(&self, set: Set, actor: Actor) -> Result<(), Refusal> {
+        let store = &self.inner.shared.store;
+        let failed = |error: store::Error| Refusal::from(&error);
+        let ids: Vec<(String, Digest)> = set.playbooks().iter().map(|p| (p.id.to_string(), p.digest)).collect();
+        let listing = json!(ids);
+        let mut marks = vec![(format!("{SET_PREFIX}{}", set.digest()), Some(listing.to_string().into_bytes()))];
+        let now = store.now();
+        for entry in schedule::entries(&set) {
+            if store.mark(&entry.cursor).map_err(failed)?.is_none() {
+                marks.push((entry.cursor, Some(now.to_string().into_bytes())));
+            }
+        }
+        let mut texts = Vec::new();
+        for playbook in set.playbooks() {
+            marks.push((format!("playbook/{}", playbook.id), Some(playbook.digest.to_string().into_bytes())));
+            if store.text(&playbook.digest).map_err(failed)?.is_none() {
+                texts.push((playbook.digest, playbook.text.as_bytes().to_vec()));
+            }
+        }
+        let payload = json!({ "set": set.digest(), "playbooks": listing });
+        let (reply, answer) = oneshot::channel();
+        let note = Note {
+            kind: EntryKind::PlaybooksLoaded,
+            actor,
+            object: "playbooks".to_owned(),
+            payload,
+            marks,
+            texts,
+            set: Some(Arc::new(set)),
+            reply,
+        };
+        self.order(Order::Note(Box::new(note)), answer).await?;
+        Ok(())
+    }
+
+    /// Stops: no new events, then the steps in flight for as long as `grace`, then the writer. What did not finish is
+    /// resumed at the next start.
+    pub async fn stop(&self, grace: Duration) {
+        if self.inner.stop.send_replace(true) {
+            return;
+        }
+        let tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut tasks) = tasks {
+            let done = async { while tasks.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(grace, done).await;
+            tasks.shutdown().await;
+        }
+        let _ = self.record(EntryKind::Server, "server".to_owned(), json!({ "what": "stopped" }), Actor::System).await;
+    }
+
+    /// Whether events are accepted, and if not, why.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub fn ready(&self) -> Result<(), String> {
+        if *self.inner.stop.borrow() {
+            return Err("the server is stopping".to_owned());
+        }
+        match self.inner.shared.failure().borrow().as_ref() {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the engine has failed in a way that does not mend itself; the process should end then.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.inner.shared.failure();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The store, for reading. Reading blocks: call it from where blocking is allowed.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.shared.store
+    }
+
+    /// The playbooks in force.
+    pub fn playbooks(&self) -> Arc<Set> {
+        self.inner.shared.set()
+    }
+
+    /// What actions share: destinations, secrets, the client.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.inner.runner.context
+    }
+
+    /// What answers conditions.
+    pub fn evaluator(&self) -> &Evaluator {
+        &self.inner.shared.evaluator
+    }
+
+    /// Counters since the start.
+    pub fn figures(&self) -> &Figures {
+        &self.inner.shared.figures
+    }
+
+    /// How many runs are at work, and how many orders wait for the writer.
+    pub fn load_now(&self) -> (usize, usize) {
+        (self.inner.runner.at_work(), ORDERS_MAX - self.inner.orders.capacity())
+    }
+
+    pub(crate) fn runner(&self) -> &Arc<Runner> {
+        &self.inner.runner
+    }
+}
+
+/// The playbooks that people have switched off.
+fn switched_off(store: &dyn Store) -> Result<BTreeSet<String>, store::Error> {
+    let marks = store.marks(OFF_PREFIX)?;
+    Ok(marks.into_iter().filter_map(|(name, _)| name.strip_prefix(OFF_PREFIX).map(str::to_owned)).collect())
+}
+
+/// The catalog of this version's actions, with what a team has configured.
+pub fn catalog(
+    destinations: Option<&Destinations>,
+    words: Vocabulary,
+    queues: Option<BTreeSet<String>>,
+    tenants: Option<BTreeSet<String>>,
+) -> Catalog {
+    Catalog {
+        actions: action::actions().iter().map(|action| action.spec()).collect(),
+        destinations: destinations.map(|all| all.map.keys().cloned().collect()),
+        event_sets: destinations.map(|all| all.event_sets.clone()).unwrap_or_default(),
+        words,
+        queues,
+        tenants,
+    }
+}
+
+/// What would follow from an event where nothing is known yet: `explain --event` without a store.
+///
+/// # Errors
+/// Never in practice: a state that knows nothing can always be read.
+pub fn explain(incoming: &Incoming, set: &Set, evaluator: &Evaluator, words: &Vocabulary, now: Time) -> Result<Accepted, Refusal> {
+    let spent = || Duration::ZERO;
+    let means = Means { set, evaluator, closed_stage: words.closed(), spent: &spent };
+    let at = Position { seq: Seq(1), tag: 0, now };
+    let decided = decide::decide(&incoming.event, at, &Nothing, means).map_err(|error| Refusal::from(&error))?;
+    Ok(decide::answer(decided, &incoming.event, set, at))
+}
+

@@ -1,0 +1,169 @@
+//! The one loop that works on runs.
+//!
+//! It takes runs that are due, works on each in a task of its own, and goes to sleep until the next is due. A task asks
+//! [`crate::next`] what comes next, does it, and records the outcome before the next step begins; what must not be
+//! repeated is recorded before it is begun. A panic in one run fails that run.
+//!
+//! Invariants: at most [`Runner::runs_max`] runs are at work. Wake-ups may be lost: what is due stands in the store.
+
+pub mod load;
+mod scope;
+mod work;
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use model::RunId;
+use playbook::{Catalog, Playbook};
+use store::Lease;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::AbortHandle;
+
+use crate::action::Context;
+use crate::shared::Shared;
+use crate::writer::Order;
+
+/// How long a lease lasts without being prolonged.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often leases are prolonged.
+const PROLONG_EVERY: Duration = Duration::from_secs(15);
+/// The longest sleep: a wake-up that was lost costs no more than this.
+const SLEEP_MAX: Duration = Duration::from_secs(5);
+/// How long a run rests that could not be recorded, because the server is busy or the disk full.
+const REST: Duration = Duration::from_secs(1);
+/// Texts of playbooks that are kept compiled for runs that started with them.
+const PINNED_MAX: usize = 256;
+
+/// Works on runs.
+pub(crate) struct Runner {
+    pub shared: Arc<Shared>,
+    pub orders: mpsc::Sender<Order>,
+    pub context: Arc<Context>,
+    /// What pinned texts are compiled against; destinations and the like are looked up when a step runs.
+    pub catalog: Catalog,
+    /// Most runs at work at once.
+    pub runs_max: usize,
+    at_work: Mutex<HashMap<RunId, (Lease, AbortHandle)>>,
+    pinned: Mutex<HashMap<model::Digest, Arc<Playbook>>>,
+}
+
+impl Runner {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        orders: mpsc::Sender<Order>,
+        context: Arc<Context>,
+        catalog: Catalog,
+        runs_max: usize,
+    ) -> Runner {
+        Runner { shared, orders, context, catalog, runs_max, at_work: Mutex::default(), pinned: Mutex::default() }
+    }
+
+    /// Works until `stop` says otherwise; then waits for the steps that are at work.
+    pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let slots = Arc::new(Semaphore::new(self.runs_max));
+        let prolonging = tokio::spawn(Arc::clone(&self).prolong());
+        while !*stop.borrow() {
+            tokio::select! {
+                () = self.turn(&slots) => {}
+                _ = stop.changed() => {}
+            }
+        }
+        // All slots are free when nothing is at work any more; the caller bounds how long it waits for that.
+        let all = u32::try_from(self.runs_max).unwrap_or(u32::MAX);
+        let _ = slots.acquire_many(all).await;
+        prolonging.abort();
+    }
+
+    /// Begins what is due, or sleeps until something is.
+    async fn turn(self: &Arc<Self>, slots: &Arc<Semaphore>) {
+        let Ok(first) = Arc::clone(slots).acquire_owned().await else { return };
+        let free = slots.available_permits() + 1;
+        let now = self.shared.store.now();
+        let leases = match self.shared.store.take_due(now, free, LEASE) {
+            Ok(leases) => leases,
+            Err(error) => {
+                tracing::error!(%error, "runs that are due cannot be read");
+                tokio::time::sleep(REST).await;
+                return;
+            }
+        };
+        if leases.is_empty() {
+            drop(first);
+            return self.sleep(now).await;
+        }
+        let mut first = Some(first);
+        for lease in leases {
+            let slot = first.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
+            let Some(slot) = slot else {
+                let _ = self.shared.store.release(lease, now);
+                continue;
+            };
+            let runner = Arc::clone(self);
+            let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+            let task = tokio::spawn(async move {
+                runner.work(lease).await;
+                drop(slot);
+            });
+            at_work.insert(lease.run, (lease, task.abort_handle()));
+        }
+    }
+
+    async fn sleep(&self, now: model::Time) {
+        let due = self.shared.store.next_due().map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX));
+        let _ = tokio::time::timeout(due, self.shared.wake.notified()).await;
+    }
+
+    async fn work(self: &Arc<Self>, lease: Lease) {
+        let caught = AssertUnwindSafe(work::advance(self, lease)).catch_unwind().await;
+        if let Err(panic) = caught {
+            drop(panic);
+            tracing::error!(run = %lease.run, "a run panicked; it fails");
+            work::fail(self, lease, "panic", "the run panicked; see the server's log").await;
+        }
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.run);
+    }
+
+    /// Stops the task of a run that has been cancelled; what it was doing is dropped.
+    pub(crate) fn abort(&self, run: RunId) {
+        let task = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+        if let Some((_, task)) = task {
+            task.abort();
+        }
+    }
+
+    /// How many runs are at work.
+    pub(crate) fn at_work(&self) -> usize {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    async fn prolong(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PROLONG_EVERY).await;
+            let leases: Vec<Lease> =
+                self.at_work.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(lease, _)| *lease).collect();
+            if let Err(error) = self.shared.store.prolong(&leases, self.shared.store.now(), LEASE) {
+                tracing::error!(%error, "leases cannot be prolonged");
+            }
+        }
+    }
+
+    /// The playbook whose text has this digest, compiled; from the loaded set when it is the same.
+    pub(crate) fn playbook(&self, id: &str, digest: model::Digest) -> Result<Arc<Playbook>, load::LoadError> {
+        if let Some(loaded) = self.shared.set().find(id).filter(|loaded| loaded.digest == digest) {
+            return Ok(Arc::clone(loaded));
+        }
+        if let Some(known) = self.pinned.lock().unwrap_or_else(PoisonError::into_inner).get(&digest) {
+            return Ok(Arc::clone(known));
+        }
+        let compiled = Arc::new(load::pinned(self, digest)?);
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        if pinned.len() >= PINNED_MAX {
+            pinned.clear();
+        }
+        pinned.insert(digest, Arc::clone(&compiled));
+        Ok(compiled)
+    }
+}

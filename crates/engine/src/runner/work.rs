@@ -1,0 +1,424 @@
+//! One run at work: ask what comes next, do it, record it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::event::Actor;
+use model::run::{
+    Attempt, AttemptOutcome, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepStatus,
+};
+use model::{ChainLink, Event, Seq, Time, limits};
+use playbook::{Answer, Body, Budget, Effect, OnError, Playbook, Step};
+use serde_json::Value;
+use store::{Expect, Lease, Window};
+use tokio::sync::oneshot;
+
+use super::load::{self, Loaded};
+use super::{REST, Runner, scope};
+use crate::action::{self, Call, LocalChange, Outcome, StepResult};
+use crate::next::{self, Next};
+use crate::record::Progressed;
+use crate::refusal::Refusal;
+use crate::writer::{Order, Progress};
+
+/// How much longer than its own timeout a try may take before it is cut off from outside.
+const OVERTIME: Duration = Duration::from_secs(5);
+
+/// A run at work.
+pub(super) struct Work {
+    pub lease: Lease,
+    pub state: RunState,
+    pub summary: RunSummary,
+    pub event: Arc<Event>,
+    pub playbook: Arc<Playbook>,
+    /// Facts that are applied and not yet recorded.
+    pending: Vec<Fact>,
+    /// Whether what is pending must be recorded before anything acts again.
+    outcome_pending: bool,
+}
+
+/// Why work on a run stops before it is done.
+enum Halt {
+    /// Somebody else ended or changed the run: what was done here no longer counts.
+    Stale,
+    /// It could not be recorded now; try again later.
+    Later,
+    /// Something in the run itself is wrong; it fails with this code and message.
+    Broken(&'static str, String),
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Halt {
+        match refusal {
+            Refusal::Stale(_) => Halt::Stale,
+            _ => Halt::Later,
+        }
+    }
+}
+
+/// Whether there is more to do at once.
+enum Turn {
+    Go,
+    Rest,
+}
+
+/// Works on a run until it ends, or there is nothing to do before some time.
+pub(super) async fn advance(runner: &Arc<Runner>, lease: Lease) {
+    let mut work = match take_up(runner, lease).await {
+        Ok(work) => work,
+        Err(error) => {
+            tracing::error!(run = %lease.run, %error, "a run cannot be resumed; it fails");
+            return fail(runner, lease, "cannot_resume", &error.to_string()).await;
+        }
+    };
+    loop {
+        match work.turn(runner).await {
+            Ok(Turn::Go) => {}
+            Ok(Turn::Rest) | Err(Halt::Stale) => return,
+            Err(Halt::Later) => {
+                let _ = runner.shared.store.release(lease, runner.shared.store.now().plus(REST));
+                return;
+            }
+            Err(Halt::Broken(code, message)) => return fail(runner, lease, code, &message).await,
+        }
+    }
+}
+
+async fn take_up(runner: &Arc<Runner>, lease: Lease) -> Result<Work, load::LoadError> {
+    let loaded = match runner.shared.take_fresh(lease.run) {
+        Some(fresh) => Loaded { state: RunState::new(fresh.start)?, summary: fresh.summary, event: fresh.event },
+        None => {
+            let shared = Arc::clone(&runner.shared);
+            let read = move || load::load(shared.store.as_ref(), lease.run);
+            tokio::task::spawn_blocking(read).await.map_err(|_| load::LoadError::NoSuchRun(lease.run))??
+        }
+    };
+    let playbook = runner.playbook(&loaded.summary.playbook, loaded.summary.digest)?;
+    let Loaded { state, summary, event } = loaded;
+    Ok(Work { lease, state, summary, event, playbook, pending: Vec::new(), outcome_pending: false })
+}
+
+/// Ends a run that cannot go on as failed.
+pub(super) async fn fail(runner: &Arc<Runner>, lease: Lease, code: &'static str, message: &str) {
+    let now = runner.shared.store.now();
+    let Ok(Some(mut summary)) = runner.shared.store.run(lease.run) else { return };
+    let expect = Expect::Lease { epoch: lease.epoch, version: summary.version };
+    let fact = Fact::Ended { status: RunStatus::Failed, at: now, reason: Some(format!("{message} ({code})")) };
+    summary.status = RunStatus::Failed;
+    summary.ended_at = Some(now);
+    summary.reason = Some(format!("{message} ({code})"));
+    summary.version += 1;
+    summary.entries.push(Seq::default());
+    let sent = send(runner, summary, expect, false, &[fact], Extra::default()).await;
+    if let Err(refusal) = sent {
+        tracing::warn!(run = %lease.run, %refusal, "the failure of a run could not be recorded");
+        let _ = runner.shared.store.release(lease, runner.shared.store.now().plus(REST));
+    }
+}
+
+/// What goes along with progress.
+#[derive(Default)]
+struct Extra {
+    changes: Vec<LocalChange>,
+    chain: Vec<ChainLink>,
+    windows: Vec<Window>,
+}
+
+/// Has progress recorded; answers with the entry.
+async fn send(
+    runner: &Runner,
+    summary: RunSummary,
+    expect: Expect,
+    keep_lease: bool,
+    facts: &[Fact],
+    extra: Extra,
+) -> Result<Seq, Refusal> {
+    let run = summary.id;
+    let actor = Actor::Run { playbook: summary.playbook.clone(), run };
+    let payload = serde_json::to_vec(&Progressed { run, facts: facts.to_vec() }).map_err(|error| Refusal::Invalid {
+        code: "internal",
+        message: error.to_string(),
+    })?;
+    let (reply, answer) = oneshot::channel();
+    let Extra { changes, chain, windows } = extra;
+    let progress = Progress { summary, expect, keep_lease, payload, actor, changes, chain, windows, reply };
+    runner.orders.send(Order::Progress(Box::new(progress))).await.map_err(|_| Refusal::Stopping)?;
+    answer.await.unwrap_or(Err(Refusal::Stopping))
+}
+
+impl Work {
+    async fn turn(&mut self, runner: &Arc<Runner>) -> Result<Turn, Halt> {
+        let now = runner.shared.store.now();
+        let playbook = Arc::clone(&self.playbook);
+        match next::next(&self.state, &playbook, now) {
+            Next::Start => {
+                self.apply(Fact::Started { at: now })?;
+                Ok(Turn::Go)
+            }
+            Next::Step(step) => self.step(runner, step, now).await,
+            Next::At(time) => {
+                let due = next::deadline(&self.state, &playbook).map_or(time, |deadline| deadline.min(time));
+                if self.pending.is_empty() {
+                    let _ = runner.shared.store.release(self.lease, due);
+                } else {
+                    self.record(runner, due, false, Extra::default()).await?;
+                }
+                Ok(Turn::Rest)
+            }
+            Next::End { status, reason } => {
+                self.apply(Fact::Ended { status, at: now, reason })?;
+                self.record(runner, now, false, Extra::default()).await?;
+                Ok(Turn::Rest)
+            }
+        }
+    }
+
+    fn apply(&mut self, fact: Fact) -> Result<(), Halt> {
+        self.state.apply(&fact).map_err(|error| Halt::Broken("history", error.to_string()))?;
+        self.outcome_pending |= matches!(fact, Fact::Attempted { .. } | Fact::StepEnded { .. });
+        self.pending.push(fact);
+        Ok(())
+    }
+
+    /// Has what is pending recorded.
+    async fn record(&mut self, runner: &Runner, due: Time, keep_lease: bool, extra: Extra) -> Result<(), Halt> {
+        let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
+        let mut summary = self.summary.clone();
+        summary.follow(&self.state, Seq::default(), due);
+        let seq = send(runner, summary.clone(), expect, keep_lease, &self.pending, extra).await?;
+        if let Some(last) = summary.entries.last_mut() {
+            *last = seq;
+        }
+        self.summary = summary;
+        self.pending.clear();
+        self.outcome_pending = false;
+        Ok(())
+    }
+
+    async fn step(&mut self, runner: &Arc<Runner>, step: &Step, now: Time) -> Result<Turn, Halt> {
+        let Body::Action { spec, with } = &step.body else {
+            return Err(Halt::Broken("unsupported", format!("step `{}` is of a kind that this version cannot run", step.path)));
+        };
+        let scope = scope::of_step(runner, self, now).map_err(|error| Halt::Broken("store", error.to_string()))?;
+        if !self.state.steps.contains_key(&step.path)
+            && let Some(condition) = &step.condition
+        {
+            match condition.answer(&runner.shared.evaluator, &scope, Budget::STEP) {
+                Answer::Yes => {}
+                Answer::No { reason, .. } => return self.skip(step, spec.id, reason, now),
+                Answer::Failed { code, message, at } => {
+                    let error = StepError { code: code.to_owned(), message, at: Some((at.line, at.column)) };
+                    return self.end_step(step, spec.id, StepStatus::Failed, now, Value::Null, Some(error));
+                }
+            }
+        }
+        let Some(action) = action::find(spec.id) else {
+            return Err(Halt::Broken("no_action", format!("this version has no action `{}`", spec.id)));
+        };
+        let once = action.effect(with) == Effect::Once;
+        if once {
+            let fact = Fact::StepStarted { path: step.path.clone(), action: spec.id.to_owned(), at: now, input: None, once };
+            self.apply(fact)?;
+            self.record(runner, now, true, Extra::default()).await?;
+        } else if self.outcome_pending {
+            self.record(runner, now, true, Extra::default()).await?;
+        }
+        let start = self.state.start.clone();
+        let call = Call {
+            start: &start,
+            path: &step.path,
+            with,
+            scope: &scope,
+            state: self.state.steps.get(&step.path),
+            retry: step.retry.as_ref(),
+            timeout: step.timeout,
+            secrets: &self.playbook.secrets,
+            now,
+            random: runner.shared.random(),
+            ctx: &runner.context,
+        };
+        let limit = self.time_left(step, now);
+        let outcome = match tokio::time::timeout(limit, action.run(call)).await {
+            Ok(outcome) => outcome,
+            Err(_) => cut_off(limit, once),
+        };
+        self.take(runner, step, (spec.id, now), outcome).await
+    }
+
+    /// How long the action may take before it is cut off from outside.
+    fn time_left(&self, step: &Step, now: Time) -> Duration {
+        let whole = Duration::from_secs(limits::RUN_ACTIVE_SECONDS_MAX);
+        let own = step.timeout.map_or(whole, |timeout| timeout + OVERTIME);
+        next::deadline(&self.state, &self.playbook).map_or(own, |deadline| own.min(deadline.since(now)))
+    }
+
+    /// Takes over what an action did.
+    async fn take(
+        &mut self,
+        runner: &Runner,
+        step: &Step,
+        (action, began): (&str, Time),
+        outcome: Outcome,
+    ) -> Result<Turn, Halt> {
+        let now = runner.shared.store.now();
+        let Outcome { input, attempts, result, changes, windows } = outcome;
+        if let StepResult::Busy { at } = result {
+            if !self.pending.is_empty() {
+                self.record(runner, at, false, Extra::default()).await?;
+            } else {
+                let _ = runner.shared.store.release(self.lease, at);
+            }
+            return Ok(Turn::Rest);
+        }
+        let input = self.state.steps.get(&step.path).and_then(|known| known.input.clone()).or(Some(input));
+        let before = (!changes.is_empty()).then(|| (self.state.clone(), self.pending.clone()));
+        self.apply(Fact::StepStarted { path: step.path.clone(), action: action.to_owned(), at: began, input, once: false })?;
+        let mut attempts = attempts;
+        if attempts.is_empty() {
+            attempts.push(self.plain_attempt(step, (began, now), &result));
+        }
+        for attempt in attempts {
+            self.apply(Fact::Attempted { path: step.path.clone(), attempt })?;
+        }
+        match result {
+            StepResult::Done { output } => {
+                self.end_step(step, action, StepStatus::Succeeded, now, output, None)?;
+            }
+            StepResult::Skipped { output, reason } => {
+                let error = StepError { code: "skipped".to_owned(), message: reason, at: None };
+                self.end_step(step, action, StepStatus::Skipped, now, output, Some(error))?;
+            }
+            StepResult::Failed(error) => {
+                self.end_step(step, action, StepStatus::Failed, now, Value::Null, Some(error))?;
+            }
+            StepResult::TimedOut(error) => {
+                self.end_step(step, action, StepStatus::TimedOut, now, Value::Null, Some(error))?;
+            }
+            StepResult::Unknown(error) => {
+                self.end_step(step, action, StepStatus::NeedsAttention, now, Value::Null, Some(error))?;
+            }
+            StepResult::Retry { .. } | StepResult::Busy { .. } => {}
+        }
+        if changes.is_empty() && windows.is_empty() {
+            return Ok(Turn::Go);
+        }
+        self.record_changes(runner, step, (action, now), before, (changes, windows)).await
+    }
+
+    /// Records a step together with the changes it makes; when they are refused, the step failed and nothing changed.
+    async fn record_changes(
+        &mut self,
+        runner: &Runner,
+        step: &Step,
+        (action, now): (&str, Time),
+        before: Option<(RunState, Vec<Fact>)>,
+        (mut changes, windows): (Vec<LocalChange>, Vec<Window>),
+    ) -> Result<Turn, Halt> {
+        for (n, change) in changes.iter_mut().enumerate() {
+            let key = action::idempotency_key(self.state.start.id, &step.path, "");
+            change.own_id = Some(if n == 0 { key } else { format!("{key}/{n}") });
+        }
+        let extra = Extra { changes, chain: chain_of(&self.state.start), windows };
+        let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
+        let mut summary = self.summary.clone();
+        summary.follow(&self.state, Seq::default(), now);
+        match send(runner, summary.clone(), expect, true, &self.pending, extra).await {
+            Ok(seq) => {
+                if let Some(last) = summary.entries.last_mut() {
+                    *last = seq;
+                }
+                self.summary = summary;
+                self.pending.clear();
+                self.outcome_pending = false;
+                Ok(Turn::Go)
+            }
+            Err(refusal @ (Refusal::Conflict(_) | Refusal::NotFound { .. } | Refusal::Invalid { .. })) => {
+                if let Some((state, pending)) = before {
+                    self.state = state;
+                    self.pending = pending;
+                }
+                let code = if matches!(refusal, Refusal::NotFound { .. }) { "not_found" } else { "refused" };
+                let error = StepError { code: code.to_owned(), message: refusal.to_string(), at: place(step) };
+                self.end_step(step, action, StepStatus::Failed, now, Value::Null, Some(error))
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// The one try of an action that has no destinations.
+    fn plain_attempt(&self, step: &Step, (began, ended): (Time, Time), result: &StepResult) -> Attempt {
+        let known = self.state.steps.get(&step.path).map_or(0, |step| step.attempts.len());
+        let (outcome, error) = match result {
+            StepResult::Done { .. } => (AttemptOutcome::Succeeded, None),
+            StepResult::Skipped { reason, .. } => (AttemptOutcome::Suppressed { reason: reason.clone() }, None),
+            StepResult::Retry { at } | StepResult::Busy { at } => (AttemptOutcome::Retry { at: *at }, None),
+            StepResult::Failed(error) | StepResult::TimedOut(error) | StepResult::Unknown(error) => {
+                (AttemptOutcome::Failed, Some(error.clone()))
+            }
+        };
+        Attempt {
+            n: u32::try_from(known).unwrap_or(u32::MAX).saturating_add(1),
+            destination: None,
+            started_at: began,
+            ended_at: ended,
+            outcome,
+            http_status: None,
+            answer: None,
+            error,
+        }
+    }
+
+    fn skip(&mut self, step: &Step, action: &str, reason: String, now: Time) -> Result<Turn, Halt> {
+        let error = StepError { code: "condition".to_owned(), message: reason, at: place(step) };
+        self.end_step(step, action, StepStatus::Skipped, now, Value::Null, Some(error))
+    }
+
+    fn end_step(
+        &mut self,
+        step: &Step,
+        action: &str,
+        status: StepStatus,
+        at: Time,
+        output: Value,
+        error: Option<StepError>,
+    ) -> Result<Turn, Halt> {
+        let (status, output, error) = bounded(status, output, error);
+        let handled = status.is_failure() && !matches!(step.on_error, OnError::Fail);
+        let error = error.map(|error| StepError { at: error.at.or_else(|| place(step)), ..error });
+        let path = step.path.clone();
+        let output = (!output.is_null()).then_some(output);
+        self.apply(Fact::StepEnded { path, action: action.to_owned(), status, at, output, error, handled })?;
+        Ok(Turn::Go)
+    }
+}
+
+/// An output over the limit makes the step fail: it could not be kept.
+fn bounded(status: StepStatus, output: Value, error: Option<StepError>) -> (StepStatus, Value, Option<StepError>) {
+    let max = limits::STEP_OUTPUT_BYTES_MAX;
+    let bytes = if output.is_null() { 0 } else { output.to_string().len() };
+    if bytes <= max {
+        return (status, output, error);
+    }
+    let message = format!("its output of {bytes} bytes is larger than the limit of {max} bytes");
+    (StepStatus::Failed, Value::Null, Some(StepError { code: "output_too_large".to_owned(), message, at: None }))
+}
+
+/// An action that ignored its own deadline.
+fn cut_off(limit: Duration, once: bool) -> Outcome {
+    let message = format!("it did not end within {}", model::period::format(limit));
+    let error = StepError { code: "timeout".to_owned(), message, at: None };
+    let result = if once { StepResult::Unknown(error) } else { StepResult::TimedOut(error) };
+    Outcome::plain(Value::Null, result)
+}
+
+/// The chain of runs behind what this run causes.
+fn chain_of(start: &RunStart) -> Vec<ChainLink> {
+    let mut chain = start.chain.clone();
+    chain.push(ChainLink { playbook: start.playbook.clone(), run: start.id });
+    chain
+}
+
+fn place(step: &Step) -> Option<(u32, u32)> {
+    Some((step.span.line, step.span.column))
+}
+
