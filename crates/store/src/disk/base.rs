@@ -1,0 +1,138 @@
+//! The one way to write: a batch, `flush()`, and a sync of our own; and what a failure of these means.
+//!
+//! Invariants: [`Base::apply`] is called under the committer's lock only, so that nothing else ever flushes (the
+//! database hangs otherwise). After a failure nothing more is written: what is in memory may not be on the disk.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use sled::IVec;
+
+use super::preimages::Preimages;
+use super::values::Writes;
+use crate::api::{Durability, Error};
+
+/// Turns an error of the database into ours.
+pub(super) fn failed(doing: &'static str) -> impl Fn(sled::Error) -> Error {
+    move |error| match error {
+        sled::Error::Io(source) => Error::Io { doing, source },
+        sled::Error::Corruption { at, .. } => Error::Corrupt { detail: format!("a page at {at:?} is damaged") },
+        other => Error::Database { doing, detail: other.to_string() },
+    }
+}
+
+/// A lock whose holder may have panicked: what it guards is always whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The database, its file, and whether it can still be trusted.
+pub(super) struct Base {
+    /// The one tree.
+    pub(super) tree: sled::Db,
+    file: File,
+    file_bytes: AtomicU64,
+    durability: Durability,
+    broken: OnceLock<String>,
+    keys_written: AtomicU64,
+    preimages: Mutex<Option<Preimages>>,
+}
+
+impl Base {
+    /// Takes the open database in `folder`.
+    pub(super) fn new(tree: sled::Db, folder: &Path, durability: Durability) -> Result<Base, Error> {
+        let io = |source| Error::Io { doing: "opening the database file", source };
+        let file = File::open(folder.join("db")).map_err(io)?;
+        Ok(Base {
+            tree,
+            file,
+            file_bytes: AtomicU64::new(0),
+            durability,
+            broken: OnceLock::new(),
+            keys_written: AtomicU64::new(0),
+            preimages: Mutex::new(None),
+        })
+    }
+
+    /// Refuses when an earlier write could not be made durable.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self.broken.get() {
+            Some(detail) => Err(Error::Broken { detail: detail.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes everything at once and makes it durable.
+    pub(super) fn apply(&self, writes: Writes) -> Result<(), Error> {
+        self.check()?;
+        let done = self.apply_inner(writes);
+        if let Err(error) = &done
+            && self.broken.set(error.to_string()).is_ok()
+        {
+            tracing::error!(%error, "a commit could not be made durable; nothing more is accepted");
+        }
+        done
+    }
+
+    fn apply_inner(&self, writes: Writes) -> Result<(), Error> {
+        self.keys_written.fetch_add(writes.changes.len() as u64, Ordering::Relaxed);
+        let mut preimages = lock(&self.preimages);
+        if let Some(running) = preimages.as_mut() {
+            running.save(&self.tree, &writes.changes)?;
+        }
+        let mut batch = sled::Batch::default();
+        for (key, value) in writes.changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.tree.apply_batch(batch).map_err(failed("writing"))?;
+        drop(preimages);
+        self.make_durable()
+    }
+
+    /// Flushes and syncs, as configured.
+    fn make_durable(&self) -> Result<(), Error> {
+        if self.durability == Durability::Nothing {
+            return Ok(());
+        }
+        self.tree.flush().map_err(failed("flushing"))?;
+        if self.durability == Durability::Process { Ok(()) } else { self.sync() }
+    }
+
+    /// Syncs the database file. The database's own `flush` hands the bytes to the disk but does not wait for its cache.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        let io = |source| Error::Io { doing: "syncing the database file", source };
+        let bytes = self.file.metadata().map_err(io)?.len();
+        if self.file_bytes.swap(bytes, Ordering::Relaxed) == bytes {
+            self.file.sync_data().map_err(io)
+        } else {
+            self.file.sync_all().map_err(io)
+        }
+    }
+
+    /// Flushes and syncs whatever the configured durability is: for a clean end.
+    pub(super) fn close(&self) -> Result<(), Error> {
+        self.check()?;
+        self.tree.flush().map_err(failed("flushing"))?;
+        self.sync()
+    }
+
+    /// Keys written since the database was opened.
+    pub(super) fn keys_written(&self) -> u64 {
+        self.keys_written.load(Ordering::Relaxed)
+    }
+
+    /// The state of a backup that is running. Whoever holds this lock holds up commits.
+    pub(super) fn preimages(&self) -> MutexGuard<'_, Option<Preimages>> {
+        lock(&self.preimages)
+    }
+
+    /// Everything under a prefix, in order.
+    pub(super) fn scan(&self, prefix: &[u8]) -> impl DoubleEndedIterator<Item = Result<(IVec, IVec), Error>> + use<> {
+        self.tree.scan_prefix(prefix).map(|found| found.map_err(failed("reading")))
+    }
+}

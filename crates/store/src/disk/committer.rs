@@ -1,0 +1,340 @@
+//! One commit: checked, encoded into one batch, written, and only then true in memory.
+//!
+//! Invariants: an error before the write leaves no trace. All checks that depend on runs are made under the schedule's
+//! lock, and the runs stay reserved until the write has ended, so that nobody is given a run that is being written.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use model::run::RunStatus;
+use model::{Seq, Time};
+use serde::Serialize;
+
+use super::base::lock;
+use super::folder::Witness;
+use super::group::{self, Packer};
+use super::index::Tails;
+use super::keys::{self, Keyspace, RunKey, run_key};
+use super::values::{self, Writes};
+use super::{Sled, parse};
+use crate::api::{Claim, Commit, Durability, Error, Expect, Store};
+use crate::rules::{self, Standing};
+
+/// A commit that takes longer is reported.
+const SLOW_COMMIT: Duration = Duration::from_secs(5);
+/// How often the witness is written.
+const TESTIFY_EVERY: Duration = Duration::from_secs(5);
+
+/// What the committer keeps from one commit to the next.
+pub(super) struct Committer {
+    packer: Packer,
+    json: Vec<u8>,
+    tails: Tails,
+    /// How many runs have ended, over the store's whole life.
+    pub(super) ended_total: u64,
+    /// How many bytes of history were written, over the store's whole life.
+    pub(super) bytes_total: u64,
+    testified: Instant,
+}
+
+/// Totals as of a commit without entries.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(super) struct Totals {
+    /// As [`Committer::ended_total`].
+    pub(super) ended_total: u64,
+}
+
+impl Committer {
+    /// A committer that goes on from these totals.
+    pub(super) fn new(ended_total: u64, bytes_total: u64) -> Committer {
+        Committer {
+            packer: Packer::new(),
+            json: Vec::new(),
+            tails: Tails::default(),
+            ended_total,
+            bytes_total,
+            testified: Instant::now(),
+        }
+    }
+
+    /// Forgets what is kept of lists that retention has changed.
+    pub(super) fn forget_tails(&mut self) {
+        self.tails.forget();
+    }
+
+    fn json(&mut self, value: &impl Serialize, doing: &'static str) -> Result<(), Error> {
+        self.json.clear();
+        serde_json::to_writer(&mut self.json, value).map_err(|e| Error::Database { doing, detail: e.to_string() })?;
+        rules::check_size(self.json.len(), rules::VALUE_BYTES_MAX)
+    }
+}
+
+/// What a run's writes in one commit come to.
+struct Net {
+    /// The last of them.
+    last: usize,
+    /// Whether the run is created.
+    new: bool,
+}
+
+impl Sled {
+    pub(super) fn commit_now(&self, commit: &Commit) -> Result<(), Error> {
+        let mut committer = lock(&self.committer);
+        let started = Instant::now();
+        self.base.check()?;
+        self.folder.check_space(commit.entries.iter().map(|entry| entry.payload.len()).sum())?;
+        rules::check_sizes(commit)?;
+        let next = self.next.load(Ordering::Acquire);
+        rules::check_sequence(commit, Seq(next))?;
+        self.check_claims(commit)?;
+        lock(&self.schedule).begin(&commit.runs, |key| self.standing_of_ended(key, next))?;
+        let written = self.encode(&mut committer, commit).and_then(|(writes, after)| {
+            self.base.apply(writes)?;
+            Ok(after)
+        });
+        match written {
+            Ok(after) => self.publish(committer, commit, after, started),
+            Err(error) => {
+                lock(&self.schedule).give_up(&commit.runs);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_claims(&self, commit: &Commit) -> Result<(), Error> {
+        if commit.claims.is_empty() {
+            return Ok(());
+        }
+        let now = rules::time_of(commit).unwrap_or_else(|| self.now());
+        let mut claimed: HashMap<&[u8; 16], &Claim> = HashMap::with_capacity(commit.claims.len());
+        for claim in &commit.claims {
+            let by = match claimed.get(&claim.key).filter(|earlier| earlier.until > now) {
+                Some(earlier) => Some(earlier.by),
+                None => self.claim(&claim.key, now)?.map(|earlier| earlier.by),
+            };
+            if let Some(by) = by {
+                return Err(Error::Claimed { by });
+            }
+            claimed.insert(&claim.key, claim);
+        }
+        Ok(())
+    }
+
+    fn standing_of_ended(&self, key: RunKey, next: u64) -> Result<Option<Standing>, Error> {
+        if key.0.0 >= next {
+            return Ok(None);
+        }
+        let run: Option<model::run::RunSummary> = self.read(&keys::run(Keyspace::RunEnded, key), "a run")?;
+        Ok(run.map(|run| Standing { tag: run.id.tag, version: run.version, ended: true, epoch: None }))
+    }
+
+    /// Everything that the commit writes, and the totals after it.
+    fn encode(&self, committer: &mut Committer, commit: &Commit) -> Result<(Writes, (u64, u64)), Error> {
+        let mut writes = Writes::default();
+        let nets = nets(commit);
+        let ends = self.encode_runs(committer, commit, &nets, &mut writes)?;
+        let ended_total = committer.ended_total + ends;
+        if ends > 0 && commit.entries.is_empty() {
+            committer.json(&Totals { ended_total }, "writing totals")?;
+            writes.put(keys::TOTALS_KEY, &committer.json);
+        }
+        let bytes_total = encode_entries(committer, commit, ended_total, &mut writes)?;
+        self.encode_objects(committer, commit, &mut writes)?;
+        for claim in &commit.claims {
+            writes.put(&keys::claim(&claim.key), &claim_value(claim));
+        }
+        for window in &commit.windows {
+            let key = keys::window(&window.key);
+            match window.until {
+                Some(until) => writes.put(&key, &until.micros().to_be_bytes()),
+                None => writes.remove_small(&key),
+            }
+        }
+        for (name, value) in &commit.marks {
+            let key = keys::mark(name);
+            match value {
+                Some(value) => writes.replace(&self.base.tree, &key, value)?,
+                None => writes.remove_any(&self.base.tree, &key)?,
+            }
+        }
+        for (digest, text) in &commit.texts {
+            writes.put(&keys::text(digest), text);
+        }
+        // Last: it changes what the committer remembers, and nothing after it can be refused any more.
+        let created = nets.values().filter(|net| net.new).map(|net| &commit.runs[net.last].summary);
+        committer.tails.append(&self.base, created, &mut writes)?;
+        Ok((writes, (ended_total, bytes_total)))
+    }
+
+    fn encode_objects(&self, committer: &mut Committer, commit: &Commit, writes: &mut Writes) -> Result<(), Error> {
+        for (key, object) in &commit.objects {
+            committer.json(object, "writing an object")?;
+            writes.replace(&self.base.tree, &keys::object(key), &committer.json)?;
+        }
+        for (key, block) in &commit.object_blocks {
+            if let Some(first) = block.first() {
+                committer.json(block, "writing a block of an object's history")?;
+                writes.put(&keys::object_block(key, *first), &committer.json);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers how many runs end for the first time.
+    fn encode_runs(
+        &self,
+        committer: &mut Committer,
+        commit: &Commit,
+        nets: &BTreeMap<RunKey, Net>,
+        writes: &mut Writes,
+    ) -> Result<u64, Error> {
+        let mut ends = 0;
+        for (key, net) in nets {
+            let run = &commit.runs[net.last].summary;
+            committer.json(run, "writing a run")?;
+            let open_key = keys::run(Keyspace::RunOpen, *key);
+            let was_open = !net.new && lock(&self.schedule).is_open(*key);
+            if !run.status.is_final() {
+                if was_open {
+                    writes.replace(&self.base.tree, &open_key, &committer.json)?;
+                } else {
+                    writes.put(&open_key, &committer.json);
+                }
+                continue;
+            }
+            let ended_key = keys::run(Keyspace::RunEnded, *key);
+            if was_open || net.new {
+                ends += 1;
+                writes.put(&ended_key, &committer.json);
+            } else {
+                self.forget_status(*key, run.status, writes)?;
+                writes.replace(&self.base.tree, &ended_key, &committer.json)?;
+            }
+            if was_open {
+                writes.remove_any(&self.base.tree, &open_key)?;
+            }
+            if let Some(status) = status_byte(run.status) {
+                writes.put(&keys::run_status(status, *key), &[]);
+            }
+        }
+        Ok(ends)
+    }
+
+    /// Takes an ended run out of the list of its old status when it is written again with another.
+    fn forget_status(&self, key: RunKey, now: RunStatus, writes: &mut Writes) -> Result<(), Error> {
+        let before: Option<model::run::RunSummary> = self.read(&keys::run(Keyspace::RunEnded, key), "a run")?;
+        if let Some(status) = before.filter(|run| run.status != now).and_then(|run| status_byte(run.status)) {
+            writes.remove_small(&keys::run_status(status, key));
+        }
+        Ok(())
+    }
+
+    /// Makes a durable commit true in memory.
+    fn publish(&self, mut committer: MutexGuard<'_, Committer>, commit: &Commit, after: (u64, u64), started: Instant) {
+        let mut schedule = lock(&self.schedule);
+        for write in &commit.runs {
+            schedule.follow(&write.summary, Some(write));
+        }
+        drop(schedule);
+        let next = self.next.fetch_add(commit.entries.len() as u64, Ordering::AcqRel) + commit.entries.len() as u64;
+        if let Some(time) = rules::time_of(commit) {
+            self.seen.fetch_max(time.millis(), Ordering::AcqRel);
+        }
+        let took = started.elapsed();
+        let mut figures = lock(&self.figures);
+        figures.ended_runs += after.0 - committer.ended_total;
+        figures.history_bytes += after.1 - committer.bytes_total;
+        figures.commits += 1;
+        figures.commit_micros_max = figures.commit_micros_max.max(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        drop(figures);
+        (committer.ended_total, committer.bytes_total) = after;
+        if took > SLOW_COMMIT {
+            tracing::warn!(?took, "a commit took very long; the disk may be failing or overloaded");
+        }
+        // Under `process` the history may be shorter after a power cut, and rightly so: no witness then.
+        if self.durability == Durability::Power && committer.testified.elapsed() >= TESTIFY_EVERY {
+            committer.testified = Instant::now();
+            if let Err(error) = self.folder.testify(Witness { next_seq: Seq(next) }, false) {
+                tracing::warn!(%error, "the witness could not be written");
+            }
+        }
+    }
+}
+
+/// What each run's writes come to. More than one write of a run in a commit is rare, and the last one counts.
+fn nets(commit: &Commit) -> BTreeMap<RunKey, Net> {
+    let mut nets: BTreeMap<RunKey, Net> = BTreeMap::new();
+    for (last, write) in commit.runs.iter().enumerate() {
+        let net = nets.entry(run_key(write.summary.id)).or_insert(Net { last, new: write.expect == Expect::New });
+        net.last = last;
+    }
+    nets
+}
+
+/// Packs the entries. Answers how many bytes of history there have been after this.
+fn encode_entries(committer: &mut Committer, commit: &Commit, ended: u64, writes: &mut Writes) -> Result<u64, Error> {
+    let mut total = committer.bytes_total;
+    let mut rest = commit.entries.as_slice();
+    while let Some(first) = rest.first() {
+        let mut bytes = 0;
+        let mut count = 0;
+        for entry in rest {
+            bytes += entry.payload.len();
+            if count > 0 && bytes > group::GROUP_BYTES {
+                break;
+            }
+            count += 1;
+        }
+        let (group, others) = rest.split_at(count);
+        rest = others;
+        total = committer.packer.pack(group, ended, total)?;
+        writes.put(&keys::group(Keyspace::Headers, first.header.seq.0), &committer.packer.headers);
+        writes.put(&keys::group(Keyspace::Payloads, first.header.seq.0), &committer.packer.payloads);
+    }
+    Ok(total)
+}
+
+/// The byte of a status that people look for among ended runs; stored, never changed.
+pub(super) const fn status_byte(status: RunStatus) -> Option<u8> {
+    match status {
+        RunStatus::Failed => Some(b'f'),
+        RunStatus::TimedOut => Some(b't'),
+        RunStatus::NeedsAttention => Some(b'n'),
+        _ => None,
+    }
+}
+
+const CLAIM_BYTES: usize = 36;
+
+fn claim_value(claim: &Claim) -> [u8; CLAIM_BYTES] {
+    let mut value = [0; CLAIM_BYTES];
+    value[..8].copy_from_slice(&claim.by.0.to_be_bytes());
+    value[8..12].copy_from_slice(&claim.tag.to_be_bytes());
+    value[12..28].copy_from_slice(&claim.body);
+    value[28..].copy_from_slice(&claim.until.micros().to_be_bytes());
+    value
+}
+
+/// A claim from its stored form.
+pub(super) fn read_claim(key: [u8; 16], value: &[u8]) -> Result<Claim, Error> {
+    let cut = || Error::Corrupt { detail: "a claim is cut short".to_owned() };
+    let (by, rest) = value.split_first_chunk::<8>().ok_or_else(cut)?;
+    let (tag, rest) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
+    let (body, rest) = rest.split_first_chunk::<16>().ok_or_else(cut)?;
+    let (by, tag) = (Seq(u64::from_be_bytes(*by)), u32::from_be_bytes(*tag));
+    Ok(Claim { key, by, tag, body: *body, until: read_time(rest)? })
+}
+
+/// A time from its stored form.
+pub(super) fn read_time(value: &[u8]) -> Result<Time, Error> {
+    let bytes = value.try_into().map_err(|_| Error::Corrupt { detail: "a time is cut short".to_owned() })?;
+    Ok(Time::from_micros(i64::from_be_bytes(bytes)))
+}
+
+/// The totals of a commit without entries, as stored.
+pub(super) fn read_totals(tree: &sled::Tree) -> Result<Option<Totals>, Error> {
+    values::read(tree, keys::TOTALS_KEY)?.map(|value| parse(&value, "the totals")).transpose()
+}

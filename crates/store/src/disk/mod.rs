@@ -1,0 +1,264 @@
+//! The store on this machine's disk, over sled.
+//!
+//! The walk of a commit: [`committer`] checks it against what is stored and what is in memory ([`schedule`]), packs its
+//! entries ([`group`]), puts everything into one batch ([`values`], [`keys`]), [`base`] writes and syncs it, and only
+//! then the schedule and the figures follow.
+//!
+//! Invariants: one tree, one committer; readers never wait for the disk's cache. What is in memory can be rebuilt from
+//! what is stored, and is, when the store is opened ([`open`]).
+
+mod backup;
+mod base;
+mod committer;
+mod compact;
+mod folder;
+mod group;
+mod history;
+mod index;
+mod keys;
+mod listing;
+mod open;
+mod preimages;
+mod schedule;
+mod sweep;
+mod values;
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use model::run::RunSummary;
+use model::{Digest, Object, ObjectKey, RunId, Seq, Time};
+use serde::de::DeserializeOwned;
+
+use crate::api::{
+    Claim, Commit, Cursor, Durability, Error, Lease, Page, Retention, RunFilter, Stats, Store, StoredEntry, Swept,
+};
+use crate::clock::{self, Clock};
+use base::{Base, lock};
+use committer::Committer;
+use folder::{Folder, Witness};
+use history::Groups;
+use keys::Keyspace;
+use schedule::Schedule;
+use sweep::Sweeper;
+
+pub use backup::restore;
+pub use compact::{Compacted, compact};
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How far a commit must have got before it is acknowledged.
+    pub durability: Durability,
+    /// Memory for pages of the database, in bytes; the process takes about 1.4 times as much.
+    pub cache_bytes: u64,
+    /// Room on the disk that is never used up, in bytes; as much again is laid down as ballast.
+    pub reserve_bytes: u64,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            durability: Durability::Power,
+            cache_bytes: 64 * 1024 * 1024,
+            reserve_bytes: 16 * 1024 * 1024,
+            clock: clock::wall,
+        }
+    }
+}
+
+/// The store in a data folder. One process at a time has it open.
+pub struct Sled {
+    base: Base,
+    committer: Mutex<Committer>,
+    sweeper: Mutex<Sweeper>,
+    schedule: Mutex<Schedule>,
+    groups: Mutex<Groups>,
+    figures: Mutex<Figures>,
+    next: AtomicU64,
+    seen: AtomicI64,
+    clock: Clock,
+    durability: Durability,
+    // Last, so that the lock is given up after the database is closed.
+    folder: Folder,
+}
+
+/// What [`Stats`] are made of, beside what is counted elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+struct Figures {
+    first_seq: u64,
+    ended_runs: u64,
+    history_bytes: u64,
+    commits: u64,
+    commit_micros_max: u64,
+}
+
+impl fmt::Debug for Sled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sled").field("folder", &self.folder).field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Sled {
+    /// Opens the store in `dir`, creating it where there is none.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process has it open, [`Error::Newer`] when a newer version wrote it,
+    /// [`Error::Corrupt`] when it is damaged or less is there than was there before; and when the system says no.
+    pub fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
+        open::open(dir, options)
+    }
+
+    fn witness(&self) -> Witness {
+        Witness { next_seq: Seq(self.next.load(Ordering::Acquire)) }
+    }
+
+    fn read<T: DeserializeOwned>(&self, key: &[u8], what: &'static str) -> Result<Option<T>, Error> {
+        values::read(&self.base.tree, key)?.map(|value| parse(&value, what)).transpose()
+    }
+
+    /// A run by its place, open or ended. An ended one never becomes open again, so that the order of looking is safe.
+    fn run_at(&self, key: keys::RunKey) -> Result<Option<RunSummary>, Error> {
+        match self.read(&keys::run(Keyspace::RunOpen, key), "a run")? {
+            Some(run) => Ok(Some(run)),
+            None => self.read(&keys::run(Keyspace::RunEnded, key), "a run"),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8], what: &'static str) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|error| Error::Corrupt { detail: format!("{what} cannot be read: {error}") })
+}
+
+impl Drop for Sled {
+    fn drop(&mut self) {
+        let committer = lock(&self.committer);
+        let closed = self.base.close().and_then(|()| self.folder.testify(self.witness(), true));
+        drop(committer);
+        if let Err(error) = closed {
+            tracing::error!(%error, "the store could not be closed cleanly");
+        }
+    }
+}
+
+impl Store for Sled {
+    fn now(&self) -> Time {
+        let wall = (self.clock)().millis();
+        let before = self.seen.fetch_max(wall, Ordering::AcqRel);
+        Time::from_millis(wall.max(before))
+    }
+
+    fn next_seq(&self) -> Seq {
+        Seq(self.next.load(Ordering::Acquire))
+    }
+
+    fn commit(&self, commit: Commit) -> Result<(), Error> {
+        self.commit_now(&commit)
+    }
+
+    fn object(&self, key: &ObjectKey) -> Result<Option<Object>, Error> {
+        self.read(&keys::object(key), "an object")
+    }
+
+    fn object_block(&self, key: &ObjectKey, first: Seq) -> Result<Vec<Seq>, Error> {
+        Ok(self.read(&keys::object_block(key, first), "a block of an object's history")?.unwrap_or_default())
+    }
+
+    fn claim(&self, key: &[u8; 16], now: Time) -> Result<Option<Claim>, Error> {
+        let Some(value) = values::read(&self.base.tree, &keys::claim(key))? else { return Ok(None) };
+        Ok(Some(committer::read_claim(*key, &value)?).filter(|claim| claim.until > now))
+    }
+
+    fn window(&self, key: &str, now: Time) -> Result<Option<Time>, Error> {
+        let Some(value) = values::read(&self.base.tree, &keys::window(key))? else { return Ok(None) };
+        Ok(Some(committer::read_time(&value)?).filter(|until| *until > now))
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(values::read(&self.base.tree, &keys::mark(name))?.map(|value| value.to_vec()))
+    }
+
+    fn marks(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut all = Vec::new();
+        for found in self.base.scan(&keys::mark(prefix)) {
+            let (key, stored) = found?;
+            let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+            all.push((name, values::whole(&self.base.tree, &key, stored)?.to_vec()));
+        }
+        Ok(all)
+    }
+
+    fn text(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        Ok(values::read(&self.base.tree, &keys::text(digest))?.map(|value| value.to_vec()))
+    }
+
+    fn entry(&self, seq: Seq) -> Result<Option<StoredEntry>, Error> {
+        match self.group_with(seq)? {
+            Some(group) => group.entry(seq),
+            None => Ok(None),
+        }
+    }
+
+    fn entries_back(&self, before: Option<Seq>, visit: &mut dyn FnMut(StoredEntry) -> bool) -> Result<(), Error> {
+        self.walk_back(before, visit)
+    }
+
+    fn entries_forward(&self, from: Seq, visit: &mut dyn FnMut(StoredEntry) -> bool) -> Result<(), Error> {
+        self.walk_forward(from, visit)
+    }
+
+    fn run(&self, id: RunId) -> Result<Option<RunSummary>, Error> {
+        Ok(self.run_at(keys::run_key(id))?.filter(|run| run.id == id))
+    }
+
+    fn runs(&self, filter: &RunFilter, after: Option<Cursor>, limit: usize) -> Result<Page<RunSummary>, Error> {
+        self.list(filter, after, limit)
+    }
+
+    fn take_due(&self, now: Time, max: usize, lease: Duration) -> Result<Vec<Lease>, Error> {
+        self.base.check()?;
+        Ok(lock(&self.schedule).take(now, max, lease))
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        lock(&self.schedule).next_due()
+    }
+
+    fn prolong(&self, leases: &[Lease], now: Time, lease: Duration) -> Result<Vec<bool>, Error> {
+        let mut schedule = lock(&self.schedule);
+        Ok(leases.iter().map(|held| schedule.prolong(held, now.plus(lease))).collect())
+    }
+
+    fn release(&self, lease: Lease, due_at: Time) -> Result<(), Error> {
+        lock(&self.schedule).release(lease, due_at)
+    }
+
+    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
+        self.sweep_step(now, keep)
+    }
+
+    fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {
+        self.back_up(out)
+    }
+
+    fn stats(&self) -> Stats {
+        let figures = *lock(&self.figures);
+        Stats {
+            first_seq: Seq(figures.first_seq),
+            next_seq: self.next_seq(),
+            open_runs: lock(&self.schedule).len(),
+            ended_runs: figures.ended_runs,
+            disk_bytes: self.folder.bytes(),
+            history_bytes: figures.history_bytes,
+            keys_written: self.base.keys_written(),
+            commits: figures.commits,
+            commit_micros_max: figures.commit_micros_max,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The runs that have not ended, in memory: when they are due, who holds them, which history they keep.
+//!
+//! Invariants: the sets here are rebuilt from the stored open runs when the store is opened, and follow each commit
+//! after it is durable. A lease lives in memory only: after a restart nobody holds anything, and since epochs begin
+//! with the number of the start, a lease from before is never mistaken for one of now. A run that is being written is
+//! not given out until the commit has ended.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use model::run::RunSummary;
+use model::{RunId, Seq, Time};
+
+use super::keys::{RunKey, run_key};
+use crate::api::{Error, Lease, RunWrite};
+use crate::rules::{self, Standing};
+
+/// Epochs per start of the store.
+const EPOCH_BITS: u32 = 32;
+
+#[derive(Debug)]
+struct Open {
+    tag: u32,
+    version: u32,
+    due_at: Time,
+    lease: Option<(u64, Time)>,
+    busy: bool,
+    entries: Vec<Seq>,
+}
+
+impl Open {
+    fn due(&self) -> Time {
+        self.lease.map_or(self.due_at, |(_, until)| until.max(self.due_at))
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { tag: self.tag, version: self.version, ended: false, epoch: self.lease.map(|(epoch, _)| epoch) }
+    }
+}
+
+/// What is known in memory of the runs that have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    open: BTreeMap<RunKey, Open>,
+    ready: BTreeSet<(Time, RunKey)>,
+    pins: BTreeMap<Seq, u32>,
+    epoch: u64,
+}
+
+impl Schedule {
+    /// An empty schedule of the `boot`th start of the store.
+    pub(super) fn new(boot: u64) -> Schedule {
+        Schedule { epoch: boot << EPOCH_BITS, ..Schedule::default() }
+    }
+
+    /// How many runs have not ended.
+    pub(super) fn len(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    /// Takes over a stored open run, or what a durable commit made of a run. Answers whether it ended with this.
+    pub(super) fn follow(&mut self, run: &RunSummary, write: Option<&RunWrite>) -> bool {
+        let key = run_key(run.id);
+        let before = self.open.remove(&key);
+        if let Some(open) = &before {
+            self.ready.remove(&(open.due(), key));
+            self.unpin(&open.entries);
+        }
+        if run.status.is_final() {
+            return before.is_some() || write.is_some_and(|write| write.expect == crate::api::Expect::New);
+        }
+        let lease = before.and_then(|open| open.lease);
+        let kept = write.and_then(|write| rules::lease_after(lease.map(|(epoch, _)| epoch), write));
+        let entries: Vec<Seq> = run.entries.clone();
+        for seq in &entries {
+            *self.pins.entry(*seq).or_default() += 1;
+        }
+        let open = Open {
+            tag: run.id.tag,
+            version: run.version,
+            due_at: run.due_at,
+            lease: lease.filter(|_| kept.is_some()),
+            busy: false,
+            entries,
+        };
+        self.ready.insert((open.due(), key));
+        self.open.insert(key, open);
+        false
+    }
+
+    fn unpin(&mut self, entries: &[Seq]) {
+        for seq in entries {
+            if let Some(count) = self.pins.get_mut(seq) {
+                *count -= 1;
+                if *count == 0 {
+                    self.pins.remove(seq);
+                }
+            }
+        }
+    }
+
+    /// Checks the runs of a commit and keeps them from being given out until [`Schedule::follow`] or
+    /// [`Schedule::give_up`]. `ended` looks a run up that is not open.
+    pub(super) fn begin(
+        &mut self,
+        writes: &[RunWrite],
+        ended: impl Fn(RunKey) -> Result<Option<Standing>, Error>,
+    ) -> Result<(), Error> {
+        let mut written: HashMap<RunKey, Standing> = HashMap::new();
+        for write in writes {
+            let key = run_key(write.summary.id);
+            let stored = match (written.get(&key), self.open.get(&key)) {
+                (Some(standing), _) => Some(*standing),
+                (None, Some(open)) => Some(open.standing()),
+                (None, None) => ended(key)?,
+            };
+            rules::check_run(stored, write)?;
+            let after = Standing {
+                tag: write.summary.id.tag,
+                version: write.summary.version,
+                ended: write.summary.status.is_final(),
+                epoch: rules::lease_after(stored.and_then(|stored| stored.epoch), write),
+            };
+            written.insert(key, after);
+        }
+        for key in written.keys() {
+            if let Some(open) = self.open.get_mut(key) {
+                open.busy = true;
+                self.ready.remove(&(open.due(), *key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Schedule::begin`] after a commit that was not made.
+    pub(super) fn give_up(&mut self, writes: &[RunWrite]) {
+        for write in writes {
+            let key = run_key(write.summary.id);
+            if let Some(open) = self.open.get_mut(&key) {
+                open.busy = false;
+                self.ready.insert((open.due(), key));
+            }
+        }
+    }
+
+    /// Changes an open run's time or lease and puts it where it belongs among what is ready.
+    fn change(&mut self, key: RunKey, change: impl FnOnce(&mut Open)) {
+        if let Some(open) = self.open.get_mut(&key) {
+            let before = open.due();
+            change(open);
+            if !open.busy {
+                self.ready.remove(&(before, key));
+                self.ready.insert((open.due(), key));
+            }
+        }
+    }
+
+    /// Takes up to `max` runs that are due, the first one due in front.
+    pub(super) fn take(&mut self, now: Time, max: usize, lease: Duration) -> Vec<Lease> {
+        let due: Vec<RunKey> = self.ready.iter().take_while(|(due, _)| *due <= now).take(max).map(|(_, key)| *key).collect();
+        let mut taken = Vec::with_capacity(due.len());
+        for key in due {
+            self.epoch += 1;
+            let epoch = self.epoch;
+            self.change(key, |open| {
+                open.lease = Some((epoch, now.plus(lease)));
+                taken.push(Lease { run: RunId { seq: key.0, n: key.1, tag: open.tag }, epoch });
+            });
+        }
+        taken
+    }
+
+    /// When there may be something to take.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.ready.first().map(|(due, _)| *due)
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        let open = self.open.get(&run_key(lease.run));
+        open.is_some_and(|open| open.tag == lease.run.tag && open.lease.is_some_and(|(epoch, _)| epoch == lease.epoch))
+    }
+
+    /// Prolongs a lease; answers whether it is still held.
+    pub(super) fn prolong(&mut self, lease: &Lease, until: Time) -> bool {
+        let held = self.holds(lease);
+        if held {
+            self.change(run_key(lease.run), |open| open.lease = Some((lease.epoch, until)));
+        }
+        held
+    }
+
+    /// Gives a lease back.
+    pub(super) fn release(&mut self, lease: Lease, due_at: Time) -> Result<(), Error> {
+        if !self.holds(&lease) {
+            return Err(Error::Fenced { run: lease.run });
+        }
+        self.change(run_key(lease.run), |open| {
+            open.lease = None;
+            open.due_at = due_at;
+        });
+        Ok(())
+    }
+
+    /// Whether an entry from `from` up to, not including, `to` belongs to a run that has not ended.
+    pub(super) fn pins(&self, from: u64, to: u64) -> bool {
+        self.pins.range(Seq(from)..Seq(to)).next().is_some()
+    }
+
+    /// Whether a run has not ended.
+    pub(super) fn is_open(&self, key: RunKey) -> bool {
+        self.open.contains_key(&key)
+    }
+
+    /// Up to `most` open runs before `end`, not before `start`, the newest first.
+    pub(super) fn newest(&self, start: RunKey, end: RunKey, most: usize) -> Vec<RunKey> {
+        if start >= end {
+            return Vec::new();
+        }
+        self.open.range(start..end).rev().take(most).map(|(key, _)| *key).collect()
+    }
+}
