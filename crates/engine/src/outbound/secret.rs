@@ -32,6 +32,18 @@ impl Secret {
         Secret(value.into())
     }
 
+    /// Whether this is what somebody presents. Digests are compared, so that neither content nor length shows in the
+    /// time it takes.
+    pub fn is(&self, presented: &[u8]) -> bool {
+        use subtle::ConstantTimeEq as _;
+        model::Digest::of(presented).0.ct_eq(&model::Digest::of(self.0.as_bytes()).0).into()
+    }
+
+    /// Whether there is nothing in it but white space.
+    pub fn is_blank(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+
     /// The value, for the sender only.
     pub(crate) fn expose(&self) -> &str {
         &self.0
