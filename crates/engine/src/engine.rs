@@ -290,6 +290,16 @@ impl Engine {
         self.order(Order::Note(Box::new(note)), answer).await
     }
 
+    /// Keeps texts by their digests.
+    pub(crate) async fn keep_texts(&self, texts: Vec<(Digest, Vec<u8>)>, actor: Actor) -> Result<(), Refusal> {
+        let payload = json!({ "what": "text kept", "digests": texts.iter().map(|(digest, _)| digest).collect::<Vec<_>>() });
+        let (reply, answer) = oneshot::channel();
+        let kind = EntryKind::SettingChanged;
+        let object = "playbooks".to_owned();
+        let note = Note { kind, actor, object, payload, marks: Vec::new(), texts, set: None, reply };
+        self.order(Order::Note(Box::new(note)), answer).await.map(drop)
+    }
+
     pub(crate) async fn order<T>(
         &self,
         order: Order,

@@ -10,6 +10,7 @@
 pub mod action;
 pub mod change;
 pub mod clock;
+pub mod command;
 pub mod decide;
 pub mod engine;
 pub mod next;
@@ -27,6 +28,7 @@ pub mod trigger;
 pub mod view;
 mod writer;
 
+pub use command::{RetryFrom, RetryVersion, What};
 pub use engine::{Engine, Setup, StartError, catalog, explain};
 pub use refusal::Refusal;
 pub use runner::load;

@@ -1,0 +1,365 @@
+//! What people ask of the engine: change, comment, send, run, cancel, retry.
+//!
+//! Each of them is recorded with the person behind it, and goes through the one writer like everything else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::event::Actor;
+use model::object::OURS;
+use model::record::Record;
+use model::run::{Fact, RunStart, RunState, RunStatus, StepStatus};
+use model::{Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
+use playbook::Playbook;
+use serde_json::{Value, json};
+use store::Expect;
+use tokio::sync::oneshot;
+
+use crate::change::LocalChange;
+use crate::engine::Engine;
+use crate::record::Progressed;
+use crate::refusal::Refusal;
+use crate::runner::load::{self, Loaded};
+use crate::writer::{Accepted, Order, Progress, Start};
+
+/// Times that a cancellation is tried again when the run goes on meanwhile.
+const CANCEL_TRIES: usize = 20;
+
+/// Where a repeated run starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryFrom {
+    /// At its first step.
+    Start,
+    /// At the step that failed; what succeeded before is taken over.
+    Failed,
+}
+
+/// Which text of the playbook a repeated run takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryVersion {
+    /// The one that the run was pinned to.
+    Same,
+    /// The one that is in force now.
+    Current,
+}
+
+/// What a run by hand is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// An event that was accepted before.
+    Event(EventId),
+    /// An alert.
+    Alert(String),
+    /// A case.
+    Case(String),
+    /// Nothing in particular.
+    Nothing,
+}
+
+impl Engine {
+    /// Changes fields of an alert or a case.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it does not exist or a value cannot be right.
+    pub async fn patch(&self, object: ObjectKey, fields: Record, actor: Actor) -> Result<Accepted, Refusal> {
+        let kind = format!("{}.updated", object.kind);
+        let change = LocalChange { fields, ..LocalChange::of(object, kind) };
+        self.change(change, actor).await
+    }
+
+    /// Adds a comment to the history of an alert or a case.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it does not exist.
+    pub async fn comment(&self, object: ObjectKey, text: String, actor: Actor) -> Result<Accepted, Refusal> {
+        let kind = format!("{}.commented", object.kind);
+        let change = LocalChange { data: json!({ "text": text }), ..LocalChange::of(object, kind) };
+        self.change(change, actor).await
+    }
+
+    /// Sends all threat details of an alert or a case to registered destinations, as a run of its own.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the object or a destination does not exist, or there are none or too many of them.
+    pub async fn send(&self, object: ObjectKey, to: Vec<String>, actor: Actor) -> Result<RunId, Refusal> {
+        if to.is_empty() || to.len() > limits::HAND_DESTINATIONS_MAX {
+            let message = format!("name one to {} destinations", limits::HAND_DESTINATIONS_MAX);
+            return Err(Refusal::Invalid { code: "destinations", message });
+        }
+        let known = self.context().destinations();
+        if let Some(unknown) = to.iter().find(|name| !known.map.contains_key(*name)) {
+            return Err(Refusal::NotFound { what: format!("destination `{unknown}`") });
+        }
+        self.must_exist(&object).await?;
+        let text = format!(
+            "playbook: {SEND_BY_HAND}\nname: Sent by hand\ntriggers: [manual]\nsteps:\n  - id: send\n    action: webhook.send_threat_details\n    with: {{ to: {} }}\n",
+            json!(to)
+        );
+        let source = playbook::Source { file: Arc::from("sent-by-hand.yaml"), text };
+        let compiled = playbook::compile(&source, &self.runner().catalog, self.evaluator()).map_err(|found| {
+            let message = found.first().map_or_else(String::new, |d| d.message.clone());
+            Refusal::Invalid { code: "internal", message }
+        })?;
+        self.keep_text(&compiled, &actor).await?;
+        let what = json!({ "what": "sent by hand", "to": to });
+        self.begin(&compiled, object_ids(&object), (what, Record::new()), actor).await
+    }
+
+    /// Runs a playbook by hand; its conditions are not asked, a person has decided.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the playbook or what it should be about does not exist.
+    pub async fn run_by_hand(
+        &self,
+        playbook: &str,
+        what: What,
+        inputs: Record,
+        tenant: &str,
+        actor: Actor,
+    ) -> Result<RunId, Refusal> {
+        let set = self.playbooks();
+        let found = set.find(playbook).ok_or_else(|| Refusal::NotFound { what: format!("playbook `{playbook}`") })?;
+        let key = |kind: Kind, id: &str| ObjectKey { tenant: tenant.to_owned(), kind, id: id.to_owned() };
+        let about = match &what {
+            What::Alert(id) => object_ids(&key(Kind::Alert, id)),
+            What::Case(id) => object_ids(&key(Kind::Case, id)),
+            What::Nothing => About { tenant: tenant.to_owned(), ..About::default() },
+            What::Event(id) => self.about_event(*id, tenant).await?,
+        };
+        for (kind, id) in [(Kind::Alert, &about.alert), (Kind::Case, &about.case)] {
+            if let Some(id) = id {
+                self.must_exist(&key(kind, id)).await?;
+            }
+        }
+        let what = json!({ "what": "run by hand", "playbook": playbook });
+        self.begin(found, about, (what, inputs), actor).await
+    }
+
+    async fn about_event(&self, id: EventId, tenant: &str) -> Result<About, Refusal> {
+        let store = Arc::clone(self.store());
+        let missing = || Refusal::NotFound { what: format!("event `{id}`") };
+        let event = blocking(move || load::event_of(store.as_ref(), id.seq)).await?.map_err(|_| missing())?;
+        if event.tenant != tenant {
+            return Err(missing());
+        }
+        let mut about = event.object().map(|key| object_ids(&key)).unwrap_or_default();
+        about.tenant.clone_from(&event.tenant);
+        about.event = Some(id);
+        Ok(about)
+    }
+
+    /// Stops a run. Nothing of it starts after this; what is in flight is dropped.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such run or it has already ended.
+    pub async fn cancel(&self, run: RunId, actor: Actor) -> Result<(), Refusal> {
+        for _ in 0..CANCEL_TRIES {
+            match self.cancel_once(run, &actor).await {
+                Err(Refusal::Stale(_)) => {}
+                other => {
+                    self.runner().abort(run);
+                    return other;
+                }
+            }
+        }
+        Err(Refusal::Busy { retry_after: std::time::Duration::from_secs(1) })
+    }
+
+    async fn cancel_once(&self, run: RunId, actor: &Actor) -> Result<(), Refusal> {
+        let Loaded { mut state, mut summary, .. } = self.loaded(run).await?;
+        if state.status.is_final() {
+            return Err(Refusal::Conflict(format!("run {run} has already ended as {}", state.status.name())));
+        }
+        let now = self.store().now();
+        let by = actor.to_string();
+        let reason = Some(format!("cancelled by {by}"));
+        let facts =
+            [Fact::CancelRequested { by, at: now }, Fact::Ended { status: RunStatus::Cancelled, at: now, reason }];
+        for fact in &facts {
+            state.apply(fact).map_err(|error| Refusal::Conflict(error.to_string()))?;
+        }
+        let expect = Expect::Version(summary.version);
+        summary.follow(&state, Seq::default(), now);
+        self.progress(summary, expect, &facts, actor.clone()).await.map(drop)
+    }
+
+    pub(crate) async fn progress(
+        &self,
+        summary: model::run::RunSummary,
+        expect: Expect,
+        facts: &[Fact],
+        actor: Actor,
+    ) -> Result<Seq, Refusal> {
+        let payload = serde_json::to_vec(&Progressed { run: summary.id, facts: facts.to_vec() })
+            .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
+        let (reply, answer) = oneshot::channel();
+        let progress = Progress {
+            summary,
+            expect,
+            keep_lease: false,
+            payload,
+            actor,
+            changes: Vec::new(),
+            chain: Vec::new(),
+            windows: Vec::new(),
+            reply,
+        };
+        self.order(Order::Progress(Box::new(progress)), answer).await
+    }
+
+    /// Starts a new run that repeats an ended one; the two are linked.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such run, it has not ended, or the wanted text is gone.
+    pub async fn retry(&self, run: RunId, from: RetryFrom, version: RetryVersion, actor: Actor) -> Result<RunId, Refusal> {
+        let Loaded { state, summary, event } = self.loaded(run).await?;
+        if !state.status.is_final() {
+            return Err(Refusal::Conflict(format!("run {run} has not ended; cancel it first")));
+        }
+        let digest = match version {
+            RetryVersion::Same => summary.digest,
+            RetryVersion::Current => {
+                let set = self.playbooks();
+                let missing = || Refusal::NotFound { what: format!("playbook `{}`", summary.playbook) };
+                set.find(&summary.playbook).ok_or_else(missing)?.digest
+            }
+        };
+        let carried = if from == RetryFrom::Failed { carried(&state) } else { Vec::new() };
+        let start = RunStart { digest, retry_of: Some(run), carried, ..state.start.clone() };
+        let what = json!({ "what": "retried", "run": run });
+        let event = self.own_event("run.retried", event.tenant.clone(), what, actor);
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Start(Box::new(Start { event, start, reply })), answer).await
+    }
+
+    /// Reads a run with its history.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none or it cannot be read.
+    pub async fn loaded(&self, run: RunId) -> Result<Loaded, Refusal> {
+        let store = Arc::clone(self.store());
+        blocking(move || load::load(store.as_ref(), run)).await?.map_err(|error| match error {
+            load::LoadError::NoSuchRun(run) => Refusal::NotFound { what: format!("run `{run}`") },
+            load::LoadError::Gone(_) => Refusal::NotFound { what: format!("history of run `{run}` any more") },
+            other => Refusal::Store(other.to_string()),
+        })
+    }
+
+    async fn must_exist(&self, object: &ObjectKey) -> Result<(), Refusal> {
+        let (store, key) = (Arc::clone(self.store()), object.clone());
+        let found = blocking(move || store.object(&key)).await?.map_err(|error| Refusal::from(&error))?;
+        let what = || format!("{} `{}`", object.kind, object.id);
+        found.map(drop).ok_or_else(|| Refusal::NotFound { what: what() })
+    }
+
+    /// Starts a run without a trigger.
+    async fn begin(
+        &self,
+        playbook: &Playbook,
+        about: About,
+        (what, inputs): (Value, Record),
+        actor: Actor,
+    ) -> Result<RunId, Refusal> {
+        let mut trigger = Record::new();
+        trigger.insert("kind".to_owned(), Value::from("manual"));
+        let event = self.own_event("run.requested", about.tenant.clone(), what, actor);
+        let start = RunStart {
+            id: RunId { seq: Seq::default(), n: 0, tag: 0 },
+            playbook: playbook.id.to_string(),
+            digest: playbook.digest,
+            trigger,
+            tenant: about.tenant,
+            event: about.event.unwrap_or(EventId { seq: Seq::default(), tag: 0 }),
+            alert: about.alert,
+            case: about.case,
+            entity: about.entity,
+            chain: Vec::new(),
+            inputs,
+            retry_of: None,
+            carried: Vec::new(),
+        };
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Start(Box::new(Start { event, start, reply })), answer).await
+    }
+
+    fn own_event(&self, kind: &str, tenant: String, data: Value, actor: Actor) -> Event {
+        let now: Time = self.store().now();
+        Event {
+            source: OURS.to_owned(),
+            kind: kind.to_owned(),
+            own_id: None,
+            time: now,
+            received: now,
+            tenant,
+            actor,
+            subject: None,
+            from: None,
+            data,
+            replay: None,
+            chain: Vec::new(),
+            warnings: Vec::new(),
+            first_sight_creates: false,
+        }
+    }
+
+    /// Keeps the text of a playbook that is in no file, so that its run can be resumed and read.
+    async fn keep_text(&self, playbook: &Playbook, actor: &Actor) -> Result<(), Refusal> {
+        let known = self.store().text(&playbook.digest).map_err(|error| Refusal::from(&error))?;
+        if known.is_some() {
+            return Ok(());
+        }
+        let texts: Vec<(Digest, Vec<u8>)> = vec![(playbook.digest, playbook.text.as_bytes().to_vec())];
+        self.keep_texts(texts, actor.clone()).await
+    }
+}
+
+/// The id of the playbook behind a sending by hand.
+pub const SEND_BY_HAND: &str = "sent-by-hand";
+
+/// What a run is about.
+#[derive(Debug, Clone, Default)]
+struct About {
+    tenant: String,
+    alert: Option<String>,
+    case: Option<String>,
+    entity: Option<String>,
+    event: Option<EventId>,
+}
+
+fn object_ids(key: &ObjectKey) -> About {
+    let mut about = About { tenant: key.tenant.clone(), ..About::default() };
+    match key.kind {
+        Kind::Alert => about.alert = Some(key.id.clone()),
+        Kind::Case => about.case = Some(key.id.clone()),
+        Kind::Entity => about.entity = Some(key.id.clone()),
+    }
+    about
+}
+
+/// The steps that succeeded, or were left out rightly, as facts of the run that repeats them.
+fn carried(state: &RunState) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let done: BTreeMap<_, _> = state
+        .steps
+        .iter()
+        .filter(|(_, step)| matches!(step.status, StepStatus::Succeeded | StepStatus::Skipped))
+        .collect();
+    for path in &state.order {
+        let Some(step) = done.get(path) else { continue };
+        facts.push(Fact::StepEnded {
+            path: path.clone(),
+            action: step.action.clone(),
+            status: step.status,
+            at: step.ended_at.unwrap_or(step.started_at),
+            output: step.output.clone(),
+            error: step.error.clone(),
+            handled: false,
+        });
+    }
+    facts
+}
+
+/// Runs what blocks where blocking is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Stopping)
+}
