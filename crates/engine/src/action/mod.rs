@@ -21,9 +21,17 @@ use crate::refusal::Refusal;
 use crate::outbound::{Destinations, Outbound, Secrets};
 
 mod log;
+mod render;
+mod send;
+#[cfg(test)]
+mod send_tests;
+mod subject;
+#[cfg(test)]
+mod testing;
+mod webhook_send_threat_details;
 
 /// The actions, in the order of the documentation. A new action is one file and one line here.
-static ACTIONS: &[&dyn Action] = &[&log::Log];
+static ACTIONS: &[&dyn Action] = &[&webhook_send_threat_details::SendThreatDetails, &log::Log];
 
 /// All actions.
 pub fn actions() -> &'static [&'static dyn Action] {
@@ -191,7 +199,8 @@ pub enum StepResult {
     TimedOut(StepError),
     /// It must not be repeated, and whether it happened is not known: a person must look.
     Unknown(StepError),
-    /// No try was made; ask again.
+    /// Not every destination had its turn (too many requests to it are in flight, or its time has not come): ask again.
+    /// Tries of other destinations may have been made.
     Busy {
         /// Not before this time.
         at: Time,

@@ -18,6 +18,10 @@ pub mod retry;
 pub mod secret;
 pub mod sign;
 pub mod target;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

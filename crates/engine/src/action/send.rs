@@ -1,0 +1,328 @@
+//! Sending one message to several destinations: who gets it now, who got it already, who does not want it, when again.
+//!
+//! Invariants: each destination has its own tries, and only those that failed are tried again. A destination's window is
+//! claimed durably before the first try and released when the delivery finally fails. A try is only counted when
+//! something was, or may have been, sent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use model::run::{Attempt, AttemptOutcome, StepError};
+use model::{ObjectKey, Time};
+use playbook::Retry;
+use http::header::{HeaderName, RETRY_AFTER};
+use serde_json::{Value, json};
+use store::Window;
+
+use super::render::error;
+use super::subject::{kind_name, window_name};
+use super::{Call, StepResult, idempotency_key};
+use crate::outbound::deliver::{Message, deliver};
+use crate::outbound::destination::{Destination, TimeFormat};
+use crate::outbound::secret::Placed;
+use crate::outbound::{SendError, Sent, retry};
+
+/// How long a delivery waits when its destination has too many requests in flight, at least; up to twice that.
+const BUSY_WAIT: Duration = Duration::from_millis(250);
+
+/// A body in the forms that destinations want.
+pub(super) struct Body {
+    /// With times as text.
+    pub(super) plain: Bytes,
+    /// With times as numbers; the same when it holds none.
+    pub(super) micros: Option<Bytes>,
+    /// What it is.
+    pub(super) content_type: &'static str,
+}
+
+/// One message for several destinations.
+pub(super) struct Parcel {
+    /// Where to.
+    pub(super) to: Vec<String>,
+    /// The step's own window, which wins over that of a destination.
+    pub(super) dedupe: Option<Duration>,
+    /// What it is about.
+    pub(super) about: Option<ObjectKey>,
+    /// The priority of that.
+    pub(super) priority: Option<String>,
+    /// What is sent.
+    pub(super) body: Body,
+    /// Further headers.
+    pub(super) headers: Vec<(HeaderName, Placed)>,
+}
+
+/// What sending did.
+pub(super) struct Posted {
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) result: StepResult,
+    pub(super) windows: Vec<Window>,
+}
+
+/// How a destination stands after this call.
+enum Stand {
+    /// It had ended before.
+    Ended,
+    /// A try was made, or it was found that none is wanted.
+    Now(Box<Attempt>),
+    /// Its time has not come.
+    Wait(Time),
+    /// It has no room for another request.
+    Busy(Time),
+}
+
+/// Sends to everybody whose turn it is.
+pub(super) async fn send(call: &Call<'_>, parcel: &Parcel) -> Posted {
+    let stands = join_all(parcel.to.iter().map(|id| turn(call, parcel, id))).await;
+    let mut attempts = Vec::new();
+    let mut windows = Vec::new();
+    let mut wait = None;
+    let mut busy = false;
+    let mut sooner = |at: Time| wait = Some(wait.map_or(at, |other: Time| other.min(at)));
+    for (id, stand) in parcel.to.iter().zip(stands) {
+        match stand {
+            Stand::Ended => {}
+            Stand::Wait(at) => sooner(at),
+            Stand::Busy(at) => {
+                busy = true;
+                sooner(at);
+            }
+            Stand::Now(attempt) => {
+                match &attempt.outcome {
+                    AttemptOutcome::Retry { at } => sooner(*at),
+                    AttemptOutcome::Failed => windows.extend(release(call, parcel, id)),
+                    AttemptOutcome::Succeeded | AttemptOutcome::Suppressed { .. } => {}
+                }
+                attempts.push(*attempt);
+            }
+        }
+    }
+    let result = match wait {
+        Some(at) if busy || attempts.is_empty() => StepResult::Busy { at },
+        Some(at) => StepResult::Retry { at },
+        None => sum_up(call, parcel, &attempts),
+    };
+    Posted { attempts, result, windows }
+}
+
+/// The last try of an earlier call.
+fn last<'a>(call: &Call<'a>, id: &str) -> Option<&'a Attempt> {
+    call.state?.attempts.iter().rfind(|attempt| attempt.destination.as_deref() == Some(id))
+}
+
+async fn turn(call: &Call<'_>, parcel: &Parcel, id: &str) -> Stand {
+    let tried = match last(call, id) {
+        None => 0,
+        Some(attempt) => match &attempt.outcome {
+            AttemptOutcome::Retry { at } if *at > call.now => return Stand::Wait(*at),
+            AttemptOutcome::Retry { .. } => attempt.n,
+            AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Suppressed { .. } => return Stand::Ended,
+        },
+    };
+    let destinations = call.ctx.destinations();
+    let Some(destination) = destinations.map.get(id) else {
+        let missing = error("no_destination", format!("there is no destination `{id}`"));
+        return Stand::Now(Box::new(attempt(call, id, tried + 1, AttemptOutcome::Failed, Some(missing))));
+    };
+    if let Some(reason) = unwanted(call, parcel, destination, tried == 0) {
+        let outcome = AttemptOutcome::Suppressed { reason: reason.to_owned() };
+        return Stand::Now(Box::new(attempt(call, id, tried + 1, outcome, None)));
+    }
+    if tried == 0
+        && let Some(period) = parcel.dedupe.or(destination.dedupe)
+    {
+        let window = window_key(call, parcel, id);
+        let by = idempotency_key(call.start.id, call.path, id);
+        match call.ctx.windows.claim(&window, &by, call.now.plus(period)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let outcome = AttemptOutcome::Suppressed { reason: "deduplicated".to_owned() };
+                return Stand::Now(Box::new(attempt(call, id, tried + 1, outcome, None)));
+            }
+            Err(_) => return Stand::Busy(soon(call, id)),
+        }
+    }
+    tryout(call, parcel, destination, tried + 1).await
+}
+
+/// Why a destination does not want the message, if it does not.
+fn unwanted(call: &Call<'_>, parcel: &Parcel, destination: &Destination, first: bool) -> Option<&'static str> {
+    if !destination.enabled {
+        return Some("disabled");
+    }
+    if !first {
+        return None;
+    }
+    if destination.tenants.as_ref().is_some_and(|tenants| !tenants.contains(&call.start.tenant)) {
+        return Some("tenant");
+    }
+    let kind = kind_name(parcel.about.as_ref());
+    if destination.kinds.as_ref().is_some_and(|kinds| !kinds.iter().any(|wanted| wanted == kind)) {
+        return Some("kind");
+    }
+    let rank = parcel.priority.as_deref().and_then(model::record::priority_rank);
+    match (destination.min_severity, rank) {
+        (Some(least), Some(rank)) if rank < least => Some("below_severity"),
+        _ => None,
+    }
+}
+
+/// Sends once.
+async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, n: u32) -> Stand {
+    let body = match destination.time_format {
+        TimeFormat::EpochMicros => parcel.body.micros.as_ref().unwrap_or(&parcel.body.plain),
+        TimeFormat::Rfc3339 => &parcel.body.plain,
+    };
+    let started_at = (call.ctx.clock)();
+    let message = Message {
+        id: idempotency_key(call.start.id, call.path, &destination.id),
+        body: body.clone(),
+        content_type: parcel.body.content_type,
+        headers: parcel.headers.clone(),
+        chain: call.start.chain.len() + 1,
+        timeout: call.timeout,
+        now: started_at,
+    };
+    let sent = match deliver(&call.ctx.outbound, &call.ctx.secrets, destination, message).await {
+        Ok(sent) => sent,
+        Err(refused) => {
+            let why = error(refused.code(), refused.to_string());
+            return Stand::Now(Box::new(attempt(call, &destination.id, n, AttemptOutcome::Failed, Some(why))));
+        }
+    };
+    if sent.error == Some(SendError::Busy) {
+        return Stand::Busy(soon(call, &destination.id));
+    }
+    let ended_at = (call.ctx.clock)();
+    let policy = destination.retry.as_ref().or(call.retry).unwrap_or(&Retry::NETWORK);
+    let random = unit(mix(call.random, &destination.id, n));
+    Stand::Now(Box::new(Attempt {
+        n,
+        destination: Some(destination.id.clone()),
+        started_at,
+        ended_at,
+        outcome: outcome(&sent, policy, n, ended_at, random),
+        http_status: sent.status,
+        answer: sent.answer(),
+        error: problem(&sent),
+    }))
+}
+
+/// How a try ended: taken, tried again, or failed.
+pub(super) fn outcome(sent: &Sent, policy: &Retry, n: u32, now: Time, random: f64) -> AttemptOutcome {
+    if sent.accepted() {
+        return AttemptOutcome::Succeeded;
+    }
+    if n > policy.max || !retry::retryable(sent.status, sent.error.as_ref()) {
+        return AttemptOutcome::Failed;
+    }
+    let hint = sent.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let hint = hint.and_then(|text| retry::retry_after(text, now));
+    AttemptOutcome::Retry { at: now.plus(retry::delay(policy, n, hint, random)) }
+}
+
+/// What went wrong with a try, if something did.
+pub(super) fn problem(sent: &Sent) -> Option<StepError> {
+    match (sent.status, &sent.error) {
+        _ if sent.accepted() => None,
+        (Some(status @ 300..=399), _) => {
+            Some(error("http_status", format!("the receiver answered HTTP {status}; redirects are not followed")))
+        }
+        (Some(status), _) => Some(error("http_status", format!("the receiver answered HTTP {status}"))),
+        (None, Some(why)) => Some(error(why.code(), why.to_string())),
+        (None, None) => None,
+    }
+}
+
+fn attempt(call: &Call<'_>, id: &str, n: u32, outcome: AttemptOutcome, error: Option<StepError>) -> Attempt {
+    let at = (call.ctx.clock)();
+    let destination = Some(id.to_owned());
+    Attempt { n, destination, started_at: at, ended_at: at, outcome, http_status: None, answer: None, error }
+}
+
+fn window_key(call: &Call<'_>, parcel: &Parcel, id: &str) -> String {
+    format!("dest/{id}/{}", window_name(call.start, parcel.about.as_ref()))
+}
+
+/// A dead receiver must not silence what comes after: its window ends with the delivery.
+fn release(call: &Call<'_>, parcel: &Parcel, id: &str) -> Option<Window> {
+    let destinations = call.ctx.destinations();
+    let known = destinations.map.get(id)?;
+    parcel.dedupe.or(known.dedupe)?;
+    Some(Window { key: window_key(call, parcel, id), until: None })
+}
+
+/// Soon, and not all at the same moment.
+pub(super) fn soon(call: &Call<'_>, id: &str) -> Time {
+    let random = unit(mix(call.random, id, 0));
+    (call.ctx.clock)().plus(BUSY_WAIT + BUSY_WAIT.mul_f64(random))
+}
+
+/// A number from 0 to 1.
+pub(super) fn unit(random: u64) -> f64 {
+    f64::from(u32::try_from(random >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+}
+
+/// Another random number for each destination and try, from the one of the call (FNV-1a and the finaliser of SplitMix64).
+pub(super) fn mix(random: u64, id: &str, n: u32) -> u64 {
+    let mut x = random ^ u64::from(n);
+    for byte in id.bytes() {
+        x = (x ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// How the step stands when every destination has ended.
+fn sum_up(call: &Call<'_>, parcel: &Parcel, now: &[Attempt]) -> StepResult {
+    let latest = |id: &str| {
+        let is = |attempt: &&Attempt| attempt.destination.as_deref() == Some(id);
+        now.iter().rfind(is).or_else(|| last(call, id))
+    };
+    let mut items = Vec::new();
+    let mut failures: Vec<(&str, &Attempt)> = Vec::new();
+    let (mut delivered, mut reasons) = (0, Vec::new());
+    for id in &parcel.to {
+        let Some(attempt) = latest(id) else { continue };
+        let (status, reason) = match &attempt.outcome {
+            AttemptOutcome::Succeeded => {
+                delivered += 1;
+                ("delivered", None)
+            }
+            AttemptOutcome::Suppressed { reason } => {
+                reasons.push(format!("{id}: {reason}"));
+                ("suppressed", Some(reason.as_str()))
+            }
+            AttemptOutcome::Failed | AttemptOutcome::Retry { .. } => {
+                failures.push((id, attempt));
+                ("failed", None)
+            }
+        };
+        items.push(json!({
+            "destination": id, "status": status, "reason": reason, "http_status": attempt.http_status, "attempts": attempt.n,
+        }));
+    }
+    if !failures.is_empty() {
+        return fail(call, &failures);
+    }
+    let output = json!({ "delivered": delivered, "deliveries": Value::Array(items) });
+    if delivered == 0 && !parcel.to.is_empty() {
+        return StepResult::Skipped { output, reason: reasons.join("; ") };
+    }
+    StepResult::Done { output }
+}
+
+/// The failure of a step names every destination that failed.
+fn fail(call: &Call<'_>, failures: &[(&str, &Attempt)]) -> StepResult {
+    let code = failures.iter().find_map(|(_, attempt)| attempt.error.as_ref()).map_or("delivery", |e| e.code.as_str());
+    let text = |(id, attempt): &(&str, &Attempt)| {
+        let why = attempt.error.as_ref().map_or("it failed", |e| e.message.as_str());
+        let tries = if attempt.n == 1 { "1 try".to_owned() } else { format!("{} tries", attempt.n) };
+        format!("{id}: {why} ({tries})")
+    };
+    let message = failures.iter().map(text).collect::<Vec<_>>().join("; ");
+    let at = call.with.get("to").map(|template| (template.span().line, template.span().column));
+    let error = StepError { code: code.to_owned(), message, at };
+    if error.code == "timeout" && call.timeout.is_some() { StepResult::TimedOut(error) } else { StepResult::Failed(error) }
+}
