@@ -68,9 +68,10 @@ pub const HAND_DESTINATIONS_MAX: usize = 3;
 pub const OBJECT_TAIL_ENTRIES_MAX: usize = 32;
 /// Most instants that `missed: all` makes up for after a pause.
 pub const SCHEDULE_CATCH_UP_MAX: usize = 100;
-/// Most values, nested ones included, in one event: what is read takes many times the room of its text.
+/// Most values, nested ones included, in one event; an object with entries counts as ten. What is read takes many times
+/// the room of its text: an object with one short entry, nine bytes long, takes 640.
 pub const EVENT_VALUES_MAX: usize = 50_000;
-/// Most values in all events of one batch together.
-pub const BATCH_VALUES_MAX: usize = 1_000_000;
+/// Most values in all events of one batch together, counted in the same way.
+pub const BATCH_VALUES_MAX: usize = 2_000_000;
 /// Longest id of an event or object, name of a tenant, or key of a repeat, in bytes.
 pub const ID_BYTES_MAX: usize = 512;

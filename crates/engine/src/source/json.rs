@@ -17,12 +17,15 @@ use super::error::short;
 /// Keys with which serde_json marks its own wrappers. Stored and read again, such an object would become something else.
 const RESERVED_PREFIX: &str = "$serde_json::private::";
 
+/// What an object with entries takes beside them, in values: its smallest node has room for eleven entries.
+const OBJECT_VALUES: usize = 9;
+
 /// What one text may hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// Deepest nesting of arrays and objects, in levels.
     pub(super) depth: usize,
-    /// Most values, in all levels together.
+    /// Most values, in all levels together; an object with entries counts as ten.
     pub(super) values: usize,
 }
 
@@ -41,7 +44,7 @@ pub(super) enum Fault {
     TooManyValues,
 }
 
-/// Reads one value. On success also says how many values there are in it.
+/// Reads one value. On success also says how many values were counted in it.
 ///
 /// # Errors
 /// What is wrong, and at which byte of `text`.
@@ -126,6 +129,15 @@ impl Found {
 }
 
 impl State {
+    fn count<E: serde::de::Error>(&self, more: usize) -> Result<(), E> {
+        let values = self.values.get() + more;
+        if values > self.bounds.values {
+            return Err(self.fail(Fault::TooManyValues, None));
+        }
+        self.values.set(values);
+        Ok(())
+    }
+
     fn fail<E: serde::de::Error>(&self, fault: Fault, key: Option<&str>) -> E {
         let path = key.map(short).into_iter().collect();
         *self.fault.borrow_mut() = Some(Found { fault, path });
@@ -160,11 +172,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let values = self.state.values.get() + 1;
-        if values > self.state.bounds.values {
-            return Err(self.state.fail(Fault::TooManyValues, None));
-        }
-        self.state.values.set(values);
+        self.state.count(1)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -223,6 +231,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         let inner = self.deeper()?;
         let mut fields = Map::new();
         while let Some(key) = access.next_key::<String>()? {
+            if fields.is_empty() {
+                self.state.count(OBJECT_VALUES)?;
+            }
             if key.starts_with(RESERVED_PREFIX) {
                 return Err(self.state.fail(Fault::ReservedKey(String::new()), Some(&key)));
             }

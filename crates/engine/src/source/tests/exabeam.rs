@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use crate::outbound::destination::TimeFormat;
+use crate::payload::threat_details;
+
 use super::*;
 
 #[test]
@@ -100,4 +103,27 @@ fn what_is_odd_is_a_warning_and_never_a_refusal() {
     assert_eq!(event.time, NOW);
     assert_eq!(event.warnings.len(), 7, "{:#?}", event.warnings);
     assert!(event.warnings.contains(&"unknown key `region` is kept as `case.extra.region`".to_owned()));
+}
+
+#[test]
+fn what_sortie_sends_about_a_case_is_read_back_as_the_same_case() {
+    let sent = json!({
+        "id": "C-1", "number": "1042", "name": "Impossible travel", "priority": "critical", "stage": "Closed", "queue": "Tier 1",
+        "assignee": "bob", "tags": ["vip"], "mitres": ["T1078"], "use_cases": ["Malware"], "users": ["alice"], "endpoints": ["ws-17"],
+        "closed_reason": "Low Risk", "close_supporting_reason": "a test", "alert_created_time": "2026-11-22T07:00:00.000Z",
+        "created_time": "2026-11-22T08:00:00.000Z", "closed_time": "2026-11-22T09:00:00.000Z", "last_update_time": "2026-11-22T09:00:00.000Z",
+        "detections": [{"id": "D-1", "type": "analytics", "use_case": "Malware", "rules": ["a"], "approx_log_time": "2026-11-22T06:00:00.000001Z",
+                        "description": "d", "src_users": ["alice"], "dest_users": [], "src_ips": [], "dest_ips": [], "src_hosts": [], "dest_hosts": []}],
+    });
+    let Value::Object(record) = sent.clone() else { unreachable!() };
+    let object = model::Object { record: record.into(), meta: model::object::Meta::default() };
+    for format in [TimeFormat::Rfc3339, TimeFormat::EpochMicros] {
+        let message = threat_details(Kind::Case, &object, "Closed", format);
+        let event = to("exabeam").event(message.to_string());
+        let mut read = fields(&event);
+        assert_eq!(event.warnings, [""; 0]);
+        // The summary is written anew for each message.
+        read.as_object_mut().unwrap().remove("threat_summary");
+        assert_eq!(read, sent);
+    }
 }

@@ -77,12 +77,14 @@ fn text_of_an_event_stays_text() {
 fn many_small_values_do_not_take_many_times_the_room_of_their_text() {
     let event = format!(r#"{{"type": "x", "data": {{"l": [{}[]]}}}}"#, "[],".repeat(300_000));
     assert_eq!(code(&event), "too_many_values");
-    let part = format!(r#"{{"type": "x", "data": {{"l": [{}0]}}}}"#, "0,".repeat(limits::EVENT_VALUES_MAX - 10));
-    let batch = format!("[{}{part}]", format!("{part},").repeat(30));
-    let reading = to("generic").read(batch).unwrap();
-    let good = reading.elements.iter().filter(|e| e.is_ok()).count();
-    assert_eq!(good, limits::BATCH_VALUES_MAX / (limits::EVENT_VALUES_MAX - 5));
-    assert_eq!(reading.elements[30].as_ref().unwrap_err().code(), "too_many_values");
+    let objects = format!(r#"{{"type": "x", "data": {{"l": [{}0]}}}}"#, r#"{"a":1},"#.repeat(limits::EVENT_VALUES_MAX / 11));
+    assert_eq!(code(&objects), "too_many_values");
+    // The event and `data` count as ten each, `type` and `l` as one.
+    let part = format!(r#"{{"type": "x", "data": {{"l": [{}0]}}}}"#, "0,".repeat(limits::EVENT_VALUES_MAX - 23));
+    let good = limits::BATCH_VALUES_MAX / limits::EVENT_VALUES_MAX;
+    let reading = to("generic").read(format!("[{}{part}]", format!("{part},").repeat(good))).unwrap();
+    assert_eq!(reading.elements.iter().filter(|e| e.is_ok()).count(), good);
+    assert_eq!(reading.elements[good].as_ref().unwrap_err().code(), "too_many_values");
 }
 
 #[test]
