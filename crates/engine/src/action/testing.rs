@@ -31,7 +31,7 @@ impl Objects for World {
 
 #[async_trait::async_trait]
 impl Windows for World {
-    async fn claim(&self, window: &str, by: &str, until: Time) -> Result<bool, store::Error> {
+    async fn claim(&self, window: &str, by: &str, until: Time) -> Result<bool, crate::refusal::Refusal> {
         let mut windows = self.windows.lock().unwrap();
         if let Some((_, owner)) = windows.get(window) {
             return Ok(owner == by);
