@@ -8,6 +8,7 @@
 
 mod api;
 mod clock;
+pub mod conformance;
 mod disk;
 mod memory;
 mod rules;

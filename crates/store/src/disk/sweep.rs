@@ -136,11 +136,12 @@ impl Sled {
                 sweeper.group = 0;
                 return Ok(());
             }
+            if swept.range.is_some_and(|(_, to)| to.next() != Seq(first)) {
+                // What one step drops is one stretch, so that it can be recorded as one.
+                break;
+            }
             sweeper.group = end;
             if lock(&self.schedule).pins(first, end) {
-                if swept.entries > 0 {
-                    break;
-                }
                 continue;
             }
             writes.remove(&key, &stored)?;
