@@ -8,13 +8,14 @@ use std::sync::Arc;
 use model::event::Actor;
 use model::object::OURS;
 use model::record::Record;
-use model::run::{Fact, RunStart, RunState, RunStatus, StepStatus};
-use model::{Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
-use playbook::Playbook;
+use model::run::{Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepStatus};
+use model::{DeliveryId, Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
+use playbook::{Body, OnError, Playbook, Retry, Scope, Step};
 use serde_json::{Value, json};
 use store::Expect;
 use tokio::sync::oneshot;
 
+use crate::action::{self, Call};
 use crate::change::LocalChange;
 use crate::engine::Engine;
 use crate::record::Progressed;
@@ -232,6 +233,60 @@ impl Engine {
         self.order(Order::Start(Box::new(Start { event, start, reply })), answer).await
     }
 
+    /// Sends a delivery that failed once more, with the same body and the same `webhook-id`. Answers whether the receiver
+    /// took it. The run's status stays what it was; the try is part of its history.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such delivery, it has not failed, or the run is still at work on it.
+    pub async fn redeliver(&self, id: DeliveryId, actor: Actor) -> Result<bool, Refusal> {
+        let Loaded { mut state, mut summary, .. } = self.loaded(id.run).await?;
+        let missing = || Refusal::NotFound { what: format!("delivery `{id}`") };
+        let delivery = summary.deliveries.get(id.index as usize).cloned().ok_or_else(missing)?;
+        if !state.status.is_final() {
+            return Err(Refusal::Conflict(format!("run {} is still at work and will try by itself", id.run)));
+        }
+        if delivery.status != DeliveryStatus::Failed {
+            return Err(Refusal::Conflict(format!("the delivery did not fail; it is {}", delivery.status.name())));
+        }
+        let playbook = self.runner().playbook(&summary.playbook, summary.digest).map_err(|error| Refusal::Store(error.to_string()))?;
+        let step = find_step(&playbook, &delivery.path).ok_or_else(missing)?;
+        let mut attempt = self.try_once_more(&state, step, &delivery).await.ok_or_else(missing)?;
+        attempt.n = delivery.attempts + 1;
+        let taken = attempt.outcome == AttemptOutcome::Succeeded;
+        let fact = Fact::Redelivered { path: delivery.path.clone(), by: actor.to_string(), attempt };
+        state.apply(&fact).map_err(|error| Refusal::Conflict(error.to_string()))?;
+        let expect = Expect::Version(summary.version);
+        summary.follow(&state, Seq::default(), self.store().now());
+        self.progress(summary, expect, &[fact], actor).await?;
+        Ok(taken)
+    }
+
+    /// One try of one delivery of a step, with what the step recorded.
+    async fn try_once_more(&self, state: &RunState, step: &Step, delivery: &Delivery) -> Option<Attempt> {
+        let Body::Action { spec, with } = &step.body else { return None };
+        let mut recorded = state.steps.get(&delivery.path)?.clone();
+        recorded.attempts.clear();
+        let input = recorded.input.as_mut()?.as_object_mut()?;
+        input.insert("to".to_owned(), json!([delivery.destination]));
+        let now = self.store().now();
+        let scope = Scope::new(now);
+        let once = Retry { max: 0, ..Retry::NETWORK };
+        let call = Call {
+            start: &state.start,
+            path: &delivery.path,
+            with,
+            scope: &scope,
+            state: Some(&recorded),
+            retry: Some(&once),
+            timeout: step.timeout,
+            secrets: &[],
+            now,
+            random: 0,
+            ctx: self.context(),
+        };
+        action::find(spec.id)?.run(call).await.attempts.pop()
+    }
+
     /// Reads a run with its history.
     ///
     /// # Errors
@@ -334,6 +389,18 @@ fn object_ids(key: &ObjectKey) -> About {
         Kind::Entity => about.entity = Some(key.id.clone()),
     }
     about
+}
+
+/// The step at a path, however deep.
+fn find_step<'a>(playbook: &'a Playbook, path: &str) -> Option<&'a Step> {
+    fn within<'a>(steps: &'a [Step], path: &str) -> Option<&'a Step> {
+        steps.iter().find_map(|step| match &step.on_error {
+            _ if step.path == path => Some(step),
+            OnError::Steps(fallback) => within(fallback, path),
+            OnError::Fail | OnError::Continue => None,
+        })
+    }
+    within(&playbook.steps, path).or_else(|| within(&playbook.on_failure, path))
 }
 
 /// The steps that succeeded, or were left out rightly, as facts of the run that repeats them.
