@@ -38,6 +38,9 @@ const OFF_PREFIX: &str = "off/";
 /// The mark under which the ids and digests of a loaded set are kept, by the digest of the set.
 pub const SET_PREFIX: &str = "set/";
 
+/// The mark under which the digest and the file (with a blank between them) of a loaded playbook are kept, by its id.
+pub const PLAYBOOK_PREFIX: &str = "playbook/";
+
 /// What an engine is made of.
 pub struct Setup {
     /// Where everything is kept.
@@ -137,11 +140,30 @@ impl Engine {
     /// # Errors
     /// [`StartError`] when the store fails or the start cannot be recorded.
     pub async fn start(setup: Setup) -> Result<Engine, StartError> {
-        let off = switched_off(setup.store.as_ref())?;
-        let set = Set::new(setup.playbooks.clone(), off);
-        let empty = Set::new(Vec::new(), BTreeSet::new());
+        let (retention, playbooks) = (setup.retention, setup.playbooks.clone());
+        let engine = Engine::open(Setup { playbooks: Vec::new(), ..setup })?;
+        let shared = &engine.inner.shared;
+        let set = Set::new(playbooks, switched_off(shared.store.as_ref())?);
+        engine.record(EntryKind::Server, "server".to_owned(), json!({ "what": "started", "version": env!("CARGO_PKG_VERSION") }), Actor::System).await?;
+        engine.put_in_force(set, Actor::System).await?;
+        let stopped = engine.inner.stop.subscribe();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&engine.inner.runner).run(stopped.clone()));
+        tasks.spawn(schedule::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
+        tasks.spawn(sweep::run(engine.clone(), retention, stopped));
+        *engine.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
+        Ok(engine)
+    }
+
+    /// An engine that answers and changes what it is asked to, and does nothing by itself: no run goes on, no schedule
+    /// fires, nothing is dropped, its start is not recorded. For one command on the data of a stopped server.
+    ///
+    /// # Errors
+    /// [`StartError`] when the store fails.
+    pub fn open(setup: Setup) -> Result<Engine, StartError> {
+        let set = Set::new(setup.playbooks, switched_off(setup.store.as_ref())?);
         let words = setup.words.clone();
-        let shared = Arc::new(Shared::new(setup.store, setup.evaluator.clone(), setup.words, setup.node, empty));
+        let shared = Arc::new(Shared::new(setup.store, setup.evaluator.clone(), setup.words, setup.node, set));
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let writer = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer::run(&writer, waiting))?;
@@ -165,18 +187,9 @@ impl Engine {
             setup.catalog,
             setup.runs_max,
         ));
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        let engine = Engine {
-            inner: Arc::new(Inner { shared: Arc::clone(&shared), orders: orders.clone(), runner: Arc::clone(&runner), stop, tasks: Mutex::new(None) }),
-        };
-        engine.record(EntryKind::Server, "server".to_owned(), json!({ "what": "started", "version": env!("CARGO_PKG_VERSION") }), Actor::System).await?;
-        engine.put_in_force(set, Actor::System).await?;
-        tasks.spawn(runner.run(stopped.clone()));
-        tasks.spawn(schedule::run(Arc::clone(&shared), orders.clone(), stopped.clone()));
-        tasks.spawn(sweep::run(engine.clone(), setup.retention, stopped));
-        *engine.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
-        Ok(engine)
+        let (stop, _) = watch::channel(false);
+        let inner = Inner { shared, orders, runner, stop, tasks: Mutex::new(None) };
+        Ok(Engine { inner: Arc::new(inner) })
     }
 
     /// Takes events; answers for each, in order, once it is durable.
@@ -363,9 +376,15 @@ impl Engine {
                 marks.push((entry.cursor, Some(now.to_string().into_bytes())));
             }
         }
+        for (mark, _) in store.marks(PLAYBOOK_PREFIX).map_err(failed)? {
+            if mark.strip_prefix(PLAYBOOK_PREFIX).is_some_and(|id| set.find(id).is_none()) {
+                marks.push((mark, None));
+            }
+        }
         let mut texts = Vec::new();
         for playbook in set.playbooks() {
-            marks.push((format!("playbook/{}", playbook.id), Some(playbook.digest.to_string().into_bytes())));
+            let loaded = format!("{} {}", playbook.digest, playbook.file);
+            marks.push((format!("{PLAYBOOK_PREFIX}{}", playbook.id), Some(loaded.into_bytes())));
             if store.text(&playbook.digest).map_err(failed)?.is_none() {
                 texts.push((playbook.digest, playbook.text.as_bytes().to_vec()));
             }
