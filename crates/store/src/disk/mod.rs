@@ -22,6 +22,7 @@ mod preimages;
 mod schedule;
 mod sweep;
 mod values;
+mod verify;
 
 use std::fmt;
 use std::io::Write;
@@ -48,6 +49,7 @@ use sweep::Sweeper;
 
 pub use backup::restore;
 pub use compact::{Compacted, compact};
+pub use verify::Verified;
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy)]
