@@ -252,6 +252,10 @@ impl Engine {
         let step = find_step(&playbook, &delivery.path).ok_or_else(missing)?;
         let mut attempt = self.try_once_more(&state, step, &delivery).await.ok_or_else(missing)?;
         attempt.n = delivery.attempts + 1;
+        // By hand means once: nobody tries again by himself.
+        if matches!(attempt.outcome, AttemptOutcome::Retry { .. }) {
+            attempt.outcome = AttemptOutcome::Failed;
+        }
         let taken = attempt.outcome == AttemptOutcome::Succeeded;
         let fact = Fact::Redelivered { path: delivery.path.clone(), by: actor.to_string(), attempt };
         state.apply(&fact).map_err(|error| Refusal::Conflict(error.to_string()))?;
