@@ -157,6 +157,15 @@ pub(crate) fn authenticate(
     Ok(())
 }
 
+/// Whether a header is set by Sortie or by HTTP itself, and by nobody else.
+pub fn is_reserved(name: &HeaderName) -> bool {
+    const NAMES: [&str; 13] = [
+        "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
+        "trailer", "transfer-encoding", "upgrade", "webhook-id", "sortie-chain",
+    ];
+    NAMES.contains(&name.as_str())
+}
+
 /// A header's value. Line breaks and other control characters are refused, not taken out.
 pub(crate) fn header(name: &HeaderName, value: &Secret) -> Result<HeaderValue, PrepareError> {
     HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| PrepareError::Header { name: name.to_string() })

@@ -3,16 +3,21 @@
 //! Invariants: a [`Destination`] that was read has a URL that passed the policy, and secrets only as references. What is
 //! wrong with the file is said all at once, with places.
 
+mod codes;
+mod credentials;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use playbook::Retry;
+use playbook::{Diagnostic, Retry};
 use reqwest::header::HeaderName;
 
-pub use self::read::{codes, explain_code, read};
+pub use self::codes::{codes, explain_code};
+pub use self::read::{destination, read};
 use super::secret::Placed;
 use super::sign::Scheme;
 use super::target::Target;
@@ -103,4 +108,6 @@ pub struct Destinations {
     pub map: BTreeMap<String, Arc<Destination>>,
     /// Named lists of event types.
     pub event_sets: BTreeMap<String, Vec<String>>,
+    /// What a person should look at in the file.
+    pub warnings: Vec<Diagnostic>,
 }
