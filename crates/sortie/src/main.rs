@@ -7,6 +7,7 @@
 //! Invariants: data goes to stdout, talk to stderr. Only this crate names the web framework and the argument parser.
 //! The one piece of unsafe code is the counting allocator in [`memory`].
 
+mod auth;
 mod cli;
 mod config;
 mod http;

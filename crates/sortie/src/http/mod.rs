@@ -1,1 +1,178 @@
 //! HTTP: events in, history out.
+//!
+//! The walk of a request: [`server`] takes the connection, [`wire`] watches its bytes → the router made from [`table`]
+//! finds the route → [`dispatch`] asks who it is, what the role may, which query keys stand there → a handler
+//! ([`ingest`], or one in [`api`]) asks the engine or looks into the store → a shape that is written as JSON, or a
+//! [`problem`].
+//!
+//! Invariants: the structs that are written stand here and are filled by hand, a noun of the model never leaves as it
+//! is; every body, header, wait and number of connections is bounded; a route exists only by its line in [`table`].
+
+mod api;
+pub(crate) mod body;
+mod dispatch;
+mod ingest;
+mod problem;
+mod query;
+mod route;
+mod server;
+mod table;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use engine::Engine;
+use engine::outbound::Network;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::auth::brake::Brake;
+use crate::auth::sender::Sender;
+use crate::auth::{Tokens, first};
+use problem::Problem;
+
+/// Looks into the store that may go on at once; more wait for their turn.
+const LOOKS_MAX: usize = 16;
+/// How long a look may wait for its turn.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A source and how its sender is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    /// How its bodies are read.
+    pub(crate) source: engine::source::Source,
+    /// How its sender is known.
+    pub(crate) sender: Sender,
+    /// The tenant that everything it sends belongs to, when the configuration binds it.
+    pub(crate) tenant: Option<String>,
+}
+
+/// What the server is told by the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Whether API and pages ask for a token. Off is accepted on a loopback address only.
+    pub(crate) auth_required: bool,
+    /// The sources, by the name under `/v1/in/`.
+    pub(crate) doors: BTreeMap<String, Door>,
+    /// The tenants; nothing when there are none, and everything is tenant `default`.
+    pub(crate) tenants: Option<BTreeSet<String>>,
+    /// How much of a body is read.
+    pub(crate) limits: engine::source::Limits,
+    /// The data folder, for the first token.
+    pub(crate) data: PathBuf,
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// How long requests may go on after the word to stop.
+    pub(crate) grace: Duration,
+}
+
+impl Settings {
+    /// The address that a request comes from: the peer, or what trusted proxies say about it, from the nearest on.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let trusted = |address: IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
+        if self.trusted_proxies.is_empty() || !trusted(peer) {
+            return peer;
+        }
+        let said = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut hops = said.rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+        hops.find(|hop| !trusted(*hop)).unwrap_or(peer)
+    }
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// Everyone would be an administrator, from anywhere.
+    #[error("`auth: none` is accepted on a loopback address only, and the server listens on {address}")]
+    Open {
+        /// Where it listens.
+        address: std::net::SocketAddr,
+    },
+    /// The listener is not usable.
+    #[error("the listener cannot be used: {0}")]
+    Listener(#[source] std::io::Error),
+    /// The tokens cannot be read or the first one cannot be made.
+    #[error(transparent)]
+    Tokens(#[from] first::Error),
+}
+
+/// What all requests share.
+pub(crate) struct App {
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// The configuration.
+    pub(crate) settings: Settings,
+    /// Who may ask.
+    pub(crate) tokens: Tokens,
+    /// The brake on guessing.
+    pub(crate) brake: Brake,
+    /// What bodies hold together.
+    pub(crate) budget: body::Budget,
+    /// The bound on recorded refusals.
+    pub(crate) refusals: dispatch::Refusals,
+    /// Counts for `/metrics`.
+    pub(crate) counters: dispatch::Counters,
+    /// Changes of tokens, one at a time.
+    pub(crate) token_changes: tokio::sync::Mutex<()>,
+    looks: Semaphore,
+}
+
+impl App {
+    /// Asks the store, on a thread where that may block.
+    ///
+    /// # Errors
+    /// 503 when too many ask; 500 when the store fails.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn store::Store) -> Result<T, engine::view::Error> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = tokio::time::timeout(LOOK_PATIENCE, self.looks.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            let problem = Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "busy", "too many listings are asked for");
+            return Err(problem.retry_after(LOOK_PATIENCE));
+        };
+        let store = Arc::clone(self.engine.store());
+        match tokio::task::spawn_blocking(move || look(&*store)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => Err(Problem::inside(error.to_string())),
+            Err(error) => Err(Problem::inside(format!("a look into the store ended early: {error}"))),
+        }
+    }
+}
+
+/// Serves until `shutdown` is done. The first start makes a token for the administrator.
+///
+/// # Errors
+/// [`StartError`] when it must not or cannot start.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    engine: Engine,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let address = listener.local_addr().map_err(StartError::Listener)?;
+    if !settings.auth_required && !address.ip().to_canonical().is_loopback() {
+        return Err(StartError::Open { address });
+    }
+    let tokens = Tokens::default();
+    first::start(&engine, &tokens, &settings.data).await?;
+    let app = Arc::new(App {
+        engine,
+        settings,
+        tokens,
+        brake: Brake::default(),
+        budget: body::Budget::default(),
+        refusals: dispatch::Refusals::default(),
+        counters: dispatch::Counters::default(),
+        token_changes: tokio::sync::Mutex::default(),
+        looks: Semaphore::new(LOOKS_MAX),
+    });
+    server::serve(listener, app, shutdown).await;
+    Ok(())
+}

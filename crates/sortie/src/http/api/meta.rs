@@ -1,0 +1,141 @@
+//! Health, metrics, and the page at `/`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+
+use super::super::ingest::json;
+use super::super::problem::Problem;
+use super::super::route::{Answer, Call};
+
+/// `GET /healthz`: the process lives.
+pub(in crate::http) async fn healthz(_call: Call) -> Answer {
+    json(StatusCode::OK, &serde_json::json!({ "status": "alive" }))
+}
+
+/// `GET /readyz`: events are accepted, or why not.
+pub(in crate::http) async fn readyz(call: Call) -> Answer {
+    match call.app.engine.ready() {
+        Ok(()) => json(StatusCode::OK, &serde_json::json!({ "status": "ready" })),
+        Err(reason) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)),
+    }
+}
+
+/// An answer of text.
+fn text(kind: &'static str, text: String) -> Answer {
+    let mut answer = Response::new(Body::from(text));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(answer)
+}
+
+/// The page at `/`.
+const HOME: &str = "<!doctype html>
+<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sortie</title></head><body>
+<h1>Sortie</h1>
+<p>This is the server of a SOAR playbook engine: security events come in, playbooks decide, threat details go out, and a history says why.</p>
+<ul>
+<li>Events are posted to <code>/v1/in/SOURCE</code>.</li>
+<li>What was decided and done is read under <code>/v1/</code> with a token, or with <code>sortie runs list</code> on the command line.</li>
+<li>All requests: <a href=\"/openapi.json\">/openapi.json</a>. Health: <a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a>. Figures: <code>/metrics</code>.</li>
+</ul>
+</body></html>
+";
+
+/// `GET /`
+pub(in crate::http) async fn home(_call: Call) -> Answer {
+    text("text/html; charset=utf-8", HOME.to_owned())
+}
+
+/// One figure for Prometheus.
+struct Figure {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    /// Labels, already in braces, and values. The labels are fixed words: nothing that an event holds becomes one.
+    values: Vec<(&'static str, u64)>,
+}
+
+/// `GET /metrics`
+pub(in crate::http) async fn metrics(call: Call) -> Answer {
+    let mut all = counted(&call);
+    let stats = call.app.look(|store| Ok(store.stats())).await?;
+    let (at_work, waiting) = call.app.engine.load_now();
+    let gauge = |name, help, value| Figure { name, kind: "gauge", help, values: vec![("", value)] };
+    all.extend([
+        gauge("sortie_runs_at_work", "Runs at work at this moment.", at_work as u64),
+        gauge("sortie_writer_waiting", "Orders that wait for the writer.", waiting as u64),
+        gauge("sortie_runs_open", "Runs that have not ended.", stats.open_runs),
+        gauge("sortie_runs_ended", "Ended runs that are kept.", stats.ended_runs),
+        gauge("sortie_history_next_seq", "The next entry of the history.", stats.next_seq.0),
+        gauge("sortie_history_first_seq", "The oldest entry that is kept.", stats.first_seq.0),
+        gauge("sortie_store_disk_bytes", "Bytes of the data folder.", stats.disk_bytes),
+        gauge("sortie_store_history_bytes", "Bytes of history as stored.", stats.history_bytes),
+        gauge("sortie_store_commit_micros_max", "The longest commit since the start, in microseconds.", stats.commit_micros_max),
+        gauge("sortie_playbooks_loaded", "Playbooks in force.", call.app.engine.playbooks().playbooks().len() as u64),
+        gauge("sortie_ready", "Whether events are accepted.", u64::from(call.app.engine.ready().is_ok())),
+    ]);
+    let counter = |name, help, value| Figure { name, kind: "counter", help, values: vec![("", value)] };
+    all.push(counter("sortie_store_commits_total", "Commits since the start.", stats.commits));
+    all.push(counter("sortie_store_keys_written_total", "Keys written since the start.", stats.keys_written));
+    text("text/plain; version=0.0.4; charset=utf-8", written(&all))
+}
+
+fn counted(call: &Call) -> Vec<Figure> {
+    let figures = call.app.engine.figures();
+    let counters = &call.app.counters;
+    let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let counter = |name, help, values| Figure { name, kind: "counter", help, values };
+    let class = |n: usize| counters.by_class.get(n).map_or(0, of);
+    vec![
+        counter("sortie_events_total", "Events by what became of them.", vec![
+            ("{outcome=\"accepted\"}", of(&figures.events_accepted)),
+            ("{outcome=\"repeated\"}", of(&figures.events_repeated)),
+            ("{outcome=\"refused\"}", of(&figures.events_refused)),
+        ]),
+        counter("sortie_decisions_total", "Decisions that started a run or could not be made.", vec![
+            ("{verdict=\"matched\"}", of(&figures.decisions_matched)),
+            ("{verdict=\"failed\"}", of(&figures.decisions_failed)),
+        ]),
+        counter("sortie_runs_total", "Runs that ended.", vec![
+            ("{status=\"succeeded\"}", of(&figures.runs_succeeded)),
+            ("{status=\"failed\"}", of(&figures.runs_failed)),
+            ("{status=\"needs_attention\"}", of(&figures.runs_need_attention)),
+        ]),
+        counter("sortie_deliveries_total", "Deliveries that ended.", vec![
+            ("{status=\"delivered\"}", of(&figures.deliveries_delivered)),
+            ("{status=\"failed\"}", of(&figures.deliveries_failed)),
+        ]),
+        counter("sortie_http_answers_total", "Answers by the class of their status.", vec![
+            ("{class=\"2xx\"}", class(0)),
+            ("{class=\"3xx\"}", class(1)),
+            ("{class=\"4xx\"}", class(2)),
+            ("{class=\"5xx\"}", class(3)),
+        ]),
+        counter("sortie_http_connections_turned_away_total", "Connections over the limit.", vec![("", of(&counters.turned_away))]),
+    ]
+}
+
+fn written(all: &[Figure]) -> String {
+    let mut text = String::new();
+    for Figure { name, kind, help, values } in all {
+        // Writing into a String cannot fail.
+        let _: std::fmt::Result = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in values {
+            let _: std::fmt::Result = writeln!(text, "{name}{labels} {value}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_written_as_prometheus_reads_them() {
+        let figure = Figure { name: "a_total", kind: "counter", help: "A.", values: vec![("{x=\"y\"}", 3), ("", 4)] };
+        assert_eq!(written(&[figure]), "# HELP a_total A.\n# TYPE a_total counter\na_total{x=\"y\"} 3\na_total 4\n");
+    }
+}
