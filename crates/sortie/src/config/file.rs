@@ -17,7 +17,7 @@ use super::{Config, codes, sources};
 /// Keys of the surface that have no effect yet, and what to do instead.
 const LATER: &[(&str, &str)] = &[
     ("tls", "put a reverse proxy with TLS in front, and let `listen` stay on 127.0.0.1"),
-    ("smtp", "use a webhook destination for now"),
+    ("smtp", "use a webhook destination"),
     ("trusted_proxies", "remove it; the address of the connection is what counts"),
     ("priority_bands", "set priorities in a playbook, as the shipped `alert-created-3-priority-medium` does"),
     ("grouping", "send alerts that are grouped at the source"),

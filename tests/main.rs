@@ -1,0 +1,11 @@
+//! The scenarios: the real binary, started as people start it, driven and watched from outside.
+//!
+//! One file for each topic, one sentence for each test. What they stand on is in `support`: a folder with a
+//! configuration, the server as a child process, a receiver that answers as scripted, a client that can also say what no
+//! well-behaved client would. Tests share nothing, and wait for conditions with deadlines, never for time to pass.
+
+// `cfg(test)` on each module tells the lints that all of this is test code.
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tidy;
