@@ -1,13 +1,8 @@
-//! House rules as tests: which crate may name what, how long files are, what each file begins with, and that what the
+//! House rules as tests: which crate may name what, what each file begins with, and that what the
 //! code lists has its page.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// Longest file, in lines of code that is not test code.
-const LINES_MAX: usize = 400;
-/// Longest file whose module doc says why it is longer (a line that begins with `Length:`).
-const LINES_MAX_WITH_REASON: usize = 600;
 
 /// Which of our crates each may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -83,7 +78,11 @@ fn the_arrows_between_crates_are_those_of_the_picture() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(there.iter().map(String::as_str).collect::<BTreeSet<_>>(), ours, "a crate that the picture does not show");
+    assert_eq!(
+        there.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        ours,
+        "a crate that the picture does not show"
+    );
     for (name, allowed) in ARROWS {
         let (code, tests) = dependencies(name);
         assert!(!code.is_empty(), "{name}");
@@ -109,52 +108,6 @@ fn what_one_crate_owns_no_other_names() {
     for (owned, owner) in OWNED {
         assert!(dependencies(owner).0.contains(*owned), "{owner} no longer depends on {owned}: correct the list");
     }
-}
-
-/// Paths of files and folders that are test code, because a `#[cfg(test)] mod NAME;` names them.
-fn test_modules(all: &[(String, String)]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (path, text) in all {
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
-            let Some(name) = pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ").and_then(|n| n.strip_suffix(';'))
-            else {
-                continue;
-            };
-            let folder = match path.rsplit_once('/').unwrap() {
-                (folder, "mod.rs" | "lib.rs" | "main.rs") => folder.to_owned(),
-                (folder, file) => format!("{folder}/{}", file.trim_end_matches(".rs")),
-            };
-            found.push(format!("{folder}/{name}.rs"));
-            found.push(format!("{folder}/{name}/"));
-        }
-    }
-    found
-}
-
-/// The lines of code before the tests of a file: comments and empty lines do not count.
-fn code_lines(text: &str) -> usize {
-    let lines: Vec<&str> = text.lines().collect();
-    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{'));
-    let code = &lines[..tests.unwrap_or(lines.len())];
-    code.iter().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//")).count()
-}
-
-#[test]
-fn no_file_is_longer_than_one_job_needs() {
-    let all = files("crates", &["rs"]);
-    let tests = test_modules(&all);
-    let is_test = |path: &str| path.contains("/tests/") || tests.iter().any(|known| path.starts_with(known.as_str()));
-    let mut long = BTreeMap::new();
-    for (path, text) in all.iter().filter(|(path, _)| !is_test(path)) {
-        let reason = text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.starts_with("//! Length:"));
-        let max = if reason { LINES_MAX_WITH_REASON } else { LINES_MAX };
-        let lines = code_lines(text);
-        if lines > max {
-            long.insert(path, lines);
-        }
-    }
-    assert!(long.is_empty(), "longer than {LINES_MAX} lines: {long:#?}");
 }
 
 #[test]
