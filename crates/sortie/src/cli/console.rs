@@ -72,6 +72,12 @@ impl Console {
         }
     }
 
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Console {
+        Console { color_out: false, color_err: false }
+    }
+
     /// Whether data is shown in colours.
     pub(crate) fn colors_data(&self) -> bool {
         self.color_out

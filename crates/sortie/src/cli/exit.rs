@@ -2,6 +2,8 @@
 
 use playbook::Diagnostic;
 
+use crate::{http, serve};
+
 /// The exit codes. Scripts rely on the numbers: they are never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -57,14 +59,20 @@ pub(crate) enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// The server answered with an error.
-    #[error("the server at {server} refused: {detail}")]
+    #[error("{server} refused: {detail}")]
     Refused {
-        /// Where it is.
+        /// Who refused: the server at an address, or the engine of this process.
         server: String,
         /// The HTTP status.
         status: u16,
         /// What it said.
         detail: String,
+    },
+    /// There is neither a data folder nor a server.
+    #[error("there is no data folder {folder}, and no server was named")]
+    NoData {
+        /// The folder.
+        folder: String,
     },
     /// The server does not answer.
     #[error("cannot reach the server at {server}: {why}")]
@@ -96,6 +104,9 @@ pub(crate) enum Error {
         /// What to do.
         help: String,
     },
+    /// A second Ctrl-C.
+    #[error("stopped at once; what did not finish is resumed at the next start")]
+    AtOnce,
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] std::io::Error),
@@ -107,9 +118,9 @@ impl Error {
         match self {
             Error::Usage { .. } | Error::NotFound { .. } => ExitCode::Usage,
             Error::File { .. } | Error::Invalid { .. } | Error::Checked { .. } => ExitCode::Invalid,
-            Error::Store(_) => ExitCode::Store,
+            Error::Store(_) | Error::NoData { .. } => ExitCode::Store,
             Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
-            Error::Failed { .. } => ExitCode::Failed,
+            Error::Failed { .. } | Error::AtOnce => ExitCode::Failed,
             Error::Output(_) => ExitCode::Bug,
         }
     }
@@ -118,7 +129,7 @@ impl Error {
     pub(crate) fn help(&self) -> Option<String> {
         let help = match self {
             Error::Usage { help, .. } | Error::Start { help, .. } => help.clone(),
-            Error::File { .. } | Error::Output(_) | Error::Failed { .. } => return None,
+            Error::File { .. } | Error::Output(_) | Error::Failed { .. } | Error::AtOnce => return None,
             Error::Checked { .. } => "`sortie explain-code CODE` tells more about each".to_owned(),
             Error::Invalid { diagnostics } => {
                 let code = diagnostics.first()?.code;
@@ -132,12 +143,42 @@ impl Error {
                 "the token's role does not allow it; `sortie tokens list` shows who may do what".to_owned()
             }
             Error::Refused { .. } => return None,
+            Error::NoData { .. } => {
+                "run this beside the server's sortie.yaml, name the folder with --data, or the server with --server URL"
+                    .to_owned()
+            }
             Error::Unreachable { .. } => {
                 "start it with `sortie serve`, or say where it is with --server URL or SORTIE_SERVER".to_owned()
             }
             Error::NotFound { what, .. } => format!("`sortie {what}s list` shows what there is"),
         };
         Some(help)
+    }
+}
+
+impl From<serve::Error> for Error {
+    fn from(error: serve::Error) -> Error {
+        let message = error.to_string();
+        let start = |help: &str| Error::Start { message: message.clone(), help: help.to_owned() };
+        match error {
+            serve::Error::Invalid(diagnostics) => Error::Invalid { diagnostics },
+            serve::Error::Store(error) | serve::Error::Engine(engine::StartError::Store(error)) => Error::Store(error),
+            serve::Error::AtOnce => Error::AtOnce,
+            serve::Error::Listen { .. } => start("another program listens there, or this user may not; choose another with --listen"),
+            serve::Error::Failed(_) => start("look at the log, then at the disk; `sortie doctor` checks the data folder"),
+            serve::Error::Playbooks { .. } => start("name the folder with --playbooks, or make it readable"),
+            serve::Error::Outbound(_) => start("correct `egress` in the configuration"),
+            serve::Error::Engine(_) | serve::Error::Http(_) | serve::Error::System { .. } => {
+                start("`sortie doctor` looks at everything that usually goes wrong")
+            }
+            serve::Error::Evaluator(_) => start("this build is broken; please report it"),
+        }
+    }
+}
+
+impl From<http::StartError> for Error {
+    fn from(error: http::StartError) -> Error {
+        serve::Error::from(error).into()
     }
 }
 

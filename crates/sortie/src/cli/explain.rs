@@ -158,8 +158,21 @@ fn decision_json(decision: &Decision) -> Value {
     json!({"playbook": decision.playbook, "verdict": decision.verdict.name(), "reason": decision.reason, "at": at})
 }
 
+/// An event as it was recorded, for people.
+pub(super) fn show_recorded(console: &Console, event: &Value) -> Result<(), Error> {
+    show(
+        console,
+        &json!({
+            "event": event,
+            "transitions": event["transitions"],
+            "decisions": event["decisions"],
+            "warnings": event["warnings"],
+        }),
+    )
+}
+
 /// One explained event, for people.
-pub(super) fn show(console: &Console, explained: &Value) -> Result<(), Error> {
+fn show(console: &Console, explained: &Value) -> Result<(), Error> {
     let text = |value: &Value| value.as_str().map(super::console::one_line).unwrap_or_default();
     let event = &explained["event"];
     console.data(&format!("event {} {}", text(&event["type"]), text(&event["object"])))?;

@@ -3,17 +3,26 @@
 //! Invariants: data goes to stdout, talk to stderr; every error says what to do; the exit codes are those of
 //! [`exit::ExitCode`]. A command talks to the running server when there is one, else it opens the data folder itself.
 
+mod api;
 mod args;
+mod backup;
 mod check;
 mod codes;
 pub(crate) mod console;
+mod demo;
+mod doctor;
 mod exit;
 mod explain;
+mod init;
 mod records;
+mod serve;
+mod show;
+mod steer;
+mod tokens;
 
 use clap::Parser as _;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, EventsCommand, ObjectsCommand};
 use console::{Console, Tone};
 use exit::{Error, ExitCode};
 
@@ -92,9 +101,27 @@ fn evaluator() -> Result<playbook::Evaluator, Error> {
 
 fn run(world: &World, command: Command) -> Result<(), Error> {
     match command {
+        Command::Serve(arguments) => serve::run(world, &arguments),
         Command::Check(arguments) => check::run(world, &arguments),
         Command::Explain(arguments) => explain::run(world, &arguments),
         Command::ExplainCode(arguments) => codes::run(world, &arguments),
-        _ => Ok(()),
+        Command::Runs(command) => steer::runs(world, command),
+        Command::Events(EventsCommand::List(list)) => records::plain(world, "events", &list, records::EVENTS),
+        Command::Events(EventsCommand::Show(show)) => records::one(world, "events", &show),
+        Command::Alerts(ObjectsCommand::List(list)) => records::plain(world, "alerts", &list, records::ALERTS),
+        Command::Alerts(ObjectsCommand::Show(show)) => records::object(world, "alerts", &show),
+        Command::Cases(ObjectsCommand::List(list)) => records::plain(world, "cases", &list, records::CASES),
+        Command::Cases(ObjectsCommand::Show(show)) => records::object(world, "cases", &show),
+        Command::Deliveries(command) => steer::deliveries(world, command),
+        Command::Playbooks(command) => steer::playbooks(world, command),
+        Command::Destinations(command) => steer::destinations(world, command),
+        Command::Send(arguments) => steer::send(world, &arguments),
+        Command::Tokens(command) => tokens::run(world, command),
+        Command::Backup(arguments) => backup::backup(world, &arguments),
+        Command::Restore(arguments) => backup::restore(world, &arguments),
+        Command::Compact => backup::compact(world),
+        Command::Doctor(arguments) => doctor::run(world, &arguments),
+        Command::Init(arguments) => init::run(world, &arguments),
+        Command::Demo(arguments) => demo::run(world, &arguments),
     }
 }

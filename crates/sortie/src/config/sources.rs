@@ -16,6 +16,8 @@ use super::codes;
 pub(crate) struct Source {
     /// Its name: the last part of `/v1/in/NAME`.
     pub(crate) name: String,
+    /// Where it stands in the file.
+    pub(crate) span: Span,
     /// A file of the team's that says how bodies are read; nothing for a shipped source.
     pub(crate) file: Option<PathBuf>,
     /// How the sender proves who it is.
@@ -103,7 +105,7 @@ fn source(reader: &mut Reader, mut fields: Fields<'_>, name: &str, span: Span, f
         }
     };
     fields.finish(reader);
-    Some(Source { name: name.to_owned(), file, auth: auth?, timezone })
+    Some(Source { name: name.to_owned(), span, file, auth: auth?, timezone })
 }
 
 fn auth(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {

@@ -37,15 +37,19 @@ pub(crate) fn look(root: &Path) -> Look {
     let mut files = Vec::new();
     let mut problems = Vec::new();
     walk(root, 0, &mut files, &mut problems);
-    let mut look: Vec<_> = files
-        .into_iter()
-        .filter_map(|path| {
-            let data = std::fs::symlink_metadata(&path).ok()?;
-            Some((path, data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
-        })
-        .collect();
+    let mut look: Vec<_> = files.into_iter().filter_map(seen).collect();
     look.sort();
     Look(look)
+}
+
+/// Looks at one file. A file that is not there looks empty.
+pub(crate) fn look_at_file(path: &Path) -> Look {
+    Look(seen(path.to_owned()).into_iter().collect())
+}
+
+fn seen(path: PathBuf) -> Option<(PathBuf, u64, u64, i64, i64)> {
+    let data = std::fs::symlink_metadata(&path).ok()?;
+    Some((path, data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
 }
 
 /// Reads a file, or all playbooks of a folder. `shown` is how it is named in messages.

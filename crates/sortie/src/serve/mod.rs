@@ -1,4 +1,238 @@
-//! Starting the server.
+//! Starting the server, keeping it going, and stopping it.
+//!
+//! The walk: [`start`] opens the store, reads destinations and playbooks ([`folder`], [`set`]) and starts the engine →
+//! [`run`] hands the listener to [`crate::http`], watches the playbook folder ([`watch`]) and listens to signals
+//! ([`signals`]) → at the word to stop, intake ends, steps in flight finish, the engine stops.
+//!
+//! Invariants: what cannot be right refuses the start, all of it at once; a start never opens a door that the
+//! configuration does not name. Once started, a broken file changes nothing that is loaded.
 
+mod doors;
 pub(crate) mod folder;
+mod library;
 mod set;
+mod signals;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Engine;
+use engine::outbound::{self, Outbound, SystemResolver};
+use playbook::Diagnostic;
+use store::{Sled, Store};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::http;
+use crate::setup;
+use library::Library;
+use signals::{Signals, Word};
+
+/// How long steps in flight, and requests that are being answered, may take after the word to stop.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// Longest name of this server in the history, in bytes.
+const NODE_BYTES_MAX: usize = 64;
+
+/// Why the server does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Files that people wrote are wrong.
+    #[error("the configuration is wrong")]
+    Invalid(Vec<Diagnostic>),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] engine::StartError),
+    /// The API did not start.
+    #[error(transparent)]
+    Http(#[from] http::StartError),
+    /// The outbound client cannot be built.
+    #[error(transparent)]
+    Outbound(#[from] outbound::BuildError),
+    /// Memory is not counted.
+    #[error(transparent)]
+    Evaluator(#[from] playbook::ProbeError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The playbook folder cannot be read.
+    #[error("the playbook folder {folder} cannot be read: {source}")]
+    Playbooks {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system gives no signals or no threads.
+    #[error("the system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The store failed while the server was running.
+    #[error("the server ended, because the store failed: {0}")]
+    Failed(String),
+    /// A second Ctrl-C.
+    #[error("stopped at once")]
+    AtOnce,
+}
+
+/// A started engine, and what reloads its playbooks.
+pub(crate) struct Started {
+    /// The engine.
+    pub(crate) engine: Engine,
+    library: Library,
+}
+
+/// How an engine is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To serve: runs are worked on, schedules fire, old history is dropped.
+    Serve,
+    /// For one command on a stopped server's data: nothing happens by itself.
+    Look,
+}
+
+/// Opens the store of a configuration.
+///
+/// # Errors
+/// [`store::Error`], typed: in use, damaged, newer, no room.
+pub(crate) fn open(config: &Config) -> Result<Arc<dyn Store>, store::Error> {
+    let options = store::Options { durability: config.durability, ..store::Options::default() };
+    Ok(Arc::new(Sled::open(&config.data, options)?))
+}
+
+/// Starts an engine over an open store.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpose) -> Result<Started, Error> {
+    let evaluator = setup::evaluator()?;
+    let destinations = setup::destinations(&config.destinations, &config.egress).map_err(Error::Invalid)?;
+    let destinations = destinations.unwrap_or_default();
+    let client = Outbound::new(config.egress.clone(), outbound::Limits::default(), Arc::new(SystemResolver))?;
+    let mut library = Library::new(config.clone(), evaluator.clone());
+    let playbooks = match purpose {
+        Purpose::Serve => library.at_start(store.as_ref(), &destinations)?,
+        Purpose::Look => library.as_loaded(store.as_ref(), &destinations)?,
+    };
+    let setup = engine::Setup {
+        store,
+        evaluator,
+        words: config.words.clone(),
+        node: node(),
+        outbound: client,
+        secrets: setup::secrets(config),
+        catalog: setup::catalog(config, Some(&destinations)),
+        destinations,
+        queues: config.queues.clone().unwrap_or_default(),
+        public_url: config.public_url.clone(),
+        playbooks,
+        runs_max: config.limits.runs_at_once,
+        retention: config.retention,
+    };
+    let engine = match purpose {
+        Purpose::Serve => Engine::start(setup).await?,
+        Purpose::Look => Engine::open(setup)?,
+    };
+    Ok(Started { engine, library })
+}
+
+/// The settings of the API.
+///
+/// # Errors
+/// [`Error::Invalid`] when a secret is missing or a source is not known.
+pub(crate) fn settings(config: &Config) -> Result<http::Settings, Error> {
+    Ok(http::Settings {
+        auth_required: config.auth_required,
+        doors: doors::open(config, &setup::secrets(config)).map_err(Error::Invalid)?,
+        tenants: (!config.tenants.is_empty()).then(|| config.tenants.iter().cloned().collect()),
+        limits: engine::source::Limits {
+            event_bytes: config.limits.event_body_bytes,
+            batch_bytes: config.limits.batch_body_bytes,
+            batch_events: config.limits.batch_events,
+            ..engine::source::Limits::default()
+        },
+        data: config.data.clone(),
+        trusted_proxies: Vec::new(),
+        grace: GRACE,
+    })
+}
+
+/// Binds the listener.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub(crate) async fn listen(config: &Config) -> Result<TcpListener, Error> {
+    let address = config.listen;
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Serves until a signal says stop. `ready` is called when requests are answered.
+///
+/// # Errors
+/// [`Error`] when it cannot start, when the store fails, or at a second Ctrl-C.
+pub(crate) async fn run(
+    config: &Config,
+    started: Started,
+    listener: TcpListener,
+    ready: impl FnOnce(&Engine, std::net::SocketAddr),
+) -> Result<(), Error> {
+    let system = |what| move |source| Error::System { what, source };
+    let mut signals = Signals::new().map_err(system("a handler of signals"))?;
+    let address = listener.local_addr().map_err(system("the address of the listener"))?;
+    let app = http::app(started.engine.clone(), settings(config)?, address).await?;
+    ready(&started.engine, address);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        // A sender that is gone means stop, too.
+        let _ = stopped.await;
+    };
+    let mut server = std::pin::pin!(http::serve(listener, app, shutdown));
+    let reload = tokio::sync::Notify::new();
+    let mut watch = std::pin::pin!(watch::run(started.library, started.engine.clone(), &reload));
+    let failed = loop {
+        tokio::select! {
+            () = &mut server => break None,
+            () = &mut watch => {}
+            reason = started.engine.failed() => break Some(reason),
+            word = signals.next() => match word {
+                Word::Reload => reload.notify_one(),
+                Word::Stop => break None,
+            },
+        }
+    };
+    let deadline = Instant::now() + GRACE;
+    tracing::info!("stopping: what is in flight may finish; Ctrl-C again stops at once");
+    drop(stop);
+    let end = async {
+        server.await;
+        started.engine.stop(deadline.saturating_duration_since(Instant::now())).await;
+    };
+    tokio::select! {
+        () = end => {}
+        () = signals.stop_again() => return Err(Error::AtOnce),
+    }
+    match failed {
+        Some(reason) => Err(Error::Failed(reason)),
+        None => Ok(()),
+    }
+}
+
+/// The name of this server in the history.
+fn node() -> String {
+    let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| c.is_ascii_graphic()).take(NODE_BYTES_MAX).collect();
+    if name.is_empty() { "sortie".to_owned() } else { name }
+}

@@ -1,0 +1,103 @@
+//! `sortie init`: a folder to start from.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::World;
+use super::args::InitArguments;
+use super::console::Tone;
+use super::exit::Error;
+
+const CONFIG: &str = "\
+# Every key has a default: docs/reference/config.md lists them.
+listen: 127.0.0.1:7300
+sources:
+  generic: { auth: none }   # whoever reaches the address may send events: fine on a laptop, see CF103 for the rest
+egress:
+  allow: [127.0.0.0/8]      # lets destinations on this machine receive; remove it in production
+  allow_http: true
+";
+
+const DESTINATIONS: &str = "\
+destinations:
+  desk:
+    kind: webhook
+    url: http://127.0.0.1:9000/hook   # your receiver; try: nc -lk 9000
+";
+
+const PLAYBOOK: &str = "\
+playbook: first-steps
+name: Send critical alerts to the desk
+triggers:
+  - alert.created: { when: 'alert.priority == \"critical\"' }
+steps:
+  - id: send
+    action: webhook.send_threat_details
+    with: { to: [desk] }
+tests:
+  - name: a critical alert is sent
+    event: { type: alert.created, alert: { id: A-1, priority: critical } }
+    expect: { runs: 1, steps: [send], status: succeeded }
+";
+
+const EVENT: &str = "\
+{\"type\": \"alert.created\", \"id\": \"evt-1\", \"time\": \"2026-11-22T08:00:00Z\",
+ \"alert\": {\"id\": \"A-1\", \"name\": \"Impossible travel\", \"risk_score\": 92, \"priority\": \"critical\", \"users\": [\"alice\"]}}
+";
+
+const README: &str = "\
+# A folder for Sortie
+
+    sortie check playbooks                       # everything that is wrong with the playbooks
+    sortie explain --event event.json            # what would run for this event, and why
+    sortie serve                                 # starts the server
+    curl -H 'Content-Type: application/json' -d @event.json http://127.0.0.1:7300/v1/in/generic
+    sortie runs list                             # what ran
+    sortie deliveries list                       # what was sent, with every attempt
+";
+
+/// Makes the folder.
+pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error> {
+    let folder = &arguments.folder;
+    let files = [
+        ("sortie.yaml", CONFIG),
+        ("destinations.yaml", DESTINATIONS),
+        ("playbooks/first-steps.yaml", PLAYBOOK),
+        ("event.json", EVENT),
+        ("README.md", README),
+    ];
+    std::fs::create_dir_all(folder.join("playbooks")).map_err(|e| wrong(folder, &e))?;
+    for (name, text) in files {
+        let path = folder.join(name);
+        // Never over something that is there.
+        let made = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+        made.map_err(|e| wrong(&path, &e))?;
+    }
+    let shown = folder.display();
+    world.console.talk_in(Tone::Good, &format!("made {shown}; go on with: cd {shown} && sortie serve"));
+    Ok(())
+}
+
+fn wrong(path: &Path, error: &std::io::Error) -> Error {
+    Error::File { path: path.display().to_string(), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Flags};
+
+    #[test]
+    fn what_is_made_is_right() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("sortie.yaml", CONFIG), ("destinations.yaml", DESTINATIONS)] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let config = config::load(&Flags::default(), dir.path(), &|_| None).unwrap().config;
+        let destinations = crate::setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
+        let catalog = crate::setup::catalog(&config, Some(&destinations));
+        let source = playbook::Source { file: "p".into(), text: PLAYBOOK.to_owned() };
+        playbook::compile(&source, &catalog, &crate::setup::evaluator().unwrap()).unwrap();
+        serde_json::from_str::<serde_json::Value>(EVENT).unwrap();
+    }
+}

@@ -1,0 +1,137 @@
+//! Commands that do something: cancel, retry, redeliver, switch, test, send.
+
+use engine::outbound::Method;
+use serde_json::{Value, json};
+
+use super::World;
+use super::api::Ask;
+use super::args::{
+    DeliveriesCommand, DestinationsCommand, PlaybooksCommand, RetryFrom, RetryVersion, RunsCommand, SendArguments,
+};
+use super::console::{Tone, one_line};
+use super::exit::Error;
+use super::records::{self, DELIVERIES, DESTINATIONS, PLAYBOOKS, RUNS};
+
+/// `sortie runs`.
+pub(super) fn runs(world: &World, command: RunsCommand) -> Result<(), Error> {
+    match command {
+        RunsCommand::List(list) => {
+            let mut filters = records::paging(&list.paging);
+            filters.extend([
+                ("playbook", list.playbook),
+                ("status", list.status),
+                ("alert", list.alert),
+                ("case", list.case),
+                ("event", list.event),
+                ("destination", list.destination),
+            ]);
+            records::list(world, "runs", filters, RUNS, list.output)
+        }
+        RunsCommand::Show(show) => records::one(world, "runs", &show),
+        RunsCommand::Cancel { id } => {
+            let answer = records::ask(world, Ask::post(&["v1", "runs", &id, "cancel"], json!({})))?;
+            done(world, &format!("run {id} is cancelled before its next step"), &answer);
+            Ok(())
+        }
+        RunsCommand::Retry { id, from, version } => {
+            let from = match from {
+                RetryFrom::Start => "start",
+                RetryFrom::Failed => "failed",
+            };
+            let version = match version {
+                RetryVersion::Same => "same",
+                RetryVersion::Current => "current",
+            };
+            let body = json!({ "from": from, "version": version });
+            let answer = records::ask(world, Ask::post(&["v1", "runs", &id, "retry"], body))?;
+            done(world, "a new run does it again", &answer);
+            result(world, &answer["run_id"])
+        }
+    }
+}
+
+/// `sortie deliveries`.
+pub(super) fn deliveries(world: &World, command: DeliveriesCommand) -> Result<(), Error> {
+    match command {
+        DeliveriesCommand::List { destination, status, paging, output } => {
+            let mut filters = records::paging(&paging);
+            filters.extend([("destination", destination), ("status", status)]);
+            records::list(world, "deliveries", filters, DELIVERIES, output)
+        }
+        DeliveriesCommand::Show(show) => records::one(world, "deliveries", &show),
+        DeliveriesCommand::Redeliver { id } => {
+            let answer = records::ask(world, Ask::post(&["v1", "deliveries", &id, "redeliver"], json!({})))?;
+            done(world, &format!("delivery {id} was sent again, with the same webhook-id"), &answer);
+            Ok(())
+        }
+    }
+}
+
+/// `sortie playbooks`.
+pub(super) fn playbooks(world: &World, command: PlaybooksCommand) -> Result<(), Error> {
+    match command {
+        PlaybooksCommand::List(output) => records::list(world, "playbooks", Vec::new(), PLAYBOOKS, output),
+        PlaybooksCommand::Show(show) => records::one(world, "playbooks", &show),
+        PlaybooksCommand::Enable { id } => switch(world, "playbooks", &id, "enable"),
+        PlaybooksCommand::Disable { id } => switch(world, "playbooks", &id, "disable"),
+    }
+}
+
+/// `sortie destinations`.
+pub(super) fn destinations(world: &World, command: DestinationsCommand) -> Result<(), Error> {
+    match command {
+        DestinationsCommand::List(output) => records::list(world, "destinations", Vec::new(), DESTINATIONS, output),
+        DestinationsCommand::Show(show) => records::one(world, "destinations", &show),
+        DestinationsCommand::Enable { id } => switch(world, "destinations", &id, "enable"),
+        DestinationsCommand::Disable { id } => switch(world, "destinations", &id, "disable"),
+        DestinationsCommand::Test { id } => {
+            let answer = records::ask(world, Ask::post(&["v1", "destinations", &id, "test"], json!({})))?;
+            let message = one_line(answer["message"].as_str().unwrap_or("no answer"));
+            if answer["ok"] == Value::Bool(true) {
+                return Ok(world.console.data(&format!("{id}: {message}"))?);
+            }
+            Err(Error::Failed { message: format!("{id}: {message}") })
+        }
+    }
+}
+
+fn switch(world: &World, what: &str, id: &str, to: &str) -> Result<(), Error> {
+    let answer = records::ask(world, Ask::post(&["v1", what, id, to], json!({})))?;
+    done(world, &format!("{id} is {to}d; this survives reloads and restarts"), &answer);
+    Ok(())
+}
+
+/// `sortie send`.
+pub(super) fn send(world: &World, arguments: &SendArguments) -> Result<(), Error> {
+    if arguments.to.len() > model::limits::HAND_DESTINATIONS_MAX {
+        return Err(Error::Usage {
+            message: format!("{} destinations are too many", arguments.to.len()),
+            help: format!("name at most {}; send again for the others", model::limits::HAND_DESTINATIONS_MAX),
+        });
+    }
+    let (what, id) = match (&arguments.case, &arguments.alert) {
+        (Some(id), _) => ("cases", id.as_str()),
+        (None, id) => ("alerts", id.as_deref().unwrap_or_default()),
+    };
+    let query = [("tenant", arguments.tenant.clone())];
+    let ask = Ask { method: Method::POST, path: &["v1", what, id, "send"], query: &query, body: Some(json!({ "to": arguments.to })) };
+    let answer = records::ask(world, ask)?;
+    done(world, &format!("all threat details of {id} are on their way to {}", arguments.to.join(", ")), &answer);
+    result(world, &answer["run_id"])
+}
+
+/// Says what was done, and what the engine noticed.
+fn done(world: &World, what: &str, answer: &Value) {
+    world.console.talk_in(Tone::Good, &one_line(what));
+    for warning in answer["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        world.console.talk_in(Tone::Warn, &one_line(warning));
+    }
+}
+
+/// An id as data, for scripts.
+fn result(world: &World, id: &Value) -> Result<(), Error> {
+    match id.as_str() {
+        Some(id) => Ok(world.console.data(id)?),
+        None => Ok(()),
+    }
+}

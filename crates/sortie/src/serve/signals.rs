@@ -1,0 +1,47 @@
+//! What the operating system says: stop, reload.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// SIGTERM, Ctrl-C.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+/// The signals of this process.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Takes them over from the system's defaults.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next word.
+    pub(super) async fn next(&mut self) -> Word {
+        tokio::select! {
+            _ = self.terminate.recv() => Word::Stop,
+            _ = self.interrupt.recv() => Word::Stop,
+            _ = self.hangup.recv() => Word::Reload,
+        }
+    }
+
+    /// Waits for the word to stop, whatever else is said.
+    pub(super) async fn stop_again(&mut self) {
+        while self.next().await != Word::Stop {}
+    }
+}

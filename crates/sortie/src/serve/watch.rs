@@ -1,0 +1,74 @@
+//! Changes of the playbook folder and of the destinations: taken up as one when they are over.
+//!
+//! The folder is looked at twice a second (names, sizes, times); nothing of the system's notifications is used, which
+//! miss changes on network file systems and in containers. When the look has changed and then stayed for the quiet time,
+//! the whole set is loaded: a git checkout is one change.
+
+use std::time::Duration;
+
+use engine::Engine;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::folder::{self, Look};
+use super::library::Library;
+
+/// Time between two looks.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Watches for ever. `reload` asks for a load at once (SIGHUP).
+pub(super) async fn run(mut library: Library, engine: Engine, reload: &Notify) {
+    let settings = library.reload();
+    let mut seen = look(&library).await;
+    let mut changed: Option<Instant> = None;
+    loop {
+        let asked = tokio::select! {
+            () = reload.notified() => true,
+            () = tokio::time::sleep(PERIOD), if settings.watch => false,
+        };
+        let now = look(&library).await;
+        if now != seen {
+            seen = now;
+            changed = Some(Instant::now());
+        }
+        let quiet = changed.is_some_and(|since| since.elapsed() >= settings.quiet);
+        if asked || quiet {
+            changed = None;
+            library = load(library, &engine).await;
+        }
+    }
+}
+
+/// Looks on a thread where that may block; a look that ends early counts as a change.
+async fn look(library: &Library) -> (Look, Look) {
+    let (playbooks, destinations) = library.places();
+    let looks = move || (folder::look(&playbooks), folder::look_at_file(&destinations));
+    tokio::task::spawn_blocking(looks).await.unwrap_or_default()
+}
+
+async fn load(mut library: Library, engine: &Engine) -> Library {
+    let store = engine.store().clone();
+    let spare = library.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let outcome = library.again(store.as_ref());
+        (library, outcome)
+    });
+    let Ok((library, outcome)) = read.await else {
+        tracing::error!("the playbooks could not be read; what is loaded stays");
+        return spare;
+    };
+    match outcome {
+        Err(error) => tracing::error!(%error, "the playbooks could not be read; what is loaded stays"),
+        Ok(fresh) => {
+            let count = fresh.playbooks.len();
+            if let Some(destinations) = fresh.destinations {
+                engine.context().set_destinations(destinations);
+            }
+            match engine.load(fresh.playbooks, model::Actor::System).await {
+                Ok(()) => tracing::info!(playbooks = count, "playbooks reloaded"),
+                Err(error) => tracing::error!(%error, "the playbooks could not be loaded; what is loaded stays"),
+            }
+        }
+    }
+    library
+}
