@@ -109,7 +109,7 @@ pub(crate) struct DemoArguments {
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
     /// The folder to make
-    #[arg(default_value = "sortie", value_name = "DIR")]
+    #[arg(default_value = ".", value_name = "DIR")]
     pub(crate) folder: PathBuf,
 }
 

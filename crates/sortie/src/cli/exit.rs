@@ -104,6 +104,14 @@ pub(crate) enum Error {
         /// What to do.
         help: String,
     },
+    /// `doctor` found something; what was told.
+    #[error("{}", if *count == 1 { "1 thing needs a person".to_owned() } else { format!("{count} things need a person") })]
+    Unwell {
+        /// How much.
+        count: usize,
+        /// The exit code of the first.
+        code: ExitCode,
+    },
     /// A second Ctrl-C.
     #[error("stopped at once; what did not finish is resumed at the next start")]
     AtOnce,
@@ -121,6 +129,7 @@ impl Error {
             Error::Store(_) | Error::NoData { .. } => ExitCode::Store,
             Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
             Error::Failed { .. } | Error::AtOnce => ExitCode::Failed,
+            Error::Unwell { code, .. } => *code,
             Error::Output(_) => ExitCode::Bug,
         }
     }
@@ -129,7 +138,9 @@ impl Error {
     pub(crate) fn help(&self) -> Option<String> {
         let help = match self {
             Error::Usage { help, .. } | Error::Start { help, .. } => help.clone(),
-            Error::File { .. } | Error::Output(_) | Error::Failed { .. } | Error::AtOnce => return None,
+            Error::File { .. } | Error::Output(_) | Error::Failed { .. } | Error::Unwell { .. } | Error::AtOnce => {
+                return None;
+            },
             Error::Checked { .. } => "`sortie explain-code CODE` tells more about each".to_owned(),
             Error::Invalid { diagnostics } => {
                 let code = diagnostics.first()?.code;
