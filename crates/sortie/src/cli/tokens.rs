@@ -17,8 +17,7 @@ pub(super) fn run(world: &World, command: TokensCommand) -> Result<(), Error> {
         TokensCommand::Create { name, role, tenant } => create(world, &name, &role, tenant.as_deref()),
         TokensCommand::List(output) => records::list(world, "tokens", Vec::new(), TOKENS, output),
         TokensCommand::Revoke { name } => {
-            let ask = Ask { method: Method::DELETE, ..Ask::get(&["v1", "tokens", &name]) };
-            records::ask(world, ask)?;
+            records::ask(world, Ask { method: Method::DELETE, ..Ask::get(&["v1", "tokens", &name]) })?;
             world.console.talk_in(Tone::Good, &format!("the token {name} opens nothing any more"));
             Ok(())
         }

@@ -1,6 +1,5 @@
 //! Reading the configuration, from whole texts to what holds.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::*;

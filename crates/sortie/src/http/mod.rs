@@ -73,6 +73,20 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// For a command that asks the routes in its own process: its caller owns the data folder, so nobody is asked for a
+    /// token, and no source has a door.
+    pub(crate) fn for_command(data: &std::path::Path) -> Settings {
+        Settings {
+            auth_required: false,
+            doors: BTreeMap::new(),
+            tenants: None,
+            limits: engine::source::Limits::default(),
+            data: data.to_owned(),
+            trusted_proxies: Vec::new(),
+            grace: Duration::ZERO,
+        }
+    }
+
     /// The address that a request comes from: the peer, or what trusted proxies say about it, from the nearest on.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let trusted = |address: IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
@@ -94,9 +108,6 @@ pub(crate) enum StartError {
         /// Where it listens.
         address: std::net::SocketAddr,
     },
-    /// The listener is not usable.
-    #[error("the listener cannot be used: {0}")]
-    Listener(#[source] std::io::Error),
     /// The tokens cannot be read or the first one cannot be made.
     #[error(transparent)]
     Tokens(#[from] first::Error),
@@ -146,23 +157,25 @@ impl App {
     }
 }
 
-/// Serves until `shutdown` is done. The first start makes a token for the administrator.
+/// What requests are answered with. The first start makes a token for the administrator. `address` is where the server
+/// listens; nothing for a command that asks the routes in its own process.
 ///
 /// # Errors
 /// [`StartError`] when it must not or cannot start.
-pub(crate) async fn serve(
-    listener: TcpListener,
+pub(crate) async fn app(
     engine: Engine,
     settings: Settings,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), StartError> {
-    let address = listener.local_addr().map_err(StartError::Listener)?;
-    if !settings.auth_required && !address.ip().to_canonical().is_loopback() {
+    address: Option<std::net::SocketAddr>,
+) -> Result<Arc<App>, StartError> {
+    if let Some(address) = address
+        && !settings.auth_required
+        && !address.ip().to_canonical().is_loopback()
+    {
         return Err(StartError::Open { address });
     }
     let tokens = Tokens::default();
     first::start(&engine, &tokens, &settings.data).await?;
-    let app = Arc::new(App {
+    Ok(Arc::new(App {
         engine,
         settings,
         tokens,
@@ -172,7 +185,15 @@ pub(crate) async fn serve(
         counters: dispatch::Counters::default(),
         token_changes: tokio::sync::Mutex::default(),
         looks: Semaphore::new(LOOKS_MAX),
-    });
+    }))
+}
+
+/// The routes, for requests that come from this process itself.
+pub(crate) fn router(app: Arc<App>) -> axum::Router {
+    table::router(app)
+}
+
+/// Serves until `shutdown` is done, then for at most the grace of the settings.
+pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     server::serve(listener, app, shutdown).await;
-    Ok(())
 }

@@ -192,7 +192,7 @@ pub(crate) async fn run(
     let system = |what| move |source| Error::System { what, source };
     let mut signals = Signals::new().map_err(system("a handler of signals"))?;
     let address = listener.local_addr().map_err(system("the address of the listener"))?;
-    let app = http::app(started.engine.clone(), settings(config)?, address).await?;
+    let app = http::app(started.engine.clone(), settings(config)?, Some(address)).await?;
     ready(&started.engine, address);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {
@@ -222,7 +222,7 @@ pub(crate) async fn run(
     };
     tokio::select! {
         () = end => {}
-        () = signals.stop_again() => return Err(Error::AtOnce),
+        () = signals.at_once() => return Err(Error::AtOnce),
     }
     match failed {
         Some(reason) => Err(Error::Failed(reason)),

@@ -40,8 +40,11 @@ impl Signals {
         }
     }
 
-    /// Waits for the word to stop, whatever else is said.
-    pub(super) async fn stop_again(&mut self) {
-        while self.next().await != Word::Stop {}
+    /// Waits for Ctrl-C. A second SIGTERM is no more than a first: supervisors and terminals send it to whole groups.
+    pub(super) async fn at_once(&mut self) {
+        // A stream that has ended brings no more signals.
+        if self.interrupt.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 }
