@@ -446,6 +446,35 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// The page of the command line, made from the arguments themselves.
+    fn reference() -> String {
+        let mut page = "# Command line\n\nMade from the code: a test compares this page with what `--help` says \
+                        (`UPDATE_DOCS=1 cargo test -p sortie cli::args` writes it again).\n"
+            .to_owned();
+        let mut top = Arguments::command().term_width(100);
+        top.build();
+        section(&top, "sortie", &mut page);
+        page
+    }
+
+    fn section(command: &clap::Command, name: &str, page: &mut String) {
+        let help = command.clone().term_width(100).render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim()));
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            section(inner, &format!("{name} {}", inner.get_name()), page);
+        }
+    }
+
+    #[test]
+    fn the_reference_page_says_what_the_help_says() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, reference()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), reference(), "UPDATE_DOCS=1 cargo test -p sortie cli::args");
+    }
+
     #[test]
     fn common_options_may_stand_after_the_command() {
         let read = Arguments::try_parse_from(["sortie", "runs", "list", "--config", "x.yaml", "--json"]).unwrap();

@@ -1,0 +1,105 @@
+//! The shipped playbooks, inside the binary, and the folder that the demo works in.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+macro_rules! shipped {
+    ($($path:literal),* $(,)?) => {
+        /// The shipped playbooks: file and text.
+        pub(super) const PLAYBOOKS: &[(&str, &str)] =
+            &[$(($path, include_str!(concat!("../../../../../playbooks/", $path)))),*];
+    };
+}
+shipped!(
+    "exabeam/alert-created-1-create-case-at-score-90.yaml",
+    "exabeam/alert-created-2-priority-low.yaml",
+    "exabeam/alert-created-3-priority-medium.yaml",
+    "exabeam/alert-created-4-priority-high.yaml",
+    "exabeam/alert-created-5-priority-critical.yaml",
+    "exabeam/alert-created-6-create-case-for-correlation-rule.yaml",
+    "exabeam/alert-updated-1-create-case-at-score-90.yaml",
+    "exabeam/alert-updated-2-priority-low.yaml",
+    "exabeam/alert-updated-3-priority-medium.yaml",
+    "exabeam/alert-updated-4-priority-high.yaml",
+    "exabeam/alert-updated-5-priority-critical.yaml",
+    "exabeam/alert-updated-6-create-case-for-correlation-rule.yaml",
+    "morning-check.yaml",
+    "notify-desk-about-critical-cases.yaml",
+    "warn-about-urgent-hosts.yaml",
+);
+
+/// A folder of the demo's own, gone when this is dropped unless it is kept.
+pub(super) struct Workplace {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Workplace {
+    /// Makes a new folder that only this user can read.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn make(keep: bool) -> io::Result<Workplace> {
+        let mut tag = [0_u8; 6];
+        getrandom::fill(&mut tag).map_err(io::Error::other)?;
+        let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = std::env::temp_dir().join(format!("sortie-demo-{tag}"));
+        // It must not exist: nobody can have prepared it.
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Workplace { path, keep })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file, and the folders that it is in.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let path = self.path.join(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(path, text)
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_playbook_is_inside_the_binary() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks");
+        let read = crate::serve::folder::read(&folder, Path::new("")).unwrap();
+        let on_disk: Vec<_> = read.sources.iter().map(|s| s.file.to_string()).collect();
+        let inside: Vec<_> = PLAYBOOKS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(on_disk, inside);
+    }
+
+    #[test]
+    fn the_folder_is_gone_afterwards_unless_it_is_kept() {
+        let gone = Workplace::make(false).unwrap();
+        gone.write("a/b.yaml", "x").unwrap();
+        let path = gone.path().to_owned();
+        drop(gone);
+        assert!(!path.exists());
+        let kept = Workplace::make(true).unwrap();
+        let path = kept.path().to_owned();
+        drop(kept);
+        assert!(path.exists());
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
