@@ -20,18 +20,58 @@ pub use crate::change::{If, LocalChange};
 use crate::refusal::Refusal;
 use crate::outbound::{Destinations, Outbound, Secrets};
 
+mod assign;
+mod close;
+mod comment;
+mod create_from_alert;
+#[cfg(test)]
+mod docs_tests;
+mod http_request;
+mod lists;
+mod local;
+#[cfg(test)]
+mod local_tests;
 mod log;
+mod parts;
 mod render;
+mod reopen;
 mod send;
 #[cfg(test)]
 mod send_tests;
+mod set_priority;
+mod set_queue;
+mod set_stage;
 mod subject;
 #[cfg(test)]
 mod testing;
+mod webhook_send;
 mod webhook_send_threat_details;
 
 /// The actions, in the order of the documentation. A new action is one file and one line here.
-static ACTIONS: &[&dyn Action] = &[&webhook_send_threat_details::SendThreatDetails, &log::Log];
+static ACTIONS: &[&dyn Action] = &[
+    &webhook_send_threat_details::SendThreatDetails,
+    &webhook_send::Send,
+    &http_request::HttpRequest,
+    &set_stage::CASE_SET_STAGE,
+    &set_priority::CASE_SET_PRIORITY,
+    &set_queue::CASE_SET_QUEUE,
+    &assign::CASE_ASSIGN,
+    &lists::CASE_ADD_TAGS,
+    &lists::CASE_REMOVE_TAGS,
+    &lists::CASE_ADD_USE_CASES,
+    &lists::CASE_REMOVE_USE_CASES,
+    &comment::CASE_COMMENT,
+    &close::CASE_CLOSE,
+    &reopen::CASE_REOPEN,
+    &create_from_alert::CASE_CREATE_FROM_ALERT,
+    &set_priority::ALERT_SET_PRIORITY,
+    &lists::ALERT_ADD_TAGS,
+    &lists::ALERT_REMOVE_TAGS,
+    &lists::ALERT_ADD_USE_CASES,
+    &lists::ALERT_REMOVE_USE_CASES,
+    &comment::ALERT_COMMENT,
+    &log::Log,
+];
 
 /// All actions.
 pub fn actions() -> &'static [&'static dyn Action] {
@@ -199,8 +239,7 @@ pub enum StepResult {
     TimedOut(StepError),
     /// It must not be repeated, and whether it happened is not known: a person must look.
     Unknown(StepError),
-    /// Not every destination had its turn (too many requests to it are in flight, or its time has not come): ask again.
-    /// Tries of other destinations may have been made.
+    /// No try was made (too many requests to the same place are in flight, or no time has come): ask again.
     Busy {
         /// Not before this time.
         at: Time,

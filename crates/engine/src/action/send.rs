@@ -65,10 +65,8 @@ enum Stand {
     Ended,
     /// A try was made, or it was found that none is wanted.
     Now(Box<Attempt>),
-    /// Its time has not come.
+    /// Its time has not come, or it has no room for another request.
     Wait(Time),
-    /// It has no room for another request.
-    Busy(Time),
 }
 
 /// Sends to everybody whose turn it is.
@@ -77,16 +75,11 @@ pub(super) async fn send(call: &Call<'_>, parcel: &Parcel) -> Posted {
     let mut attempts = Vec::new();
     let mut windows = Vec::new();
     let mut wait = None;
-    let mut busy = false;
     let mut sooner = |at: Time| wait = Some(wait.map_or(at, |other: Time| other.min(at)));
     for (id, stand) in parcel.to.iter().zip(stands) {
         match stand {
             Stand::Ended => {}
             Stand::Wait(at) => sooner(at),
-            Stand::Busy(at) => {
-                busy = true;
-                sooner(at);
-            }
             Stand::Now(attempt) => {
                 match &attempt.outcome {
                     AttemptOutcome::Retry { at } => sooner(*at),
@@ -98,7 +91,7 @@ pub(super) async fn send(call: &Call<'_>, parcel: &Parcel) -> Posted {
         }
     }
     let result = match wait {
-        Some(at) if busy || attempts.is_empty() => StepResult::Busy { at },
+        Some(at) if attempts.is_empty() => StepResult::Busy { at },
         Some(at) => StepResult::Retry { at },
         None => sum_up(call, parcel, &attempts),
     };
@@ -139,7 +132,7 @@ async fn turn(call: &Call<'_>, parcel: &Parcel, id: &str) -> Stand {
                 let outcome = AttemptOutcome::Suppressed { reason: "deduplicated".to_owned() };
                 return Stand::Now(Box::new(attempt(call, id, tried + 1, outcome, None)));
             }
-            Err(_) => return Stand::Busy(soon(call, id)),
+            Err(_) => return Stand::Wait(soon(call, id)),
         }
     }
     tryout(call, parcel, destination, tried + 1).await
@@ -191,7 +184,7 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, n: 
         }
     };
     if sent.error == Some(SendError::Busy) {
-        return Stand::Busy(soon(call, &destination.id));
+        return Stand::Wait(soon(call, &destination.id));
     }
     let ended_at = (call.ctx.clock)();
     let policy = destination.retry.as_ref().or(call.retry).unwrap_or(&Retry::NETWORK);

@@ -213,3 +213,139 @@ impl Scheme {
         if bool::from(good) { Ok(()) } else { Err(VerifyError::Wrong) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+    const BODY: &[u8] = b"{\"test\": 2432232314}";
+    const SECONDS: i64 = 1_614_265_330;
+    const RIGHT: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+
+    fn now(seconds: i64) -> Time {
+        Time::from_millis(seconds * 1000)
+    }
+
+    fn check(signatures: &str, timestamp: &str, at: i64) -> Result<(), VerifyError> {
+        verify_standard(&[Secret::new(KEY)], (ID, timestamp, signatures), BODY, now(at))
+    }
+
+    #[test]
+    fn published_vectors_of_other_implementations_are_reproduced() {
+        let Ok(corpus) = std::env::var("SORTIE_CORPUS") else {
+            println!("skipped: SORTIE_CORPUS is not set");
+            return;
+        };
+        let text = std::fs::read_to_string(format!("{corpus}/webhooks/signature-vectors.json")).unwrap();
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut checked = 0;
+        for vector in all["vectors"].as_array().unwrap() {
+            let field = |name: &str| vector[name].as_str().unwrap();
+            let body = vector["body"].as_str().unwrap_or_default().as_bytes();
+            let signature = field("signature");
+            let made = match field("scheme") {
+                "standard-webhooks" => {
+                    let header = |name: &str| vector["headers"][name].as_str().unwrap();
+                    let seconds = header("webhook-timestamp").parse().unwrap();
+                    standard(&[Secret::new(field("secret"))], header("webhook-id"), seconds, body).unwrap()
+                }
+                "github-x-hub-signature-256" => {
+                    let scheme = Scheme { prefix: "sha256=".to_owned(), ..Scheme::default() };
+                    scheme.sign(&Secret::new(field("secret")), 0, body).unwrap()
+                }
+                "slack-v0" => {
+                    let time = vector["headers"]["X-Slack-Request-Timestamp"].as_str().unwrap();
+                    let parts: [&[u8]; 4] = [b"v0:", time.as_bytes(), b":", body];
+                    format!("v0={}", encode(Encoding::Hex, &hmac(Hash::Sha256, field("secret").as_bytes(), &parts)))
+                }
+                _ => continue,
+            };
+            assert_eq!(made, signature, "{}", field("scheme"));
+            checked += 1;
+        }
+        assert!(checked >= 4, "{checked} vectors");
+    }
+
+    #[test]
+    fn a_message_verifies_with_the_secret_that_signed_it_and_with_no_other() {
+        assert_eq!(standard(&[Secret::new(KEY)], ID, SECONDS, BODY).unwrap(), RIGHT);
+        assert_eq!(check(RIGHT, "1614265330", SECONDS), Ok(()));
+        for wrong in ["v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc=", "v1,", "v1,g0hM9SsE", "", "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="] {
+            assert_eq!(check(wrong, "1614265330", SECONDS), Err(VerifyError::Wrong), "{wrong}");
+        }
+        let list = format!("v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,x {RIGHT} v1,AAAA");
+        assert_eq!(check(&list, "1614265330", SECONDS), Ok(()));
+        let changed = verify_standard(&[Secret::new(KEY)], (ID, "1614265330", RIGHT), b"{\"test\":2432232314}", now(SECONDS));
+        assert_eq!(changed, Err(VerifyError::Wrong));
+    }
+
+    #[test]
+    fn a_signed_time_must_be_near() {
+        for at in [SECONDS - 300, SECONDS + 300] {
+            assert_eq!(check(RIGHT, "1614265330", at), Ok(()));
+        }
+        for at in [SECONDS - 301, SECONDS + 301] {
+            assert_eq!(check(RIGHT, "1614265330", at), Err(VerifyError::TooOldOrNew));
+        }
+        for odd in ["NaN", "", "1.5", "9223372036854775808", "-"] {
+            assert_eq!(check(RIGHT, odd, SECONDS), Err(VerifyError::NotATime), "{odd}");
+        }
+        assert_eq!(check(RIGHT, "-9223372036854775808", SECONDS), Err(VerifyError::TooOldOrNew));
+    }
+
+    #[test]
+    fn only_so_many_signatures_are_looked_at() {
+        let list = format!("{}{RIGHT}", "v1,AAAA ".repeat(SIGNATURES_MAX));
+        assert_eq!(check(&list, "1614265330", SECONDS), Err(VerifyError::Wrong));
+    }
+
+    #[test]
+    fn several_live_secrets_sign_and_each_of_them_verifies() {
+        let (new, old) = (Secret::new("whsec_bmV3LXNlY3JldA=="), Secret::new(KEY));
+        let both = standard(&[new.clone(), old.clone()], ID, SECONDS, BODY).unwrap();
+        assert_eq!(both.split(' ').count(), 2);
+        for secret in [new, old] {
+            assert_eq!(verify_standard(&[secret], (ID, "1614265330", &both), BODY, now(SECONDS)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_one_is_an_error_and_never_an_unsigned_message() {
+        for (text, error) in [("", KeyError::Empty), ("whsec_", KeyError::Empty), ("whsec_!!", KeyError::NotBase64)] {
+            assert_eq!(standard(&[Secret::new(text)], ID, SECONDS, BODY), Err(error));
+            assert_eq!(
+                verify_standard(&[Secret::new(text)], (ID, "1614265330", RIGHT), BODY, now(SECONDS)),
+                Err(VerifyError::Key(error))
+            );
+        }
+        assert_eq!(standard(&[], ID, SECONDS, BODY), Err(KeyError::Empty));
+        assert_eq!(Scheme::default().sign(&Secret::new(""), 0, BODY), Err(KeyError::Empty));
+        assert_eq!(Scheme::default().verify(&[], "", 0, BODY), Err(VerifyError::Key(KeyError::Empty)));
+        let without_prefix = KEY.strip_prefix("whsec_").unwrap();
+        assert_eq!(standard(&[Secret::new(without_prefix)], ID, SECONDS, BODY).unwrap(), RIGHT);
+        assert!(standard(&[Secret::new("not base64 at all!")], ID, SECONDS, BODY).is_ok());
+    }
+
+    #[test]
+    fn an_hmac_is_written_as_configured_and_read_back_by_any_live_secret() {
+        let (new, old) = (Secret::new("new"), Secret::new("old"));
+        for hash in [Hash::Sha256, Hash::Sha1, Hash::Sha512] {
+            for encoding in [Encoding::Hex, Encoding::Base64] {
+                for signed in [Signed::Body, Signed::TimestampBody] {
+                    let scheme = Scheme { hash, encoding, prefix: "x=".to_owned(), signed };
+                    let made = scheme.sign(&old, SECONDS, BODY).unwrap();
+                    assert!(made.starts_with("x="));
+                    let both = [new.clone(), old.clone()];
+                    assert_eq!(scheme.verify(&both, &made, SECONDS, BODY), Ok(()));
+                    assert_eq!(scheme.verify(&both, &made[2..], SECONDS, BODY), Ok(()), "the prefix may be missing");
+                    assert_eq!(scheme.verify(&both[..1], &made, SECONDS, BODY), Err(VerifyError::Wrong));
+                    assert_eq!(scheme.verify(&both, &made, SECONDS, b"other"), Err(VerifyError::Wrong));
+                    let later = scheme.verify(&both, &made, SECONDS + 1, BODY);
+                    assert_eq!(later.is_err(), signed == Signed::TimestampBody);
+                }
+            }
+        }
+    }
+}
