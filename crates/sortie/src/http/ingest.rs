@@ -31,6 +31,7 @@ struct Taken<'a> {
     duplicate: bool,
     decisions: Vec<Decided<'a>>,
     decisions_total: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     transitions: Vec<String>,
     warnings: &'a [String],
 }
@@ -223,7 +224,7 @@ fn taken(accepted: &Accepted) -> Taken<'_> {
         duplicate: accepted.duplicate,
         decisions: accepted.decisions.iter().take(limits::ANSWER_DECISIONS_MAX).map(Decided::of).collect(),
         decisions_total: accepted.decisions_total,
-        transitions: accepted.transitions.iter().map(|t| format!("{} {}", t.object, t.change.describe())).collect(),
+        transitions: Vec::new(),
         warnings: &accepted.warnings,
     }
 }
@@ -306,7 +307,10 @@ fn mapping<'a>(event: &'a model::Event, accepted: &'a Accepted) -> Mapping<'a> {
             from: event.from.as_deref(),
             data: &event.data,
         },
-        taken: taken(accepted),
+        taken: Taken {
+            transitions: accepted.transitions.iter().map(|t| format!("{} {}", t.object, t.change.describe())).collect(),
+            ..taken(accepted)
+        },
     }
 }
 

@@ -12,12 +12,14 @@ mod api;
 pub(crate) mod body;
 mod dispatch;
 mod ingest;
+mod openapi;
 mod problem;
 mod query;
 mod route;
 mod server;
 mod table;
 mod wire;
+
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

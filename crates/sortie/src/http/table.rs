@@ -8,7 +8,7 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
-use super::api::{meta, runs};
+use super::api::{audit, deliveries, destinations, events, meta, objects, playbooks, runs, tokens};
 use super::problem::Problem;
 use super::route::{Access, Key, Route, Verb};
 use super::{App, dispatch, ingest};
@@ -39,6 +39,52 @@ const RUNS: &[Key] = &[
     CURSOR,
 ];
 
+const EVENTS: &[Key] = &[
+    key("source", "from this source"),
+    key("type", "of this type, or of a prefix such as `holm.*`"),
+    key("alert", "about this alert"),
+    key("case", "about this case"),
+    TENANT,
+    SINCE,
+    UNTIL,
+    LIMIT,
+    CURSOR,
+];
+
+const OBJECTS: &[Key] = &[
+    key("stage", "in one of these stages, separated by commas"),
+    key("priority", "of one of these priorities, separated by commas"),
+    key("queue", "in this queue"),
+    key("assignee", "of this person"),
+    key("tag", "with this tag"),
+    TENANT,
+    SINCE,
+    UNTIL,
+    LIMIT,
+    CURSOR,
+];
+
+const ALERTS: &[Key] = &[OBJECTS[1], OBJECTS[4], TENANT, SINCE, UNTIL, LIMIT, CURSOR];
+
+const AUDIT: &[Key] = &[
+    key("actor", "by this actor: `token:alice`, or `alice`"),
+    key("action", "with this action, such as `case.updated`, `token.created`, `refused`, or of this kind of entry"),
+    key("object", "about this object, such as `case:C-1`"),
+    TENANT,
+    SINCE,
+    UNTIL,
+    LIMIT,
+    CURSOR,
+];
+
+const PAGE: &[Key] = &[LIMIT, CURSOR];
+const OF_TENANT: &[Key] = &[TENANT];
+const PAGE_OF_TENANT: &[Key] = &[TENANT, LIMIT, CURSOR];
+
+const AUDITORS: Access = Access::Roles(Roles::AUDITORS);
+const STARTERS: Access = Access::Roles(Roles::STARTERS);
+const AUTHORS: Access = Access::Roles(Roles::AUTHORS);
+const ADMINS: Access = Access::Roles(Roles::ADMINS);
 const READERS: Access = Access::Roles(Roles::READERS);
 const ANALYSTS: Access = Access::Roles(Roles::ANALYSTS);
 
@@ -65,16 +111,48 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/runs/{id}", READERS, "a run with its steps, its history and its text", &[], None, (200, "RunDetail"), runs::show),
     route!(Post "/v1/runs/{id}/cancel", ANALYSTS, "stops a run", &[], Some("Empty"), (200, "RunMade"), runs::cancel),
     route!(Post "/v1/runs/{id}/retry", ANALYSTS, "repeats a run as a new one", &[], Some("Retry"), (202, "RunMade"), runs::retry),
+    route!(Get "/v1/events", READERS, "events, newest first", EVENTS, None, (200, "Events"), events::list),
+    route!(Get "/v1/events/{id}", READERS, "an event with its raw body, its transitions and its decisions", &[], None, (200, "EventDetail"), events::show),
+    route!(Get "/v1/explain/{id}", READERS, "why playbooks ran or did not run for an event", &[], None, (200, "Explained"), events::explain),
+    route!(Get "/v1/alerts", READERS, "alerts, the one changed last in front", ALERTS, None, (200, "Objects"), objects::alerts),
+    route!(Get "/v1/alerts/{id}", READERS, "an alert", OF_TENANT, None, (200, "Object"), objects::alert),
+    route!(Patch "/v1/alerts/{id}", ANALYSTS, "changes fields of an alert", OF_TENANT, Some("Fields"), (200, "Object"), objects::patch_alert),
+    route!(Get "/v1/alerts/{id}/history", READERS, "what happened to an alert, newest first", PAGE_OF_TENANT, None, (200, "Moments"), objects::alert_history),
+    route!(Post "/v1/alerts/{id}/comments", ANALYSTS, "comments an alert", OF_TENANT, Some("Comment"), (201, "Recorded"), objects::comment_alert),
+    route!(Post "/v1/alerts/{id}/send", ANALYSTS, "sends an alert to up to three destinations", OF_TENANT, Some("Send"), (202, "RunMade"), objects::send_alert),
+    route!(Get "/v1/cases", READERS, "cases, the one changed last in front", OBJECTS, None, (200, "Objects"), objects::cases),
+    route!(Get "/v1/cases/{id}", READERS, "a case", OF_TENANT, None, (200, "Object"), objects::case),
+    route!(Patch "/v1/cases/{id}", ANALYSTS, "changes fields of a case", OF_TENANT, Some("Fields"), (200, "Object"), objects::patch_case),
+    route!(Get "/v1/cases/{id}/history", READERS, "what happened to a case, newest first", PAGE_OF_TENANT, None, (200, "Moments"), objects::case_history),
+    route!(Post "/v1/cases/{id}/comments", ANALYSTS, "comments a case", OF_TENANT, Some("Comment"), (201, "Recorded"), objects::comment_case),
+    route!(Post "/v1/cases/{id}/send", ANALYSTS, "sends a case to up to three destinations", OF_TENANT, Some("Send"), (202, "RunMade"), objects::send_case),
+    route!(Get "/v1/deliveries", READERS, "deliveries, those of the newest run in front", RUNS, None, (200, "Deliveries"), deliveries::list),
+    route!(Get "/v1/deliveries/{id}", READERS, "a delivery with its tries", &[], None, (200, "DeliveryDetail"), deliveries::show),
+    route!(Post "/v1/deliveries/{id}/redeliver", ANALYSTS, "sends a failed delivery again, with the same webhook-id", &[], Some("Empty"), (200, "DeliveryDetail"), deliveries::redeliver),
+    route!(Get "/v1/playbooks", READERS, "playbooks, in the order in which they are decided", PAGE, None, (200, "Playbooks"), playbooks::list),
+    route!(Get "/v1/playbooks/{id}", READERS, "a playbook with its text and its last runs", &[], None, (200, "PlaybookDetail"), playbooks::show),
+    route!(Post "/v1/playbooks/{id}/enable", AUTHORS, "switches a playbook on", &[], Some("Empty"), (200, "Playbook"), playbooks::enable),
+    route!(Post "/v1/playbooks/{id}/disable", AUTHORS, "switches a playbook off", &[], Some("Empty"), (200, "Playbook"), playbooks::disable),
+    route!(Post "/v1/playbooks/{id}/run", STARTERS, "runs a playbook by hand", OF_TENANT, Some("RunByHand"), (202, "RunMade"), playbooks::run),
+    route!(Get "/v1/destinations", READERS, "destinations, without their secrets", PAGE, None, (200, "Destinations"), destinations::list),
+    route!(Get "/v1/destinations/{id}", READERS, "a destination, without its secrets", &[], None, (200, "Destination"), destinations::show),
+    route!(Post "/v1/destinations/test", AUTHORS, "tests a destination that is not saved", &[], Some("DestinationUnsaved"), (200, "Tested"), destinations::test_unsaved),
+    route!(Post "/v1/destinations/{id}/test", AUTHORS, "sends a test message to a destination", &[], Some("Empty"), (200, "Tested"), destinations::test),
+    route!(Get "/v1/tokens", ADMINS, "tokens, without their secrets", &[], None, (200, "Tokens"), tokens::list),
+    route!(Post "/v1/tokens", ADMINS, "makes a token; its secret is in this answer only", &[], Some("TokenWish"), (201, "TokenMade"), tokens::create),
+    route!(Delete "/v1/tokens/{name}", ADMINS, "deletes a token; it opens nothing any more", &[], None, (200, "Token"), tokens::delete),
+    route!(Get "/v1/audit", AUDITORS, "who did, changed or was refused what, newest first", AUDIT, None, (200, "Audit"), audit::list),
+    route!(Get "/v1/status", READERS, "how the server stands", &[], None, (200, "Status"), meta::status),
     route!(Get "/healthz", Access::Open, "whether the process lives", &[], None, (200, "Health"), meta::healthz),
     route!(Get "/readyz", Access::Open, "whether events are accepted", &[], None, (200, "Health"), meta::readyz),
     route!(Get "/metrics", READERS, "figures for Prometheus", &[], None, (200, "Text"), meta::metrics),
+    route!(Get "/openapi.json", Access::Open, "these routes", &[], None, (200, "OpenApi"), meta::openapi),
     route!(Get "/", Access::Open, "what this is", &[], None, (200, "Text"), meta::home),
 ];
 
 /// The router made from the table.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
-    paths.dedup();
+    let paths: std::collections::BTreeSet<&'static str> = ROUTES.iter().map(|route| route.path).collect();
     let mut router = Router::new();
     for path in paths {
         let mut methods = MethodRouter::new();

@@ -23,6 +23,59 @@ pub(in crate::http) async fn readyz(call: Call) -> Answer {
     }
 }
 
+/// How the server stands.
+#[derive(serde::Serialize)]
+struct Status {
+    version: &'static str,
+    ready: bool,
+    reason: Option<String>,
+    playbooks: usize,
+    playbooks_digest: String,
+    destinations: usize,
+    sources: Vec<String>,
+    runs_at_work: usize,
+    runs_open: u64,
+    runs_ended: u64,
+    history_first_seq: u64,
+    history_next_seq: u64,
+    history_bytes: u64,
+    disk_bytes: u64,
+    time: String,
+    auth: &'static str,
+}
+
+/// `GET /v1/status`
+pub(in crate::http) async fn status(call: Call) -> Answer {
+    let (app, engine) = (&call.app, &call.app.engine);
+    let (stats, time) = app.look(|store| Ok((store.stats(), store.now()))).await?;
+    let set = engine.playbooks();
+    let ready = engine.ready();
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: ready.is_ok(),
+        reason: ready.err(),
+        playbooks: set.playbooks().len(),
+        playbooks_digest: set.digest().to_string(),
+        destinations: engine.context().destinations().map.len(),
+        sources: app.settings.doors.keys().cloned().collect(),
+        runs_at_work: engine.load_now().0,
+        runs_open: stats.open_runs,
+        runs_ended: stats.ended_runs,
+        history_first_seq: stats.first_seq.0,
+        history_next_seq: stats.next_seq.0,
+        history_bytes: stats.history_bytes,
+        disk_bytes: stats.disk_bytes,
+        time: time.to_string(),
+        auth: if app.settings.auth_required { "required" } else { "none" },
+    };
+    json(StatusCode::OK, &status)
+}
+
+/// `GET /openapi.json`
+pub(in crate::http) async fn openapi(_call: Call) -> Answer {
+    json(StatusCode::OK, &super::super::openapi::document())
+}
+
 /// An answer of text.
 fn text(kind: &'static str, text: String) -> Answer {
     let mut answer = Response::new(Body::from(text));

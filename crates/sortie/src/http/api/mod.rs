@@ -1,12 +1,20 @@
 //! The handlers of `/v1`, one file for each kind of thing. Each reads its request, asks the engine or the views, and
 //! fills the structs that are written.
 
+pub(super) mod audit;
+pub(super) mod deliveries;
+pub(super) mod destinations;
+pub(super) mod events;
 pub(super) mod meta;
+pub(super) mod objects;
+pub(super) mod playbooks;
 pub(super) mod runs;
 pub(super) mod shape;
+pub(super) mod tokens;
 
 use axum::http::StatusCode;
 use engine::Refusal;
+use engine::view::Range;
 use serde::Serialize;
 use store::Page;
 
@@ -67,4 +75,17 @@ fn tenant(call: &Call) -> Result<Option<String>, Problem> {
         (Some(own), _) => Ok(Some(own.clone())),
         (None, asked) => Ok(asked),
     }
+}
+
+/// Between which times of arrival a listing is, and where it goes on.
+///
+/// # Errors
+/// 400 for what cannot be.
+fn range(call: &Call) -> Result<Range, Problem> {
+    Ok(Range {
+        since: call.query.time("since")?,
+        until: call.query.time("until")?,
+        after: call.query.cursor()?,
+        limit: call.query.limit()?,
+    })
 }

@@ -196,6 +196,21 @@ pub(crate) struct DeliveryDetail {
     input: Option<Value>,
 }
 
+/// A delivery that was sent again.
+#[derive(Debug, Serialize)]
+pub(crate) struct Redelivered {
+    ok: bool,
+    #[serde(flatten)]
+    delivery: DeliveryDetail,
+}
+
+impl Redelivered {
+    /// A delivery that was sent again, and whether the receiver took it.
+    pub(crate) fn of(ok: bool, detail: &view::deliveries::Detail, sees_answers: bool) -> Redelivered {
+        Redelivered { ok, delivery: DeliveryDetail::of(detail, sees_answers) }
+    }
+}
+
 impl Stands {
     fn of(delivery: &Delivery) -> Stands {
         Stands {

@@ -1,0 +1,62 @@
+//! `/v1/deliveries`.
+
+use axum::http::StatusCode;
+use engine::view;
+use model::DeliveryId;
+use model::run::DeliveryStatus;
+
+use super::super::ingest::json;
+use super::super::problem::Problem;
+use super::super::route::{Answer, Call};
+use super::runs::{Empty, filter};
+use super::{listing, refusal, shape};
+
+/// The statuses of deliveries.
+const STATUSES: [DeliveryStatus; 5] = [
+    DeliveryStatus::Queued,
+    DeliveryStatus::Retrying,
+    DeliveryStatus::Delivered,
+    DeliveryStatus::Failed,
+    DeliveryStatus::Suppressed,
+];
+
+fn statuses(call: &Call) -> Result<Vec<DeliveryStatus>, Problem> {
+    let one = |name: &str| {
+        let known = STATUSES.map(DeliveryStatus::name).join(", ");
+        let found = STATUSES.into_iter().find(|status| status.name() == name);
+        found.ok_or_else(|| Problem::bad("invalid_query", format!("`status` is one or more of {known}")))
+    };
+    call.query.list("status").into_iter().map(one).collect()
+}
+
+/// `GET /v1/deliveries`
+pub(in crate::http) async fn list(call: Call) -> Answer {
+    let (filter, statuses) = (filter(&call)?, statuses(&call)?);
+    let (after, limit) = (call.query.cursor()?, call.query.limit()?);
+    let page = call.app.look(move |store| view::deliveries::page(store, &filter, &statuses, after, limit)).await?;
+    listing(page, |found| shape::DeliveryItem::of(&found))
+}
+
+async fn seen(call: &Call) -> Result<view::deliveries::Detail, Problem> {
+    let id: DeliveryId = call.id("delivery")?;
+    let found = call.app.look(move |store| view::deliveries::detail(store, id)).await?;
+    found
+        .filter(|detail| call.caller.sees(&detail.found.run.tenant))
+        .ok_or_else(|| Problem::not_found("delivery", call.segment(0)))
+}
+
+/// `GET /v1/deliveries/{id}`
+pub(in crate::http) async fn show(call: Call) -> Answer {
+    let detail = seen(&call).await?;
+    json(StatusCode::OK, &shape::DeliveryDetail::of(&detail, call.caller.role.sees_answers()))
+}
+
+/// `POST /v1/deliveries/{id}/redeliver`
+pub(in crate::http) async fn redeliver(mut call: Call) -> Answer {
+    let Empty {} = call.json().await?;
+    let id = seen(&call).await?.found.id;
+    let taken = call.app.engine.redeliver(id, call.caller.actor()).await.map_err(|error| refusal(&error))?;
+    let detail = seen(&call).await?;
+    let shown = shape::Redelivered::of(taken, &detail, call.caller.role.sees_answers());
+    json(StatusCode::OK, &shown)
+}

@@ -1,0 +1,242 @@
+//! `/v1/events` and `/v1/explain`: what arrived, and what was decided about it.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use engine::view::{self, events::Found};
+use engine::{Engine, decide};
+use model::{Decision, EventId, Transition};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::super::ingest::{Decided, json};
+use super::super::problem::Problem;
+use super::super::route::{Answer, Call};
+use super::{listing, range, tenant};
+
+/// An event in a listing.
+#[derive(Serialize)]
+struct Item {
+    event_id: String,
+    r#type: String,
+    source: String,
+    id: Option<String>,
+    time: String,
+    received_at: String,
+    tenant: String,
+    actor: String,
+    about: Option<String>,
+    transitions: usize,
+    decisions_total: usize,
+    runs: Vec<String>,
+    warnings: usize,
+}
+
+/// A transition as it is written.
+#[derive(Serialize)]
+pub(super) struct Change {
+    object: String,
+    text: String,
+    #[serde(flatten)]
+    what: Value,
+}
+
+impl Change {
+    /// A transition as it is shown.
+    pub(super) fn of(transition: &Transition) -> Change {
+        let what = serde_json::to_value(&transition.change).unwrap_or_default();
+        Change { object: transition.object.to_string(), text: transition.change.describe(), what }
+    }
+}
+
+/// What an event is about.
+#[derive(Serialize)]
+struct Subject {
+    kind: &'static str,
+    id: String,
+    fields: model::Record,
+}
+
+/// One event with everything that is kept of it.
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(flatten)]
+    item: Head,
+    subject: Option<Subject>,
+    from: Option<String>,
+    data: Value,
+    raw: Option<Box<RawValue>>,
+    raw_base64: Option<String>,
+    transitions: Vec<Change>,
+    decisions: Vec<Decided<'a>>,
+    decisions_total: usize,
+    decisions_complete: bool,
+    runs: Vec<String>,
+    chain: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// The plain fields of an event.
+#[derive(Serialize)]
+struct Head {
+    event_id: String,
+    r#type: String,
+    source: String,
+    id: Option<String>,
+    time: String,
+    received_at: String,
+    tenant: String,
+    actor: String,
+    playbooks_digest: String,
+}
+
+/// `GET /v1/events`
+pub(in crate::http) async fn list(call: Call) -> Answer {
+    let filter = view::events::Filter {
+        source: call.query.text("source"),
+        kind: call.query.text("type"),
+        tenant: tenant(&call)?,
+        alert: call.query.text("alert"),
+        case: call.query.text("case"),
+    };
+    let range = range(&call)?;
+    let page = call.app.look(move |store| view::events::page(store, &filter, range)).await?;
+    listing(page, |event| {
+        let accepted = event.accepted;
+        Item {
+            event_id: event.id.to_string(),
+            r#type: accepted.kind,
+            source: accepted.source,
+            id: accepted.id,
+            time: accepted.time.to_string(),
+            received_at: event.time.to_string(),
+            tenant: accepted.tenant,
+            actor: accepted.actor.to_string(),
+            about: accepted.subject.map(|about| format!("{}:{}", about.kind, about.id)),
+            transitions: accepted.transitions.len(),
+            decisions_total: accepted.decisions_total,
+            runs: accepted.runs.iter().map(|start| start.id.to_string()).collect(),
+            warnings: accepted.warnings.len(),
+        }
+    })
+}
+
+/// The event in the path, when the caller sees it, and all that was decided about it.
+async fn seen(call: &Call) -> Result<(view::events::Event, Told), Problem> {
+    let id: EventId = call.id("event")?;
+    let missing = || Problem::not_found("event", call.segment(0));
+    let engine = call.app.engine.clone();
+    let found = call
+        .app
+        .look(move |store| match view::events::find(store, id)? {
+            Some(Found::Kept(event)) => {
+                let told = told(&engine, store, &event)?;
+                Ok(Some(Ok((*event, told))))
+            }
+            Some(Found::Gone { time }) => Ok(Some(Err(time))),
+            None => Ok(None),
+        })
+        .await?;
+    match found.ok_or_else(missing)? {
+        Ok((event, told)) if call.caller.sees(&event.accepted.tenant) => Ok((event, told)),
+        Ok(_) => Err(missing()),
+        // Whose it was is gone too: only who sees everything may know that it was there.
+        Err(_) if call.caller.tenant.is_some() => Err(missing()),
+        Err(time) => {
+            let detail = format!("retention has dropped what event `{id}` of {time} held");
+            Err(Problem::new(StatusCode::GONE, "gone", detail))
+        }
+    }
+}
+
+/// What was decided: what is recorded, and what follows from the triggers' own arguments.
+struct Told {
+    decisions: Vec<Decision>,
+    /// Whether the decisions that are not recorded could be worked out: only with the set of playbooks of that time.
+    complete: bool,
+}
+
+fn told(engine: &Engine, store: &dyn store::Store, event: &view::events::Event) -> Result<Told, view::Error> {
+    let accepted = &event.accepted;
+    let mut decisions = accepted.decisions.clone();
+    let set = engine.playbooks();
+    if set.digest() != accepted.set {
+        let complete = decisions.len() >= accepted.decisions_total;
+        return Ok(Told { decisions, complete });
+    }
+    let about: Arc<model::Event> = accepted.event();
+    let object = match about.object() {
+        Some(key) => store.object(&key)?,
+        None => None,
+    };
+    let heard = set.hear(&accepted.kind, &accepted.tenant, &accepted.transitions);
+    decide::fill(&mut decisions, &heard.listening, &set, &about, &accepted.transitions, object.as_ref());
+    let place = |decision: &Decision| set.playbooks().iter().position(|p| p.id == decision.playbook);
+    decisions.sort_by_key(place);
+    let complete = decisions.len() >= accepted.decisions_total;
+    Ok(Told { decisions, complete })
+}
+
+/// `GET /v1/events/{id}`
+pub(in crate::http) async fn show(call: Call) -> Answer {
+    let (event, told) = seen(&call).await?;
+    let accepted = event.accepted;
+    let detail = Detail {
+        item: Head {
+            event_id: event.id.to_string(),
+            r#type: accepted.kind,
+            source: accepted.source,
+            id: accepted.id,
+            time: accepted.time.to_string(),
+            received_at: event.time.to_string(),
+            tenant: accepted.tenant,
+            actor: accepted.actor.to_string(),
+            playbooks_digest: accepted.set.to_string(),
+        },
+        subject: accepted.subject.map(|s| Subject { kind: s.kind.name(), id: s.id, fields: s.fields }),
+        from: accepted.from,
+        data: accepted.data,
+        raw: accepted.raw,
+        raw_base64: accepted.raw_base64,
+        transitions: accepted.transitions.iter().map(Change::of).collect(),
+        decisions: told.decisions.iter().map(Decided::of).collect(),
+        decisions_total: accepted.decisions_total,
+        decisions_complete: told.complete,
+        runs: accepted.runs.iter().map(|start| start.id.to_string()).collect(),
+        chain: accepted.chain.iter().map(|link| link.run.to_string()).collect(),
+        warnings: accepted.warnings,
+    };
+    json(StatusCode::OK, &detail)
+}
+
+/// Why playbooks ran or did not run for an event.
+#[derive(Serialize)]
+struct Explained<'a> {
+    event_id: String,
+    r#type: &'a str,
+    transitions: Vec<Change>,
+    decisions: Vec<Decided<'a>>,
+    decisions_total: usize,
+    decisions_complete: bool,
+    note: Option<&'static str>,
+}
+
+/// `GET /v1/explain/{event_id}`
+pub(in crate::http) async fn explain(call: Call) -> Answer {
+    let (event, told) = seen(&call).await?;
+    let accepted = &event.accepted;
+    let note = (!told.complete).then_some(
+        "the set of playbooks is another one since, or there are too many: decisions that were never looked at closely are left out",
+    );
+    let explained = Explained {
+        event_id: event.id.to_string(),
+        r#type: &accepted.kind,
+        transitions: accepted.transitions.iter().map(Change::of).collect(),
+        decisions: told.decisions.iter().map(Decided::of).collect(),
+        decisions_total: accepted.decisions_total,
+        decisions_complete: told.complete,
+        note,
+    };
+    json(StatusCode::OK, &explained)
+}

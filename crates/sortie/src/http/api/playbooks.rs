@@ -1,0 +1,200 @@
+//! `/v1/playbooks`: listed, shown, switched, run by hand.
+
+use axum::http::StatusCode;
+use engine::Set;
+use engine::command::What;
+use engine::view;
+use model::id::is_name;
+use model::{EventId, Record, Seq};
+use playbook::Playbook;
+use serde::{Deserialize, Serialize};
+use store::{Cursor, Page, RunFilter};
+
+use super::super::ingest::json;
+use super::super::problem::Problem;
+use super::super::route::{Answer, Call};
+use super::runs::{Empty, Made};
+use super::{listing, refusal, shape, tenant};
+
+/// How many of its last runs a playbook is shown with.
+const LAST_RUNS: usize = 10;
+
+/// A playbook in a listing.
+#[derive(Serialize)]
+struct Item {
+    playbook: String,
+    name: String,
+    description: String,
+    enabled: bool,
+    enabled_in_file: bool,
+    order: i64,
+    tenants: Option<Vec<String>>,
+    expires: Option<String>,
+    triggers: Vec<&'static str>,
+    steps: usize,
+    digest: String,
+    file: String,
+}
+
+/// One playbook.
+#[derive(Serialize)]
+struct Detail {
+    #[serde(flatten)]
+    item: Item,
+    text: String,
+    last_runs: Vec<shape::Run>,
+}
+
+impl Item {
+    fn of(playbook: &Playbook, set: &Set) -> Item {
+        Item {
+            playbook: playbook.id.to_string(),
+            name: playbook.name.clone(),
+            description: playbook.description.clone(),
+            enabled: set.is_on(playbook),
+            enabled_in_file: playbook.enabled,
+            order: playbook.order,
+            tenants: playbook.tenants.clone(),
+            expires: playbook.expires.map(|t| t.to_string()),
+            triggers: playbook.triggers.iter().map(|trigger| trigger.on.kind()).collect(),
+            steps: playbook.steps.len(),
+            digest: playbook.digest.to_string(),
+            file: playbook.file.to_string(),
+        }
+    }
+}
+
+fn sees(call: &Call, playbook: &Playbook) -> bool {
+    playbook.tenants.as_ref().is_none_or(|tenants| tenants.iter().any(|tenant| call.caller.sees(tenant)))
+}
+
+/// `GET /v1/playbooks`, in the order in which they are decided.
+pub(in crate::http) async fn list(call: Call) -> Answer {
+    let (after, limit) = (call.query.cursor()?, call.query.limit()?);
+    let set = call.app.engine.playbooks();
+    let first = after.map_or(0, |cursor| usize::try_from(cursor.seq.0).unwrap_or(usize::MAX));
+    let mut items = Vec::new();
+    let mut next = None;
+    for (place, playbook) in set.playbooks().iter().enumerate().skip(first).filter(|(_, p)| sees(&call, p)) {
+        if items.len() == limit {
+            next = Some(Cursor { seq: Seq(place as u64), n: 0 });
+            break;
+        }
+        items.push(Item::of(playbook, &set));
+    }
+    listing(Page { items, next }, |item| item)
+}
+
+/// The playbook in the path. Its id is checked first: what cannot be one is a mistake, not a miss.
+fn find(call: &Call) -> Result<std::sync::Arc<Playbook>, Problem> {
+    let id = call.segment(0);
+    if !is_name(id) {
+        return Err(Problem::bad("invalid_id", "the id of a playbook has 1 to 64 of a-z, 0-9 and `-`"));
+    }
+    let set = call.app.engine.playbooks();
+    let found = set.find(id).filter(|playbook| sees(call, playbook)).cloned();
+    found.ok_or_else(|| Problem::not_found("playbook", id))
+}
+
+/// `GET /v1/playbooks/{id}`
+pub(in crate::http) async fn show(call: Call) -> Answer {
+    let playbook = find(&call)?;
+    let filter =
+        RunFilter { playbook: Some(playbook.id.to_string()), tenant: call.caller.tenant.clone(), ..RunFilter::default() };
+    let page = call.app.look(move |store| view::runs::page(store, &filter, None, LAST_RUNS)).await?;
+    let detail = Detail {
+        item: Item::of(&playbook, &call.app.engine.playbooks()),
+        text: playbook.text.to_string(),
+        last_runs: page.items.iter().map(shape::Run::of).collect(),
+    };
+    json(StatusCode::OK, &detail)
+}
+
+/// `POST /v1/playbooks/{id}/enable`
+pub(in crate::http) async fn enable(call: Call) -> Answer {
+    toggle(call, true).await
+}
+
+/// `POST /v1/playbooks/{id}/disable`
+pub(in crate::http) async fn disable(call: Call) -> Answer {
+    toggle(call, false).await
+}
+
+async fn toggle(mut call: Call, on: bool) -> Answer {
+    let Empty {} = call.json().await?;
+    let playbook = find(&call)?;
+    // A playbook for several tenants is not one tenant's to switch.
+    if let Some(own) = &call.caller.tenant
+        && playbook.tenants.as_deref() != Some(std::slice::from_ref(own))
+    {
+        let detail = "this playbook is not for your tenant alone; who sees all tenants may switch it";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    call.app.engine.toggle(&playbook.id, on, call.caller.actor()).await.map_err(|error| refusal(&error))?;
+    let set = call.app.engine.playbooks();
+    let playbook = find(&call)?;
+    json(StatusCode::OK, &Item::of(&playbook, &set))
+}
+
+/// A run by hand.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    event: Option<String>,
+    alert: Option<String>,
+    case: Option<String>,
+    #[serde(default)]
+    inputs: Record,
+    #[serde(default)]
+    dry_run: bool,
+    tenant: Option<String>,
+}
+
+/// `POST /v1/playbooks/{id}/run`
+pub(in crate::http) async fn run(mut call: Call) -> Answer {
+    let asked: Run = call.json().await?;
+    let playbook = find(&call)?;
+    if asked.dry_run {
+        let detail = "a dry run of a playbook by hand is done with `sortie dry-run PLAYBOOK --event FILE`";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_available", detail));
+    }
+    let what = match (asked.event, asked.alert, asked.case) {
+        (Some(event), None, None) => {
+            let id: EventId = event.parse().map_err(|_| Problem::not_found("event", &event))?;
+            What::Event(id)
+        }
+        (None, Some(alert), None) => What::Alert(alert),
+        (None, None, Some(case)) => What::Case(case),
+        (None, None, None) => What::Nothing,
+        _ => return Err(Problem::bad("invalid_body", "name one of `event`, `alert` and `case`")),
+    };
+    let tenant = match (tenant(&call)?, asked.tenant) {
+        (Some(own), Some(asked)) if own != asked => return Err(Problem::not_found("tenant", &asked)),
+        (Some(tenant), _) | (None, Some(tenant)) => tenant,
+        (None, None) => the_tenant(&call, &what).await?,
+    };
+    let known = call.app.settings.tenants.as_ref().map_or(tenant == "default", |all| all.contains(&tenant));
+    if !known || playbook.tenants.as_ref().is_some_and(|tenants| !tenants.contains(&tenant)) {
+        return Err(Problem::bad("unknown_tenant", format!("this playbook is not for tenant `{tenant}`")));
+    }
+    let made = call.app.engine.run_by_hand(&playbook.id, what, asked.inputs, &tenant, call.caller.actor()).await;
+    let run = made.map_err(|error| refusal(&error))?;
+    json(StatusCode::ACCEPTED, &Made { run_id: run.to_string() })
+}
+
+/// The tenant that is meant where none is said.
+async fn the_tenant(call: &Call, what: &What) -> Result<String, Problem> {
+    let Some(tenants) = &call.app.settings.tenants else { return Ok("default".to_owned()) };
+    if let What::Event(id) = *what {
+        let found = call.app.look(move |store| view::events::find(store, id)).await?;
+        return match found {
+            Some(view::events::Found::Kept(event)) => Ok(event.accepted.tenant),
+            _ => Err(Problem::not_found("event", &id.to_string())),
+        };
+    }
+    let mut all = tenants.iter();
+    match (all.next(), all.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        _ => Err(Problem::bad("ambiguous_tenant", "say with `tenant` for whom")),
+    }
+}

@@ -1,0 +1,238 @@
+//! `/openapi.json`, made from [`super::table`]: the routes that are answered, and no others.
+
+use serde_json::{Map, Value, json};
+
+use super::route::{Access, Route};
+use super::table::ROUTES;
+
+/// The whole document.
+pub(crate) fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Value::Object(methods) = path {
+            methods.insert(route.verb.name().to_ascii_lowercase(), operation(route));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sortie",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Security events in, playbooks decide, threat details out, and a history that says why. Errors are `application/problem+json`.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "made with `sortie tokens create`" },
+            },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let (status, schema) = route.gives;
+    let content_type = if schema == "Text" { "text/plain" } else { "application/json" };
+    let mut operation = json!({
+        "summary": route.about,
+        "operationId": operation_id(route),
+        "parameters": parameters(route),
+        "responses": {
+            status.to_string(): { "description": route.about, "content": { content_type: { "schema": reference(schema) } } },
+            "default": { "description": "what is wrong", "content": { "application/problem+json": { "schema": reference("Problem") } } },
+        },
+    });
+    if let Value::Object(members) = &mut operation {
+        match route.access {
+            Access::Open => {}
+            Access::Sender => {
+                members.insert("description".to_owned(), "authenticated as the source's `auth` in `sortie.yaml` says".into());
+            }
+            Access::Roles(roles) => {
+                members.insert("security".to_owned(), json!([{ "token": [] }]));
+                members.insert("x-roles".to_owned(), roles.names().split(", ").collect());
+            }
+        }
+        if let Some(body) = route.takes {
+            let required = body != "Empty";
+            members.insert(
+                "requestBody".to_owned(),
+                json!({ "required": required, "content": { "application/json": { "schema": reference(body) } } }),
+            );
+        }
+    }
+    operation
+}
+
+/// `GET /v1/runs/{id}` is `get_v1_runs_id`.
+fn operation_id(route: &Route) -> String {
+    let words = route.path.split(['/', '.']).map(|part| part.trim_matches(['{', '}'])).filter(|part| !part.is_empty());
+    std::iter::once(route.verb.name().to_ascii_lowercase()).chain(words.map(str::to_owned)).collect::<Vec<_>>().join("_")
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let text = || json!({ "type": "string" });
+    let path = in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": text() }));
+    let query = route.query.iter().map(|key| {
+        let schema = match key.name {
+            "limit" => json!({ "type": "integer", "minimum": 1, "maximum": model::limits::PAGE_ITEMS_MAX }),
+            "since" | "until" => json!({ "type": "string", "format": "date-time" }),
+            "dry_run" => json!({ "type": "boolean" }),
+            _ => text(),
+        };
+        json!({ "name": key.name, "in": "query", "required": false, "description": key.doc, "schema": schema })
+    });
+    path.chain(query).collect()
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// A page of things.
+fn page_of(item: &str) -> Value {
+    json!({
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {
+            "items": { "type": "array", "items": reference(item) },
+            "next_cursor": { "type": ["string", "null"], "description": "a page may be short or empty while this is set" },
+        },
+    })
+}
+
+/// An object with these properties, each as `name` (text), `name#` (number), `name?` (text or null), `name!` (yes or no),
+/// `name[]` (list of texts) or `name:Schema`.
+fn object(properties: &str) -> Value {
+    let mut all = Map::new();
+    for word in properties.split_whitespace() {
+        let (name, schema) = match word.split_once(':') {
+            Some((name, list)) if list.ends_with("[]") => {
+                (name, json!({ "type": "array", "items": reference(list.trim_end_matches("[]")) }))
+            }
+            Some((name, schema)) => (name, reference(schema)),
+            None => match word.strip_suffix(['#', '?', '!']) {
+                Some(name) if word.ends_with('#') => (name, json!({ "type": ["number", "null"] })),
+                Some(name) if word.ends_with('?') => (name, json!({ "type": ["string", "null"] })),
+                Some(name) => (name, json!({ "type": "boolean" })),
+                None => match word.strip_suffix("[]") {
+                    Some(name) => (name, json!({ "type": "array", "items": { "type": "string" } })),
+                    None => (word, json!({ "type": "string" })),
+                },
+            },
+        };
+        all.insert(name.to_owned(), schema);
+    }
+    json!({ "type": "object", "properties": all })
+}
+
+const RUN: &str = "run_id playbook playbook_digest status trigger event_id alert_id? case_id? tenant created_at started_at? \
+ended_at? duration_ms# reason? retry_of? deliveries#";
+const EVENT_HEAD: &str = "event_id type source id? time received_at tenant actor";
+const DELIVERY: &str = "delivery_id run_id playbook tenant alert_id? case_id? webhook_id destination step status reason? \
+attempts# http_status# last_at next_at?";
+const TOKEN: &str = "name role tenant? created_at created_by";
+const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! order# tenants[] expires? triggers[] steps# digest file";
+
+fn schemas() -> Value {
+    let free = || json!({ "type": "object", "additionalProperties": true });
+    let with = |base: &str, more: &str| object(&format!("{base} {more}"));
+    let all = [
+        ("Any", json!({})),
+        ("Text", json!({ "type": "string" })),
+        ("OpenApi", free()),
+        ("Empty", json!({ "type": "object", "additionalProperties": false })),
+        ("Problem", object("type title status# detail code at:Any problems:FieldProblem[]")),
+        ("FieldProblem", object("path message")),
+        ("Health", object("status")),
+        ("Event", free()),
+        ("Fields", free()),
+        ("Place", object("file line# column#")),
+        ("Decision", object("playbook verdict run_id? reason at:Place")),
+        ("Taken", object("event_id duplicate! decisions:Decision[] decisions_total# warnings[]")),
+        ("Run", object(RUN)),
+        ("Runs", page_of("Run")),
+        ("Fault", object("code message")),
+        ("Try", object("n# destination? started_at ended_at outcome http_status# error:Fault next_at? reason?")),
+        ("Step", object("path action status attempts:Try[] input:Any output:Any error:Fault started_at ended_at? handled!")),
+        ("RunMoment", object("seq# time actor fact path? status? detail?")),
+        ("RunDetail", with(RUN, "steps:Step[] history:RunMoment[] history_incomplete! playbook_text? cancelled_by?")),
+        ("RunMade", object("run_id")),
+        ("Retry", object("from version")),
+        ("EventItem", with(EVENT_HEAD, "about? transitions# decisions_total# runs[] warnings#")),
+        ("Events", page_of("EventItem")),
+        ("Change", object("object text change")),
+        ("EventDetail", with(EVENT_HEAD, "subject:Any from? data:Any raw:Any raw_base64? transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! runs[] chain[] warnings[]")),
+        ("Explained", object("event_id type transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! note?")),
+        ("Object", free()),
+        ("Objects", page_of("Object")),
+        ("Moment", object("event_id time actor type? source? changes:Change[] fields:Any data:Any comment? runs[] warnings[] gone!")),
+        ("Moments", page_of("Moment")),
+        ("Comment", object("text")),
+        ("Recorded", object("event_id")),
+        ("Send", object("to[]")),
+        ("Delivery", object(DELIVERY)),
+        ("Deliveries", page_of("Delivery")),
+        ("DeliveryDetail", with(DELIVERY, "tries:Try[] input:Any")),
+        ("Playbook", object(PLAYBOOK)),
+        ("Playbooks", page_of("Playbook")),
+        ("PlaybookDetail", with(PLAYBOOK, "text last_runs:Run[]")),
+        ("RunByHand", object("event alert case tenant inputs:Any dry_run!")),
+        ("Destination", object("id kind url auth sign? enabled! min_severity? tenants[] origin time_format")),
+        ("Destinations", page_of("Destination")),
+        ("DestinationUnsaved", free()),
+        ("Tested", object("ok! message http_status# latency_ms#")),
+        ("Token", object(TOKEN)),
+        ("Tokens", page_of("Token")),
+        ("TokenWish", object("name role tenant?")),
+        ("TokenMade", with(TOKEN, "token")),
+        ("AuditEntry", object("seq# time actor action kind object detail:Any")),
+        ("Audit", page_of("AuditEntry")),
+        ("Status", object("version ready! reason? playbooks# playbooks_digest destinations# sources[] runs_at_work# runs_open# runs_ended# time auth")),
+    ];
+    all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<_, _>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(target)) = members.get("$ref") {
+                    found.insert(target.trim_start_matches("#/components/schemas/").to_owned());
+                }
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_schema_that_is_named_exists() {
+        let document = document();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        let known = document["components"]["schemas"].as_object().unwrap();
+        let missing: Vec<_> = found.iter().filter(|name| !known.contains_key(*name)).collect();
+        assert!(missing.is_empty() && !found.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn every_route_is_in_the_document_once_with_its_parameters() {
+        let document = document();
+        let operations = document["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum::<usize>();
+        assert_eq!(operations, ROUTES.len());
+        let run = &document["paths"]["/v1/runs/{id}"]["get"];
+        assert_eq!(run["parameters"][0]["name"], "id");
+        assert_eq!(run["operationId"], "get_v1_runs_id");
+        let ids: BTreeSet<String> = ROUTES.iter().map(operation_id).collect();
+        assert_eq!(ids.len(), ROUTES.len(), "operation ids are unique");
+    }
+}
