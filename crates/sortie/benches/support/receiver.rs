@@ -244,7 +244,7 @@ fn take(shared: &Shared, path: &str, id: &str, body: &[u8]) -> Result<u16> {
         *tries += 1;
         (*tries, *tries == 1)
     };
-    let status = if path == "/flaky" && hash % 3 == 0 && tries == 1 {
+    let status = if path == "/flaky" && hash.is_multiple_of(3) && tries == 1 {
         500
     } else {
         204
