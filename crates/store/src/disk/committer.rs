@@ -17,6 +17,7 @@ use super::folder::Witness;
 use super::group::{self, Packer};
 use super::index::Tails;
 use super::keys::{self, Keyspace, RunKey, run_key};
+use super::packs::{Packing, Place};
 use super::values::{self, Writes};
 use super::{Sled, parse};
 use crate::api::{Claim, Commit, Durability, Error, Expect, Store};
@@ -71,6 +72,15 @@ impl Committer {
     }
 }
 
+/// What is true in memory once a commit is durable.
+#[derive(Default)]
+struct After {
+    ended_total: u64,
+    bytes_total: u64,
+    /// New runs that lie in the commit's pack.
+    packed: HashMap<RunKey, Place>,
+}
+
 /// What a run's writes in one commit come to.
 struct Net {
     /// The last of them.
@@ -95,7 +105,7 @@ impl Sled {
             Ok(after)
         });
         match written {
-            Ok(after) => self.publish(committer, commit, after, started),
+            Ok(after) => self.publish(committer, commit, &after, started),
             Err(error) => {
                 lock(&self.schedule).give_up(&commit.runs);
                 return Err(error);
@@ -131,11 +141,12 @@ impl Sled {
         Ok(run.map(|run| Standing { tag: run.id.tag, version: run.version, ended: true, epoch: None }))
     }
 
-    /// Everything that the commit writes, and the totals after it.
-    fn encode(&self, committer: &mut Committer, commit: &Commit) -> Result<(Writes, (u64, u64)), Error> {
+    /// Everything that the commit writes, and what is true after it.
+    fn encode(&self, committer: &mut Committer, commit: &Commit) -> Result<(Writes, After), Error> {
         let mut writes = Writes::default();
         let nets = nets(commit);
-        let ends = self.encode_runs(committer, commit, &nets, &mut writes)?;
+        let mut after = After::default();
+        let ends = self.encode_runs(committer, commit, &nets, &mut after, &mut writes)?;
         let ended_total = committer.ended_total + ends;
         if ends > 0 && commit.entries.is_empty() {
             committer.json(&Totals { ended_total }, "writing totals")?;
@@ -166,7 +177,8 @@ impl Sled {
         // Last: it changes what the committer remembers, and nothing after it can be refused any more.
         let created = nets.values().filter(|net| net.new).map(|net| &commit.runs[net.last].summary);
         committer.tails.append(&self.base, created, &mut writes)?;
-        Ok((writes, (ended_total, bytes_total)))
+        (after.ended_total, after.bytes_total) = (ended_total, bytes_total);
+        Ok((writes, after))
     }
 
     fn encode_objects(&self, committer: &mut Committer, commit: &Commit, writes: &mut Writes) -> Result<(), Error> {
@@ -189,38 +201,67 @@ impl Sled {
         committer: &mut Committer,
         commit: &Commit,
         nets: &BTreeMap<RunKey, Net>,
+        after: &mut After,
         writes: &mut Writes,
     ) -> Result<u64, Error> {
         let mut ends = 0;
+        let mut left: HashMap<u64, usize> = HashMap::new();
+        let pack = commit.entries.first().map(|entry| entry.header.seq.0);
+        let mut packing = Packing::new();
         for (key, net) in nets {
             let run = &commit.runs[net.last].summary;
             committer.json(run, "writing a run")?;
-            let open_key = keys::run(Keyspace::RunOpen, *key);
-            let was_open = !net.new && lock(&self.schedule).is_open(*key);
+            let was = if net.new { None } else { lock(&self.schedule).place(*key) };
+            if let Some(Place::Pack { first, .. }) = was {
+                *left.entry(first).or_default() += 1;
+            }
             if !run.status.is_final() {
-                if was_open {
-                    writes.replace(&self.base.tree, &open_key, &committer.json)?;
-                } else {
-                    writes.put(&open_key, &committer.json);
+                match (net.new, pack) {
+                    (true, Some(first)) => {
+                        after.packed.insert(*key, Place::Pack { first, index: after.packed.len() });
+                        packing.add(&committer.json);
+                    }
+                    _ => writes.replace(&self.base.tree, &keys::run(Keyspace::RunOpen, *key), &committer.json)?,
                 }
                 continue;
             }
-            let ended_key = keys::run(Keyspace::RunEnded, *key);
-            if was_open || net.new {
-                ends += 1;
-                writes.put(&ended_key, &committer.json);
-            } else {
-                self.forget_status(*key, run.status, writes)?;
-                writes.replace(&self.base.tree, &ended_key, &committer.json)?;
-            }
-            if was_open {
-                writes.remove_any(&self.base.tree, &open_key)?;
-            }
-            if let Some(status) = status_byte(run.status) {
-                writes.put(&keys::run_status(status, *key), &[]);
+            self.encode_end(committer, (*key, run.status), was, net.new, writes)?;
+            ends += u64::from(was.is_some() || net.new);
+        }
+        if let (Some(first), false) = (pack, after.packed.is_empty()) {
+            writes.put(&keys::group(Keyspace::RunPack, first), &packing.finish(committer.packer.table())?);
+        }
+        for (first, leave) in left {
+            if lock(&self.schedule).left_in(first) == leave {
+                writes.remove_any(&self.base.tree, &keys::group(Keyspace::RunPack, first))?;
             }
         }
         Ok(ends)
+    }
+
+    /// Puts the run in `committer.json` among the ended ones, and takes it from where it was.
+    fn encode_end(
+        &self,
+        committer: &Committer,
+        (key, status): (RunKey, RunStatus),
+        was: Option<Place>,
+        new: bool,
+        writes: &mut Writes,
+    ) -> Result<(), Error> {
+        let ended_key = keys::run(Keyspace::RunEnded, key);
+        if was.is_some() || new {
+            writes.put(&ended_key, &committer.json);
+        } else {
+            self.forget_status(key, status, writes)?;
+            writes.replace(&self.base.tree, &ended_key, &committer.json)?;
+        }
+        if was == Some(Place::Own) {
+            writes.remove_any(&self.base.tree, &keys::run(Keyspace::RunOpen, key))?;
+        }
+        if let Some(status) = status_byte(status) {
+            writes.put(&keys::run_status(status, key), &[]);
+        }
+        Ok(())
     }
 
     /// Takes an ended run out of the list of its old status when it is written again with another.
@@ -233,10 +274,11 @@ impl Sled {
     }
 
     /// Makes a durable commit true in memory.
-    fn publish(&self, mut committer: MutexGuard<'_, Committer>, commit: &Commit, after: (u64, u64), started: Instant) {
+    fn publish(&self, mut committer: MutexGuard<'_, Committer>, commit: &Commit, after: &After, started: Instant) {
         let mut schedule = lock(&self.schedule);
         for write in &commit.runs {
-            schedule.follow(&write.summary, Some(write));
+            let place = after.packed.get(&run_key(write.summary.id)).copied().unwrap_or(Place::Own);
+            schedule.follow(&write.summary, Some(write), place);
         }
         drop(schedule);
         let next = self.next.fetch_add(commit.entries.len() as u64, Ordering::AcqRel) + commit.entries.len() as u64;
@@ -245,12 +287,12 @@ impl Sled {
         }
         let took = started.elapsed();
         let mut figures = lock(&self.figures);
-        figures.ended_runs += after.0 - committer.ended_total;
-        figures.history_bytes += after.1 - committer.bytes_total;
+        figures.ended_runs += after.ended_total - committer.ended_total;
+        figures.history_bytes += after.bytes_total - committer.bytes_total;
         figures.commits += 1;
         figures.commit_micros_max = figures.commit_micros_max.max(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         drop(figures);
-        (committer.ended_total, committer.bytes_total) = after;
+        (committer.ended_total, committer.bytes_total) = (after.ended_total, after.bytes_total);
         if took > SLOW_COMMIT {
             tracing::warn!(?took, "a commit took very long; the disk may be failing or overloaded");
         }

@@ -74,6 +74,11 @@ impl Packer {
         Packer { table: CompressTable::large(), raw: Vec::new(), headers: Vec::new(), payloads: Vec::new() }
     }
 
+    /// The compressor's table, for others that compress.
+    pub(super) fn table(&mut self) -> &mut CompressTable {
+        &mut self.table
+    }
+
     /// Packs entries into [`Packer::headers`] and [`Packer::payloads`]. `totals` are those before this group; answers
     /// those after it: the bytes of history ever written.
     pub(super) fn pack(&mut self, entries: &[Entry], ended_total: u64, bytes_before: u64) -> Result<u64, Error> {
@@ -111,7 +116,7 @@ impl Packer {
 }
 
 /// Appends the length of `raw` and its compressed form.
-fn compress(table: &mut CompressTable, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn compress(table: &mut CompressTable, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     let length = u32::try_from(raw.len()).map_err(|_| damaged())?;
     out.extend_from_slice(&length.to_be_bytes());
     let start = out.len();
@@ -122,7 +127,7 @@ fn compress(table: &mut CompressTable, raw: &[u8], out: &mut Vec<u8>) -> Result<
 }
 
 /// Reads what [`compress`] appended.
-fn expand(stored: &[u8]) -> Result<Vec<u8>, Error> {
+pub(super) fn expand(stored: &[u8]) -> Result<Vec<u8>, Error> {
     let mut rest = stored;
     let length = take(&mut rest).map(u32::from_be_bytes)? as usize;
     if length > rest.len().saturating_mul(EXPANSION_MAX) {

@@ -14,8 +14,8 @@ use super::keys::{self, RunKey, run_key};
 use super::values::{self, Writes};
 use crate::api::Error;
 
-/// Runs in a full block.
-const BLOCK_RUNS: usize = 256;
+/// Runs in a full block. The last block is written again with each commit, so that large ones would cost more than they save.
+const BLOCK_RUNS: usize = 64;
 const RUN_BYTES: usize = 10;
 /// Playbooks whose last block is kept in memory. More are rare, and then a block is read once more.
 const TAILS_KEPT: usize = 4096;

@@ -26,6 +26,8 @@ pub(super) enum Keyspace {
     PlaybookBlock = b'i',
     /// Named values.
     Mark = b'm',
+    /// New runs, packed by the commit that created them.
+    RunPack = b'n',
     /// Objects.
     Object = b'o',
     /// Groups of entries' payloads.

@@ -18,6 +18,7 @@ mod index;
 mod keys;
 mod listing;
 mod open;
+mod packs;
 mod preimages;
 mod schedule;
 mod sweep;
@@ -44,6 +45,7 @@ use committer::Committer;
 use folder::{Folder, Witness};
 use history::Groups;
 use keys::Keyspace;
+use packs::{Packs, Place};
 use schedule::Schedule;
 use sweep::Sweeper;
 
@@ -82,6 +84,7 @@ pub struct Sled {
     sweeper: Mutex<Sweeper>,
     schedule: Mutex<Schedule>,
     groups: Mutex<Groups>,
+    packs: Mutex<Packs>,
     figures: Mutex<Figures>,
     next: AtomicU64,
     seen: AtomicI64,
@@ -125,12 +128,23 @@ impl Sled {
         values::read(&self.base.tree, key)?.map(|value| parse(&value, what)).transpose()
     }
 
-    /// A run by its place, open or ended. An ended one never becomes open again, so that the order of looking is safe.
+    /// A run, open or ended. A run moves from its pack to its own key and on to the ended ones, never back, so that
+    /// looking in this order finds it even while it moves.
     fn run_at(&self, key: keys::RunKey) -> Result<Option<RunSummary>, Error> {
-        match self.read(&keys::run(Keyspace::RunOpen, key), "a run")? {
-            Some(run) => Ok(Some(run)),
-            None => self.read(&keys::run(Keyspace::RunEnded, key), "a run"),
+        let place = lock(&self.schedule).place(key);
+        let packed = match place {
+            Some(Place::Pack { first, index }) => self.packed_run(first, index)?.filter(|run| keys::run_key(run.id) == key),
+            Some(Place::Own) | None => None,
+        };
+        if packed.is_some() {
+            return Ok(packed);
         }
+        if place.is_some()
+            && let Some(run) = self.read(&keys::run(Keyspace::RunOpen, key), "a run")?
+        {
+            return Ok(Some(run));
+        }
+        self.read(&keys::run(Keyspace::RunEnded, key), "a run")
     }
 }
 

@@ -19,6 +19,7 @@ use super::folder::{self, Folder};
 use super::group;
 use super::history::Groups;
 use super::keys::{self, Keyspace};
+use super::packs::{Pack, Packs, Place};
 use super::schedule::Schedule;
 use super::sweep::{Dropped, Sweeper};
 use super::values::{self, Writes};
@@ -105,6 +106,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
         sweeper: Mutex::new(Sweeper::new(dropped)),
         schedule: Mutex::new(schedule),
         groups: Mutex::new(Groups::default()),
+        packs: Mutex::new(Packs::default()),
         figures: Mutex::new(figures),
         next: AtomicU64::new(end.next),
         seen: AtomicI64::new(end.last_time.millis()),
@@ -183,13 +185,31 @@ fn find_end(base: &Base) -> Result<End, Error> {
 
 fn load_schedule(base: &Base, boot: u64) -> Result<Schedule, Error> {
     let mut schedule = Schedule::new(boot);
+    load_packs(base, &mut schedule)?;
     for found in base.scan(&keys::start(Keyspace::RunOpen)) {
         let (key, stored) = found?;
         let run: RunSummary = parse(&values::whole(&base.tree, &key, stored)?, "a run")?;
         if keys::run_of(&key) != Some((run.id.seq, run.id.n)) || run.id.seq == Seq(0) {
             return Err(Error::Corrupt { detail: "a run lies where it does not belong".to_owned() });
         }
-        schedule.follow(&run, None);
+        schedule.follow(&run, None, Place::Own);
     }
     Ok(schedule)
+}
+
+/// Takes over the new runs that have not been written again since.
+fn load_packs(base: &Base, schedule: &mut Schedule) -> Result<(), Error> {
+    for found in base.scan(&keys::start(Keyspace::RunPack)) {
+        let (key, stored) = found?;
+        let first = keys::group_first(&key).unwrap_or(0);
+        let pack = Pack::read(first, &values::whole(&base.tree, &key, stored)?)?;
+        for index in 0..pack.len() {
+            let run = pack.run(index)?;
+            let newer = |space| base.tree.contains_key(keys::run(space, keys::run_key(run.id))).map_err(failed("reading"));
+            if !newer(Keyspace::RunOpen)? && !newer(Keyspace::RunEnded)? && run.id.seq.0 >= first {
+                schedule.follow(&run, None, Place::Pack { first, index });
+            }
+        }
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ use model::run::RunSummary;
 use model::{RunId, Seq, Time};
 
 use super::keys::{RunKey, run_key};
+use super::packs::Place;
 use crate::api::{Error, Lease, RunWrite};
 use crate::rules::{self, Standing};
 
@@ -26,6 +27,7 @@ struct Open {
     lease: Option<(u64, Time)>,
     busy: bool,
     entries: Vec<Seq>,
+    place: Place,
 }
 
 impl Open {
@@ -44,6 +46,8 @@ pub(super) struct Schedule {
     open: BTreeMap<RunKey, Open>,
     ready: BTreeSet<(Time, RunKey)>,
     pins: BTreeMap<Seq, u32>,
+    /// How many runs are left in each pack.
+    packs: HashMap<u64, usize>,
     epoch: u64,
 }
 
@@ -58,16 +62,20 @@ impl Schedule {
         self.open.len() as u64
     }
 
-    /// Takes over a stored open run, or what a durable commit made of a run. Answers whether it ended with this.
-    pub(super) fn follow(&mut self, run: &RunSummary, write: Option<&RunWrite>) -> bool {
+    /// Takes over a stored open run, or what a durable commit made of a run, which lies at `place` while it is open.
+    pub(super) fn follow(&mut self, run: &RunSummary, write: Option<&RunWrite>, place: Place) {
         let key = run_key(run.id);
         let before = self.open.remove(&key);
         if let Some(open) = &before {
             self.ready.remove(&(open.due(), key));
             self.unpin(&open.entries);
+            self.leave(open.place);
         }
         if run.status.is_final() {
-            return before.is_some() || write.is_some_and(|write| write.expect == crate::api::Expect::New);
+            return;
+        }
+        if let Place::Pack { first, .. } = place {
+            *self.packs.entry(first).or_default() += 1;
         }
         let lease = before.and_then(|open| open.lease);
         let kept = write.and_then(|write| rules::lease_after(lease.map(|(epoch, _)| epoch), write));
@@ -82,10 +90,31 @@ impl Schedule {
             lease: lease.filter(|_| kept.is_some()),
             busy: false,
             entries,
+            place,
         };
         self.ready.insert((open.due(), key));
         self.open.insert(key, open);
-        false
+    }
+
+    fn leave(&mut self, place: Place) {
+        if let Place::Pack { first, .. } = place
+            && let Some(left) = self.packs.get_mut(&first)
+        {
+            *left -= 1;
+            if *left == 0 {
+                self.packs.remove(&first);
+            }
+        }
+    }
+
+    /// Where an open run lies.
+    pub(super) fn place(&self, key: RunKey) -> Option<Place> {
+        self.open.get(&key).map(|open| open.place)
+    }
+
+    /// How many runs are left in a pack.
+    pub(super) fn left_in(&self, first: u64) -> usize {
+        self.packs.get(&first).copied().unwrap_or(0)
     }
 
     fn unpin(&mut self, entries: &[Seq]) {

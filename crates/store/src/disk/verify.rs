@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use model::{Object, Seq};
 
 use super::keys::{self, Keyspace};
+use super::packs::Pack;
 use super::{Sled, parse, values};
 use crate::api::{Error, Store};
 
@@ -19,7 +20,7 @@ pub struct Verified {
     pub entries: u64,
     /// Entries whose payload was dropped.
     pub without_payload: u64,
-    /// Runs, open and ended.
+    /// Runs under their own keys: those that have ended, and those that have been written since they began.
     pub runs: u64,
     /// Objects.
     pub objects: u64,
@@ -58,6 +59,12 @@ impl Sled {
                         return Err(Error::Corrupt { detail: format!("run {} lies where it does not belong", run.id) });
                     }
                     verified.runs += 1;
+                }
+                Some(&space) if space == Keyspace::RunPack as u8 => {
+                    let pack = Pack::read(keys::group_first(&key).unwrap_or(0), &value)?;
+                    for index in 0..pack.len() {
+                        pack.run(index)?;
+                    }
                 }
                 _ => {}
             }
