@@ -140,10 +140,6 @@ fn whole_or_refused(dir: &Path, commits: u64) -> bool {
     true
 }
 
-fn run_of(seq: u64) -> model::RunId {
-    model::RunId { seq: Seq(seq), n: 0, tag: 0xab }
-}
-
 #[test]
 fn a_truncated_or_flipped_file_is_refused_or_whole() {
     let dir = closed(150);
