@@ -94,7 +94,7 @@ impl Sled {
         let mut committer = lock(&self.committer);
         let started = Instant::now();
         self.base.check()?;
-        self.folder.check_space(commit.entries.iter().map(|entry| entry.payload.len()).sum())?;
+        self.folder.check_space()?;
         rules::check_sizes(commit)?;
         let next = self.next.load(Ordering::Acquire);
         rules::check_sequence(commit, Seq(next))?;

@@ -13,19 +13,15 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::Seq;
 use serde::{Deserialize, Serialize};
 
-use super::base::lock;
 use crate::api::Error;
 
-/// How often free space is looked up at most, unless much is written.
-const SPACE_CHECK_EVERY: Duration = Duration::from_secs(1);
-/// How many bytes may be written between two looks at the free space.
-const SPACE_CHECK_BYTES: usize = 1024 * 1024;
+/// How many times the reserve must be free before the ballast is laid down.
+const BALLAST_AT: u64 = 3;
 
 /// The data folder, held.
 #[derive(Debug)]
@@ -33,14 +29,7 @@ pub(super) struct Folder {
     path: PathBuf,
     _lock: File,
     reserve_bytes: u64,
-    space: Mutex<Space>,
-}
-
-#[derive(Debug)]
-struct Space {
-    looked: Instant,
-    written: usize,
-    free: u64,
+    ballast_laid: AtomicBool,
 }
 
 /// What the witness says.
@@ -75,8 +64,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(Error::Io { doing: "locking the data folder", source }),
         }
-        let space = Space { looked: Instant::now(), written: SPACE_CHECK_BYTES, free: 0 };
-        let folder = Folder { path: path.to_owned(), _lock: held, reserve_bytes, space: Mutex::new(space) };
+        let folder = Folder { path: path.to_owned(), _lock: held, reserve_bytes, ballast_laid: AtomicBool::new(false) };
         folder.clear_up()?;
         if folder.free()? < reserve_bytes {
             folder.drop_ballast()?;
@@ -161,22 +149,18 @@ impl Folder {
         fs2::available_space(&self.path).map_err(io("looking up the free space"))
     }
 
-    /// Refuses a commit of so many bytes when the disk is nearly full.
-    pub(super) fn check_space(&self, bytes: usize) -> Result<(), Error> {
-        let mut space = lock(&self.space);
-        space.written = space.written.saturating_add(bytes);
-        let nearly_full = space.free < self.reserve_bytes;
-        let due = space.written >= SPACE_CHECK_BYTES || space.looked.elapsed() >= SPACE_CHECK_EVERY;
-        if due || nearly_full {
-            space.free = self.free()?;
-            space.looked = Instant::now();
-            space.written = 0;
-            if space.free > self.reserve_bytes.saturating_mul(3) {
-                self.keep_ballast();
-            }
+    /// Refuses a commit when the disk is nearly full. Asked anew for each commit: it costs a microsecond, and a write
+    /// that fails costs the store.
+    pub(super) fn check_space(&self) -> Result<(), Error> {
+        if self.reserve_bytes == 0 {
+            return Ok(());
         }
-        if space.free < self.reserve_bytes {
-            return Err(Error::Full { free: space.free, needed: self.reserve_bytes });
+        let free = self.free()?;
+        if free < self.reserve_bytes {
+            return Err(Error::Full { free, needed: self.reserve_bytes });
+        }
+        if free > self.reserve_bytes.saturating_mul(BALLAST_AT) {
+            self.keep_ballast();
         }
         Ok(())
     }
@@ -198,8 +182,11 @@ impl Folder {
 
     /// Makes the ballast when it is missing. A failure is no reason to stop: the reserve is checked all the same.
     fn keep_ballast(&self) {
+        if self.ballast_laid.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let path = self.ballast();
-        if self.reserve_bytes == 0 || path.exists() {
+        if path.exists() {
             return;
         }
         let made = File::options().create_new(true).write(true).open(&path);
