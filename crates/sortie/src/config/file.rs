@@ -26,6 +26,11 @@ const LATER: &[(&str, &str)] = &[
 
 /// The largest number of days and of other counts that can be set: enough for everybody, small enough to calculate with.
 const COUNT_MAX: i64 = 1_000_000_000_000;
+/// The largest body of one event that can be set, in bytes: with everything that follows from it, it must fit into one
+/// value of the store.
+const EVENT_BODY_BYTES_TOP: i64 = 2_000_000;
+/// The largest body of a batch that can be set, in bytes: several must fit into memory.
+const BATCH_BODY_BYTES_TOP: i64 = 64_000_000;
 /// Longest time for `reload.quiet`.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 
@@ -267,8 +272,8 @@ fn limits(config: &mut Config, fields: &mut Fields<'_>, reader: &mut Reader) {
             *target = value;
         }
     };
-    set("event_body_bytes", 16_000_000, &mut config.limits.event_body_bytes);
-    set("batch_body_bytes", 256_000_000, &mut config.limits.batch_body_bytes);
+    set("event_body_bytes", EVENT_BODY_BYTES_TOP, &mut config.limits.event_body_bytes);
+    set("batch_body_bytes", BATCH_BODY_BYTES_TOP, &mut config.limits.batch_body_bytes);
     set("batch_events", 100_000, &mut config.limits.batch_events);
     set("runs_at_once", 10_000, &mut config.limits.runs_at_once);
 }

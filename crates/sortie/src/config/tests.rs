@@ -141,3 +141,45 @@ fn a_secret_in_the_file_is_a_warning() {
     assert_eq!(loaded.warnings[0].code, codes::PLAIN_SECRET);
     assert!(!format!("{:?}", loaded.warnings[0].message).contains("hunter2"));
 }
+
+/// A page of the documentation.
+fn page(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_page_about_the_configuration_shows_one_that_is_right_and_has_every_key() {
+    let page = page("reference/config.md");
+    let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = read(example).unwrap();
+    assert_eq!(config.egress.ports, Some(vec![443, 8443]));
+    let source = include_str!("file.rs");
+    let keys = source.split("reader, \"").skip(1).chain(source.split("opt_node(\"").skip(1));
+    for key in keys.map(|rest| rest.split('"').next().unwrap()) {
+        assert!(page.contains(&format!("{key}:")) || page.contains(&format!("`egress.{key}")), "`{key}` is not on the page");
+    }
+}
+
+#[test]
+fn the_examples_in_the_documentation_are_right() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["sortie.yaml", "destinations.yaml"] {
+        std::fs::write(dir.path().join(name), page(&format!("examples/{name}"))).unwrap();
+    }
+    let config = load(&Flags::default(), dir.path(), &nothing).unwrap().config;
+    let destinations = crate::setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
+    assert_eq!(destinations.map.keys().collect::<Vec<_>>(), ["siem", "soc-desk"]);
+}
+
+#[test]
+fn the_page_about_limits_has_every_limit_and_no_other() {
+    let page = page("reference/limits.md");
+    let source = include_str!("../../../model/src/limits.rs");
+    let known: Vec<&str> =
+        source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next()).collect();
+    let is_constant = |name: &&str| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let shown: Vec<&str> = first_cells.filter(is_constant).collect();
+    assert_eq!(shown, known, "a limit was added or removed: bring docs/reference/limits.md in line");
+}
