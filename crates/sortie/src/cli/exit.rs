@@ -82,14 +82,6 @@ pub(crate) enum Error {
         /// Why not.
         why: String,
     },
-    /// What was asked for does not exist.
-    #[error("there is no {what} `{id}`")]
-    NotFound {
-        /// What it would be.
-        what: &'static str,
-        /// The id that was given.
-        id: String,
-    },
     /// A run or a check failed; what failed was already told.
     #[error("{message}")]
     Failed {
@@ -124,7 +116,7 @@ impl Error {
     /// The exit code.
     pub(crate) fn code(&self) -> ExitCode {
         match self {
-            Error::Usage { .. } | Error::NotFound { .. } => ExitCode::Usage,
+            Error::Usage { .. } => ExitCode::Usage,
             Error::File { .. } | Error::Invalid { .. } | Error::Checked { .. } => ExitCode::Invalid,
             Error::Store(_) | Error::NoData { .. } => ExitCode::Store,
             Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
@@ -161,7 +153,6 @@ impl Error {
             Error::Unreachable { .. } => {
                 "start it with `sortie serve`, or say where it is with --server URL or SORTIE_SERVER".to_owned()
             }
-            Error::NotFound { what, .. } => format!("`sortie {what}s list` shows what there is"),
         };
         Some(help)
     }

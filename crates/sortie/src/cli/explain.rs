@@ -163,10 +163,10 @@ pub(super) fn show_recorded(console: &Console, event: &Value) -> Result<(), Erro
     show(
         console,
         &json!({
-            "event": event,
+            "event": { "type": event["type"], "object": event["event_id"] },
             "transitions": event["transitions"],
             "decisions": event["decisions"],
-            "warnings": event["warnings"],
+            "warnings": event["note"].as_str().into_iter().collect::<Vec<_>>(),
         }),
     )
 }
@@ -177,7 +177,7 @@ fn show(console: &Console, explained: &Value) -> Result<(), Error> {
     let event = &explained["event"];
     console.data(&format!("event {} {}", text(&event["type"]), text(&event["object"])))?;
     for transition in explained["transitions"].as_array().into_iter().flatten() {
-        console.data(&format!("  {}", text(transition)))?;
+        console.data(&format!("  {}", super::show::change(transition)))?;
     }
     for warning in explained["warnings"].as_array().into_iter().flatten() {
         console.data(&format!("  note: {}", text(warning)))?;

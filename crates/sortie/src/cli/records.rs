@@ -28,13 +28,13 @@ pub(super) const EVENTS: &[Column] = &[
     ("EVENT", &["event_id"]),
     ("TYPE", &["type"]),
     ("SOURCE", &["source"]),
-    ("ABOUT", &["object", "case_id", "alert_id"]),
-    ("ARRIVED", &["received_at", "received"]),
+    ("ABOUT", &["about"]),
+    ("ARRIVED", &["received_at"]),
     ("RUNS", &["runs"]),
 ];
 /// The columns of alerts.
 pub(super) const ALERTS: &[Column] = &[
-    ("ALERT", &["alert_id", "id"]),
+    ("ALERT", &["alert_id"]),
     ("NAME", &["name"]),
     ("PRIORITY", &["priority"]),
     ("SCORE", &["risk_score"]),
@@ -43,7 +43,7 @@ pub(super) const ALERTS: &[Column] = &[
 ];
 /// The columns of cases.
 pub(super) const CASES: &[Column] = &[
-    ("CASE", &["case_id", "id"]),
+    ("CASE", &["case_id"]),
     ("NAME", &["name"]),
     ("STAGE", &["stage"]),
     ("PRIORITY", &["priority"]),
@@ -65,7 +65,7 @@ pub(super) const DELIVERIES: &[Column] = &[
 ];
 /// The columns of playbooks.
 pub(super) const PLAYBOOKS: &[Column] = &[
-    ("PLAYBOOK", &["id", "playbook"]),
+    ("PLAYBOOK", &["playbook"]),
     ("NAME", &["name"]),
     ("ENABLED", &["enabled"]),
     ("ORDER", &["order"]),
@@ -73,7 +73,7 @@ pub(super) const PLAYBOOKS: &[Column] = &[
 ];
 /// The columns of destinations.
 pub(super) const DESTINATIONS: &[Column] = &[
-    ("DESTINATION", &["id", "destination"]),
+    ("DESTINATION", &["id"]),
     ("KIND", &["kind"]),
     ("URL", &["url"]),
     ("ENABLED", &["enabled"]),
@@ -151,7 +151,7 @@ pub(super) fn object(world: &World, what: &'static str, show: &ShowObject) -> Re
 
 /// `explain --event-id`: the recorded decisions.
 pub(super) fn explain(world: &World, id: &str, json: bool) -> Result<(), Error> {
-    let event = ask(world, Ask::get(&["v1", "events", id]))?;
+    let event = ask(world, Ask::get(&["v1", "explain", id]))?;
     if json {
         return Ok(world.console.data(&format!("{event:#}"))?);
     }

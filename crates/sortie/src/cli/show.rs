@@ -100,6 +100,14 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// A change of an object: text already, or an object and what happened to it.
+pub(super) fn change(value: &Value) -> String {
+    match (value["object"].as_str(), value["text"].as_str()) {
+        (Some(object), Some(text)) => one_line(&format!("{object} {text}")),
+        _ => scalar(value),
+    }
+}
+
 /// A value on one line.
 pub(super) fn scalar(value: &Value) -> String {
     match value {

@@ -72,8 +72,8 @@ pub(super) fn playbooks(world: &World, command: PlaybooksCommand) -> Result<(), 
     match command {
         PlaybooksCommand::List(output) => records::list(world, "playbooks", Vec::new(), PLAYBOOKS, output),
         PlaybooksCommand::Show(show) => records::one(world, "playbooks", &show),
-        PlaybooksCommand::Enable { id } => switch(world, "playbooks", &id, "enable"),
-        PlaybooksCommand::Disable { id } => switch(world, "playbooks", &id, "disable"),
+        PlaybooksCommand::Enable { id } => switch(world, &id, "enable"),
+        PlaybooksCommand::Disable { id } => switch(world, &id, "disable"),
     }
 }
 
@@ -82,8 +82,6 @@ pub(super) fn destinations(world: &World, command: DestinationsCommand) -> Resul
     match command {
         DestinationsCommand::List(output) => records::list(world, "destinations", Vec::new(), DESTINATIONS, output),
         DestinationsCommand::Show(show) => records::one(world, "destinations", &show),
-        DestinationsCommand::Enable { id } => switch(world, "destinations", &id, "enable"),
-        DestinationsCommand::Disable { id } => switch(world, "destinations", &id, "disable"),
         DestinationsCommand::Test { id } => {
             let answer = records::ask(world, Ask::post(&["v1", "destinations", &id, "test"], json!({})))?;
             let message = one_line(answer["message"].as_str().unwrap_or("no answer"));
@@ -95,8 +93,8 @@ pub(super) fn destinations(world: &World, command: DestinationsCommand) -> Resul
     }
 }
 
-fn switch(world: &World, what: &str, id: &str, to: &str) -> Result<(), Error> {
-    let answer = records::ask(world, Ask::post(&["v1", what, id, to], json!({})))?;
+fn switch(world: &World, id: &str, to: &str) -> Result<(), Error> {
+    let answer = records::ask(world, Ask::post(&["v1", "playbooks", id, to], json!({})))?;
     done(world, &format!("{id} is {to}d; this survives reloads and restarts"), &answer);
     Ok(())
 }

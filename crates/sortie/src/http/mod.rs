@@ -133,6 +133,8 @@ pub(crate) struct App {
     pub(crate) counters: dispatch::Counters,
     /// Changes of tokens, one at a time.
     pub(crate) token_changes: tokio::sync::Mutex<()>,
+    /// Backups, one at a time.
+    pub(crate) backups: Arc<Semaphore>,
     looks: Semaphore,
 }
 
@@ -186,6 +188,7 @@ pub(crate) async fn app(
         refusals: dispatch::Refusals::default(),
         counters: dispatch::Counters::default(),
         token_changes: tokio::sync::Mutex::default(),
+        backups: Arc::new(Semaphore::new(1)),
         looks: Semaphore::new(LOOKS_MAX),
     }))
 }

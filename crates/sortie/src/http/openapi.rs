@@ -34,7 +34,11 @@ pub(crate) fn document() -> Value {
 
 fn operation(route: &Route) -> Value {
     let (status, schema) = route.gives;
-    let content_type = if schema == "Text" { "text/plain" } else { "application/json" };
+    let content_type = match schema {
+        "Text" => "text/plain",
+        "Bytes" => "application/octet-stream",
+        _ => "application/json",
+    };
     let mut operation = json!({
         "summary": route.about,
         "operationId": operation_id(route),
@@ -143,6 +147,7 @@ fn schemas() -> Value {
     let all = [
         ("Any", json!({})),
         ("Text", json!({ "type": "string" })),
+        ("Bytes", json!({ "type": "string", "format": "binary" })),
         ("OpenApi", free()),
         ("Empty", json!({ "type": "object", "additionalProperties": false })),
         ("Problem", object("type title status# detail code at:Any problems:FieldProblem[]")),

@@ -8,7 +8,7 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
-use super::api::{audit, deliveries, destinations, events, meta, objects, playbooks, runs, tokens};
+use super::api::{audit, backup, deliveries, destinations, events, meta, objects, playbooks, runs, tokens};
 use super::problem::Problem;
 use super::route::{Access, Key, Route, Verb};
 use super::{App, dispatch, ingest};
@@ -142,6 +142,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/tokens", ADMINS, "makes a token; its secret is in this answer only", &[], Some("TokenWish"), (201, "TokenMade"), tokens::create),
     route!(Delete "/v1/tokens/{name}", ADMINS, "deletes a token; it opens nothing any more", &[], None, (200, "Token"), tokens::delete),
     route!(Get "/v1/audit", AUDITORS, "who did, changed or was refused what, newest first", AUDIT, None, (200, "Audit"), audit::list),
+    route!(Get "/v1/backup", ADMINS, "the whole store as it stands, while the server goes on", &[], None, (200, "Bytes"), backup::write),
     route!(Get "/v1/status", READERS, "how the server stands", &[], None, (200, "Status"), meta::status),
     route!(Get "/healthz", Access::Open, "whether the process lives", &[], None, (200, "Health"), meta::healthz),
     route!(Get "/readyz", Access::Open, "whether events are accepted", &[], None, (200, "Health"), meta::readyz),

@@ -14,6 +14,7 @@ mod set;
 mod signals;
 mod watch;
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +110,10 @@ pub(crate) enum Purpose {
 /// # Errors
 /// [`store::Error`], typed: in use, damaged, newer, no room.
 pub(crate) fn open(config: &Config) -> Result<Arc<dyn Store>, store::Error> {
+    // What is in it is for this user alone.
+    if let Err(source) = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data) {
+        return Err(store::Error::Io { doing: "making the data folder", source });
+    }
     let options = store::Options { durability: config.durability, ..store::Options::default() };
     Ok(Arc::new(Sled::open(&config.data, options)?))
 }

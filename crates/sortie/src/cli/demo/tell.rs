@@ -53,7 +53,7 @@ impl Teller {
         }
         self.line(Tone::Dim, &format!("POST /v1/in/{source} → 202 {id}: accepted, decided and on disk"))?;
         for transition in answer["transitions"].as_array().into_iter().flatten() {
-            self.line(Tone::Accent, &format!("  {}", show::scalar(transition)))?;
+            self.line(Tone::Accent, &format!("  {}", show::change(transition)))?;
         }
         let decisions = answer["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
         if decisions.is_empty() {

@@ -2,6 +2,7 @@
 //! fills the structs that are written.
 
 pub(super) mod audit;
+pub(super) mod backup;
 pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;
