@@ -12,16 +12,11 @@ use model::{Record, period};
 use playbook::{ScriptError, Template};
 use serde_json::Value;
 
-use super::{Call, StepResult};
+use super::Call;
 
 /// An error of a step that is not bound to a line.
 pub(super) fn error(code: &str, message: impl Into<String>) -> StepError {
     StepError { code: code.to_owned(), message: message.into(), at: None }
-}
-
-/// A failure of a step that is not bound to a line.
-pub(super) fn failed(code: &str, message: impl Into<String>) -> StepResult {
-    StepResult::Failed(error(code, message))
 }
 
 fn script_error(found: &ScriptError) -> StepError {
