@@ -166,6 +166,10 @@ fn target(call: &Call<'_>, params: &mut Params<'_>) -> Result<Target, StepError>
         whole.push_str(&percent_encode(&value));
     }
     let at = params.template("url").map(|template| (template.span().line, template.span().column));
+    if has_dot_segment(&whole) {
+        let message = "the path of `url` must not hold `.` or `..`: they lead elsewhere".to_owned();
+        return Err(StepError { code: "bad_url".to_owned(), message, at });
+    }
     let egress = call.ctx.outbound.egress();
     let target = Target::parse(&whole, egress).map_err(|problem| {
         let code = if problem == UrlProblem::Blocked { "blocked_address" } else { "bad_url" };
@@ -178,6 +182,15 @@ fn target(call: &Call<'_>, params: &mut Params<'_>) -> Result<Target, StepError>
         return Err(StepError { code: "dynamic_host".to_owned(), message, at });
     }
     Ok(target)
+}
+
+/// Whether a value could lead to another path than the one that is written: readers of URLs resolve such segments.
+fn has_dot_segment(url: &str) -> bool {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest).split('?').next().unwrap_or_default();
+    path.split('/').skip(1).any(|segment| {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        plain == "." || plain == ".."
+    })
 }
 
 /// Whether the scheme and the host of a URL stand in the template itself.

@@ -27,6 +27,8 @@ mod create_from_alert;
 #[cfg(test)]
 mod docs_tests;
 mod http_request;
+#[cfg(test)]
+mod http_request_tests;
 mod lists;
 mod local;
 #[cfg(test)]

@@ -268,13 +268,13 @@ pub(super) fn classify(error: &reqwest::Error) -> SendError {
         if let Some(found) = current.downcast_ref::<rustls::Error>() {
             return SendError::Tls(tls_reason(found));
         }
-        if let Some(found) = current.downcast_ref::<std::io::Error>() {
-            if let Some(inner) = found.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return SendError::Tls(tls_reason(inner));
-            }
-            kind = Some(found.kind());
-        }
-        cause = current.source();
+        let io = current.downcast_ref::<std::io::Error>();
+        kind = io.map(std::io::Error::kind).or(kind);
+        // The source of an I/O error is that of the error inside of it: ask for that one itself.
+        cause = match io.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => current.source(),
+        };
     }
     if error.is_builder() {
         return SendError::Invalid;

@@ -22,6 +22,8 @@ pub mod target;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 use std::time::Duration;
 
