@@ -69,7 +69,7 @@ pub(crate) fn destinations(path: &Path, egress: &Egress) -> Result<Option<Destin
         }
         Ok(_) => {}
     }
-    let text =
-        std::fs::read_to_string(path).map_err(|error| unreadable(format!("the destinations cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| unreadable(format!("the destinations cannot be read: {error}")))?;
     destination::read(&name, &text, egress).map(Some)
 }

@@ -119,7 +119,6 @@ where
     }
 }
 
-
 fn json_line(time: &str, level: &str, target: &str, message: &str, fields: Map<String, Value>) -> String {
     let mut line = Map::new();
     for (key, text) in [("time", time), ("level", level), ("target", target), ("message", message)] {
@@ -254,6 +253,8 @@ mod tests {
         let line = json_line("t", "INFO", "engine", &"x".repeat(1 << 20), many.clone());
         assert!(line.len() <= LINE_BYTES_MAX);
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["truncated"], true);
-        assert!(text_line("t", "INFO", "engine", &"x".repeat(1 << 20), &many).len() <= LINE_BYTES_MAX + 3 * VALUE_BYTES_MAX);
+        assert!(
+            text_line("t", "INFO", "engine", &"x".repeat(1 << 20), &many).len() <= LINE_BYTES_MAX + 3 * VALUE_BYTES_MAX
+        );
     }
 }

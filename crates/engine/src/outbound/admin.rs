@@ -12,7 +12,7 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::client::{classify, tls};
-use super::{SendError, Secret};
+use super::{Secret, SendError};
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -111,10 +111,9 @@ impl Api {
         let query: Vec<(&str, &str)> =
             ask.query.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
         match self {
-            Api::Server { admin, url } => admin
-                .ask(ask.method, ask.path, &query, ask.body.as_ref())
-                .await
-                .map_err(|e| unreachable(url, &e)),
+            Api::Server { admin, url } => {
+                admin.ask(ask.method, ask.path, &query, ask.body.as_ref()).await.map_err(|e| unreachable(url, &e))
+            }
             Api::Folder { router } => inside(router, ask.method, ask.path, &query, ask.body).await,
         }
     }
@@ -211,4 +210,3 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Resul
     runtime.shutdown_background();
     outcome
 }
-

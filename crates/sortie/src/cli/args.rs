@@ -205,7 +205,7 @@ pub(crate) struct ShowObject {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
     /// Lists runs, newest first
-    List(RunsList),
+    List(Box<RunsList>),
     /// Shows one run: steps, attempts, history
     Show(Show),
     /// Stops a run before its next step

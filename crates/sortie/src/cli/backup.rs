@@ -86,7 +86,9 @@ pub(super) fn restore(world: &World, arguments: &RestoreArguments) -> Result<(),
     let file = File::open(&arguments.file).map_err(|e| wrong(&arguments.file, &e))?;
     let keys = store::restore(&config.data, &mut BufReader::new(file))?;
     let folder = config.data.display();
-    world.console.talk_in(Tone::Good, &format!("restored {keys} keys into {folder}; start the server with `sortie serve`"));
+    world
+        .console
+        .talk_in(Tone::Good, &format!("restored {keys} keys into {folder}; start the server with `sortie serve`"));
     world.console.talk("what was sent after the backup was made is not known to it: look at `sortie runs list` first");
     Ok(())
 }
@@ -94,7 +96,9 @@ pub(super) fn restore(world: &World, arguments: &RestoreArguments) -> Result<(),
 /// Gives disk back.
 pub(super) fn compact(world: &World) -> Result<(), Error> {
     let config = world.config()?.config;
-    world.console.talk("rewriting the store; it can be stopped at any time, the old one stays until the new one is whole");
+    world
+        .console
+        .talk("rewriting the store; it can be stopped at any time, the old one stays until the new one is whole");
     let done = store::compact(&config.data)?;
     let (before, after) = (bytes_for_people(done.bytes_before), bytes_for_people(done.bytes_after));
     world.console.talk_in(Tone::Good, &format!("{} keys; {before} before, {after} now", done.keys));

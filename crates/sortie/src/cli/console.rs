@@ -45,8 +45,14 @@ impl Tone {
         match word {
             "succeeded" | "matched" | "delivered" | "ok" | "enabled" => Tone::Good,
             "failed" | "timed_out" | "critical" | "disabled" | "error" => Tone::Bad,
-            "succeeded_with_warnings" | "needs_attention" | "cancelled" | "retrying" | "high" | "loop_guarded"
-            | "throttled" | "warning" => Tone::Warn,
+            "succeeded_with_warnings"
+            | "needs_attention"
+            | "cancelled"
+            | "retrying"
+            | "high"
+            | "loop_guarded"
+            | "throttled"
+            | "warning" => Tone::Warn,
             "queued" | "running" | "waiting" => Tone::Accent,
             "not_matched" | "skipped" | "suppressed" | "deduplicated" | "low" => Tone::Dim,
             _ => Tone::Plain,
@@ -66,10 +72,7 @@ impl Console {
     pub(crate) fn from_environment() -> Console {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Console {
-            color_out: wanted && io::stdout().is_terminal(),
-            color_err: wanted && io::stderr().is_terminal(),
-        }
+        Console { color_out: wanted && io::stdout().is_terminal(), color_err: wanted && io::stderr().is_terminal() }
     }
 
     /// Without colours.
@@ -167,7 +170,8 @@ pub(crate) fn one_line(text: &str) -> String {
 
 /// Control characters, and those that change the direction of text.
 pub(crate) fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]

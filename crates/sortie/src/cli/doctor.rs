@@ -140,7 +140,8 @@ fn destinations(config: &Config, findings: &mut Findings) -> Option<Destinations
             }
             if missing == 0 {
                 let count = all.map.len();
-                findings.good("destinations", format!("{count} in {path}; `sortie destinations test NAME` sends to one"));
+                findings
+                    .good("destinations", format!("{count} in {path}; `sortie destinations test NAME` sends to one"));
             }
             Some(all)
         }
@@ -203,7 +204,10 @@ fn opened(store: &Sled, findings: &mut Findings) {
     let ahead = store.now().since(engine::clock::wall());
     if ahead > CLOCK_AHEAD_MAX {
         let text = model::period::format(ahead);
-        findings.warn("clock", format!("the store has seen a time {text} ahead of this machine's clock; times stand still until then"));
+        findings.warn(
+            "clock",
+            format!("the store has seen a time {text} ahead of this machine's clock; times stand still until then"),
+        );
     } else {
         findings.good("clock", "this machine's clock goes on from what the store has seen");
     }
@@ -214,7 +218,10 @@ fn opened(store: &Sled, findings: &mut Findings) {
             let disk = bytes_for_people(stats.disk_bytes);
             findings.good(
                 "store",
-                format!("whole: {} keys, {} history entries, {} runs ({} open), {disk}", read.keys, read.entries, read.runs, stats.open_runs),
+                format!(
+                    "whole: {} keys, {} history entries, {} runs ({} open), {disk}",
+                    read.keys, read.entries, read.runs, stats.open_runs
+                ),
             );
         }
     }
@@ -253,7 +260,11 @@ fn show(world: &World, findings: &Findings, json: bool) -> Result<(), Error> {
     for finding in &findings.0 {
         let (text, tone) = word(finding.state);
         let message = super::console::one_line(&finding.message);
-        world.console.data(&format!("{} {:13} {message}", world.console.paint(tone, &format!("{text:7}")), finding.about))?;
+        world.console.data(&format!(
+            "{} {:13} {message}",
+            world.console.paint(tone, &format!("{text:7}")),
+            finding.about
+        ))?;
     }
     Ok(())
 }

@@ -132,7 +132,7 @@ impl Error {
             Error::Usage { help, .. } | Error::Start { help, .. } => help.clone(),
             Error::File { .. } | Error::Output(_) | Error::Failed { .. } | Error::Unwell { .. } | Error::AtOnce => {
                 return None;
-            },
+            }
             Error::Checked { .. } => "`sortie explain-code CODE` tells more about each".to_owned(),
             Error::Invalid { diagnostics } => {
                 let code = diagnostics.first()?.code;
@@ -166,8 +166,12 @@ impl From<serve::Error> for Error {
             serve::Error::Invalid(diagnostics) => Error::Invalid { diagnostics },
             serve::Error::Store(error) | serve::Error::Engine(engine::StartError::Store(error)) => Error::Store(error),
             serve::Error::AtOnce => Error::AtOnce,
-            serve::Error::Listen { .. } => start("another program listens there, or this user may not; choose another with --listen"),
-            serve::Error::Failed(_) => start("look at the log, then at the disk; `sortie doctor` checks the data folder"),
+            serve::Error::Listen { .. } => {
+                start("another program listens there, or this user may not; choose another with --listen")
+            }
+            serve::Error::Failed(_) => {
+                start("look at the log, then at the disk; `sortie doctor` checks the data folder")
+            }
             serve::Error::Playbooks { .. } => start("name the folder with --playbooks, or make it readable"),
             serve::Error::Outbound(_) => start("correct `egress` in the configuration"),
             serve::Error::Engine(_) | serve::Error::Http(_) | serve::Error::System { .. } => {

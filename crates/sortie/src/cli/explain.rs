@@ -91,7 +91,8 @@ fn map(config: &Config, name: &str, body: Bytes, lines: bool, now: Time, file: &
         help: format!("the sources are {}", known_sources()),
     })?;
     let timezone = config.sources.iter().find(|s| s.name == name).and_then(|s| s.timezone.clone());
-    let source = source::Source { name: name.to_owned(), timezone: timezone.unwrap_or_else(|| "UTC".to_owned()), shape };
+    let source =
+        source::Source { name: name.to_owned(), timezone: timezone.unwrap_or_else(|| "UTC".to_owned()), shape };
     let tenants = config.tenants.iter().cloned().collect();
     let ctx = source::Context {
         words: &config.words,

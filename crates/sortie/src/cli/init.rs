@@ -80,7 +80,9 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
     }
     let shown = folder.display();
     let there = if folder == Path::new(".") { String::new() } else { format!("cd {shown} && ") };
-    let line = format!("made sortie.yaml, destinations.yaml, a playbook and a README in {shown}; go on with: {there}sortie serve");
+    let line = format!(
+        "made sortie.yaml, destinations.yaml, a playbook and a README in {shown}; go on with: {there}sortie serve"
+    );
     world.console.talk_in(Tone::Good, &line);
     Ok(())
 }

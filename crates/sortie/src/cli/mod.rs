@@ -93,10 +93,8 @@ fn working_folder() -> Result<std::path::PathBuf, Error> {
 }
 
 fn evaluator() -> Result<playbook::Evaluator, Error> {
-    crate::setup::evaluator().map_err(|e| Error::Start {
-        message: e.to_string(),
-        help: "this build is broken; please report it".to_owned(),
-    })
+    crate::setup::evaluator()
+        .map_err(|e| Error::Start { message: e.to_string(), help: "this build is broken; please report it".to_owned() })
 }
 
 fn run(world: &World, command: Command) -> Result<(), Error> {

@@ -72,16 +72,17 @@ pub(super) const PLAYBOOKS: &[Column] = &[
     ("FILE", &["file"]),
 ];
 /// The columns of destinations.
-pub(super) const DESTINATIONS: &[Column] = &[
-    ("DESTINATION", &["id"]),
-    ("KIND", &["kind"]),
-    ("URL", &["url"]),
-    ("ENABLED", &["enabled"]),
-];
+pub(super) const DESTINATIONS: &[Column] =
+    &[("DESTINATION", &["id"]), ("KIND", &["kind"]), ("URL", &["url"]), ("ENABLED", &["enabled"])];
 
 /// The columns of tokens.
-pub(super) const TOKENS: &[Column] =
-    &[("TOKEN", &["name"]), ("ROLE", &["role"]), ("TENANT", &["tenant"]), ("MADE", &["created_at"]), ("BY", &["created_by"])];
+pub(super) const TOKENS: &[Column] = &[
+    ("TOKEN", &["name"]),
+    ("ROLE", &["role"]),
+    ("TENANT", &["tenant"]),
+    ("MADE", &["created_at"]),
+    ("BY", &["created_by"]),
+];
 
 /// Shows a listing.
 pub(super) fn list(

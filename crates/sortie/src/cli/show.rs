@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_row_takes_the_first_key_that_is_there() {
-        let items = [json!({"case_id": null, "alert_id": "A-1"}), json!({"case_id": "C-1", "alert_id": "A-1"}), json!({})];
+        let items =
+            [json!({"case_id": null, "alert_id": "A-1"}), json!({"case_id": "C-1", "alert_id": "A-1"}), json!({})];
         let rows = rows(&items, &[("ABOUT", &["case_id", "alert_id"])]);
         assert_eq!(rows, [["ABOUT"], ["A-1"], ["C-1"], ["-"]]);
     }

@@ -112,7 +112,12 @@ pub(super) fn send(world: &World, arguments: &SendArguments) -> Result<(), Error
         (None, id) => ("alerts", id.as_deref().unwrap_or_default()),
     };
     let query = [("tenant", arguments.tenant.clone())];
-    let ask = Ask { method: Method::POST, path: &["v1", what, id, "send"], query: &query, body: Some(json!({ "to": arguments.to })) };
+    let ask = Ask {
+        method: Method::POST,
+        path: &["v1", what, id, "send"],
+        query: &query,
+        body: Some(json!({ "to": arguments.to })),
+    };
     let answer = records::ask(world, ask)?;
     done(world, &format!("all threat details of {id} are on their way to {}", arguments.to.join(", ")), &answer);
     result(world, &answer["run_id"])

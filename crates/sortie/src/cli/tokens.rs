@@ -31,7 +31,8 @@ fn create(world: &World, name: &str, role: &str, tenant: Option<&str>) -> Result
         let api = if named { Api::find(world).await? } else { Api::of_folder(&world.config()?.config).await? };
         api.ask(Ask::post(&["v1", "tokens"], body)).await
     })?;
-    let secret = answer["token"].as_str().ok_or_else(|| Error::Failed { message: "the answer holds no token".to_owned() })?;
+    let secret =
+        answer["token"].as_str().ok_or_else(|| Error::Failed { message: "the answer holds no token".to_owned() })?;
     world.console.talk_in(Tone::Good, &format!("the token {name} ({role}); it is shown this once only:"));
     Ok(world.console.data(secret)?)
 }

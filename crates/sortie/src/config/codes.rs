@@ -44,7 +44,18 @@ mod tests {
         for (code, page) in PAGES {
             assert!(page.starts_with(&format!("# {code}: ")), "{code}");
         }
-        for code in [UNREADABLE, LATER, NO_AUTH, NO_SECRET, OPEN_DOOR, UNREADABLE_VALUE, WORDS, PLAIN_SECRET, PLAYBOOK_FILE, UNKNOWN_SOURCE] {
+        for code in [
+            UNREADABLE,
+            LATER,
+            NO_AUTH,
+            NO_SECRET,
+            OPEN_DOOR,
+            UNREADABLE_VALUE,
+            WORDS,
+            PLAIN_SECRET,
+            PLAYBOOK_FILE,
+            UNKNOWN_SOURCE,
+        ] {
             assert!(explain_code(code).is_some(), "{code} has no page");
         }
         assert_eq!(explain_code("CF999"), None);

@@ -272,11 +272,25 @@ fn lay_environment(
         {
             let excerpt = format!("{name}={text}");
             let message = format!("`{name}` is not {expected}");
-            found.push(outside(codes::UNREADABLE_VALUE, "environment", &excerpt, message, "correct the variable, or unset it"));
+            found.push(outside(
+                codes::UNREADABLE_VALUE,
+                "environment",
+                &excerpt,
+                message,
+                "correct the variable, or unset it",
+            ));
         }
     };
-    read("SORTIE_LISTEN", &mut |text| text.parse().ok().map(|a| config.listen = a), "an address such as 127.0.0.1:7300");
-    read("SORTIE_LOG_LEVEL", &mut |text| level(text).map(|l| config.log.level = l), "a level such as `info` or `info,engine=debug`");
+    read(
+        "SORTIE_LISTEN",
+        &mut |text| text.parse().ok().map(|a| config.listen = a),
+        "an address such as 127.0.0.1:7300",
+    );
+    read(
+        "SORTIE_LOG_LEVEL",
+        &mut |text| level(text).map(|l| config.log.level = l),
+        "a level such as `info` or `info,engine=debug`",
+    );
     read("SORTIE_LOG_FORMAT", &mut |text| format(text).map(|f| config.log.format = f), "`text` or `json`");
     read("SORTIE_DURABILITY", &mut |text| durability(text).map(|d| config.durability = d), "`power` or `process`");
 }

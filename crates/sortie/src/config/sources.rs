@@ -113,7 +113,12 @@ fn auth(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
         if text == "none" {
             return Some(SenderAuth::None);
         }
-        reader.error(codes::NO_AUTH, node.span, format!("`{text}` is not a way to authenticate"), Some(format!("use {KINDS}")));
+        reader.error(
+            codes::NO_AUTH,
+            node.span,
+            format!("`{text}` is not a way to authenticate"),
+            Some(format!("use {KINDS}")),
+        );
         return None;
     }
     let mut fields = reader.map(node, "`auth`")?;
@@ -187,7 +192,8 @@ fn placed(reader: &mut Reader, text: &str, span: Span) -> Option<Secret> {
     match Placed::parse(text) {
         Ok(placed) => {
             if placed.secret.is_none() {
-                let help = Some("write `${secret:NAME}` and set SORTIE_SECRET_NAME, or a file in `secrets_dir`".to_owned());
+                let help =
+                    Some("write `${secret:NAME}` and set SORTIE_SECRET_NAME, or a file in `secrets_dir`".to_owned());
                 reader.warning(codes::PLAIN_SECRET, span, "a secret stands here for everyone who reads the file", help);
             }
             Some(Secret { text: placed, span })

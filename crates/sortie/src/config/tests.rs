@@ -157,7 +157,10 @@ fn the_page_about_the_configuration_shows_one_that_is_right_and_has_every_key() 
     let source = include_str!("file.rs");
     let keys = source.split("reader, \"").skip(1).chain(source.split("opt_node(\"").skip(1));
     for key in keys.map(|rest| rest.split('"').next().unwrap()) {
-        assert!(page.contains(&format!("{key}:")) || page.contains(&format!("`egress.{key}")), "`{key}` is not on the page");
+        assert!(
+            page.contains(&format!("{key}:")) || page.contains(&format!("`egress.{key}")),
+            "`{key}` is not on the page"
+        );
     }
 }
 

@@ -39,7 +39,12 @@ impl Opener<'_> {
         let sender = self.sender(source);
         if source.file.is_some() {
             let help = "use one of the shipped sources, or send the normalised shape to `generic`";
-            self.wrong(codes::LATER, source.span, format!("a file for the source `{}` is not built yet", source.name), help);
+            self.wrong(
+                codes::LATER,
+                source.span,
+                format!("a file for the source `{}` is not built yet", source.name),
+                help,
+            );
             return None;
         }
         let Some(shape) = engine::source::shape(&source.name) else {
@@ -49,7 +54,11 @@ impl Opener<'_> {
             return None;
         };
         let timezone = source.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
-        Some(Door { source: engine::source::Source { name: source.name.clone(), timezone, shape }, sender: sender?, tenant: None })
+        Some(Door {
+            source: engine::source::Source { name: source.name.clone(), timezone, shape },
+            sender: sender?,
+            tenant: None,
+        })
     }
 
     fn sender(&mut self, source: &Source) -> Option<Sender> {

@@ -132,7 +132,15 @@ fn problem(name: &str, message: String) -> Diagnostic {
     let file: Arc<str> = name.into();
     let help = Some("only regular UTF-8 files are read; move or copy it, or give it another extension".to_owned());
     let span = Span { line: 1, column: 1, len: 1 };
-    Diagnostic { code: codes::PLAYBOOK_FILE, severity: Severity::Error, message, file, span, excerpt: String::new(), help }
+    Diagnostic {
+        code: codes::PLAYBOOK_FILE,
+        severity: Severity::Error,
+        message,
+        file,
+        span,
+        excerpt: String::new(),
+        help,
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::outbound::Destinations;
 use engine::engine::PLAYBOOK_PREFIX;
+use engine::outbound::Destinations;
 use model::Digest;
 use playbook::{Diagnostic, Evaluator, Playbook, Severity, Source};
 use store::Store;
@@ -14,7 +14,6 @@ use super::folder::{self, Folder};
 use super::set::{self, Good, Set};
 use crate::config::{Config, Reload};
 use crate::setup;
-
 
 /// Reads playbooks, again and again.
 #[derive(Clone)]
@@ -53,7 +52,11 @@ impl Library {
     ///
     /// # Errors
     /// [`Error`] when the folder or the store cannot be read.
-    pub(super) fn at_start(&mut self, store: &dyn Store, destinations: &Destinations) -> Result<Vec<Arc<Playbook>>, Error> {
+    pub(super) fn at_start(
+        &mut self,
+        store: &dyn Store,
+        destinations: &Destinations,
+    ) -> Result<Vec<Arc<Playbook>>, Error> {
         self.good = good(store)?;
         self.destinations = destinations.map.keys().cloned().collect();
         Ok(self.assemble(destinations)?.playbooks)
@@ -63,7 +66,11 @@ impl Library {
     ///
     /// # Errors
     /// [`Error`] when the store cannot be read.
-    pub(super) fn as_loaded(&self, store: &dyn Store, destinations: &Destinations) -> Result<Vec<Arc<Playbook>>, Error> {
+    pub(super) fn as_loaded(
+        &self,
+        store: &dyn Store,
+        destinations: &Destinations,
+    ) -> Result<Vec<Arc<Playbook>>, Error> {
         let catalog = setup::catalog(&self.config, Some(destinations));
         let compile = |good: Good| {
             let source = Source { file: good.file, text: good.text };

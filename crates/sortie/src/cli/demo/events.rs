@@ -31,7 +31,11 @@ pub(super) fn scenes() -> Vec<Scene> {
     vec![
         Scene { title: "an alert with a risk score of 92", source: "generic", body: alert.clone() },
         Scene { title: "Exabeam sends a critical case", source: "exabeam", body: case("NEW", &now) },
-        Scene { title: "an analyst starts to investigate it", source: "exabeam", body: case("INVESTIGATION", &clock::wall().to_string()) },
+        Scene {
+            title: "an analyst starts to investigate it",
+            source: "exabeam",
+            body: case("INVESTIGATION", &clock::wall().to_string()),
+        },
         Scene { title: "a host's urgency rises to 83", source: "generic", body: urgency(&now, "demo-2", 83) },
         Scene { title: "and further, to 91", source: "generic", body: urgency(&now, "demo-3", 91) },
         Scene { title: "the first alert is delivered once more", source: "generic", body: alert },

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::outbound::admin::Admin;
 use engine::outbound::Secret;
+use engine::outbound::admin::Admin;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -26,9 +26,9 @@ use super::args::DemoArguments;
 use super::exit::Error;
 use crate::auth::first;
 use crate::config::{Config, SenderAuth, Source};
+use crate::http;
 use crate::serve::{self, Purpose};
 use crate::telemetry::{self, Format};
-use crate::http;
 use files::Workplace;
 use receiver::Arrived;
 use tell::Teller;
@@ -140,10 +140,14 @@ fn drain(inbox: &mut mpsc::Receiver<Arrived>) -> Vec<Arrived> {
 /// The run that an answer says a playbook has started.
 fn run_of(answer: &Value, playbook: &str) -> Option<String> {
     let decisions = answer["decisions"].as_array()?;
-    let matched = decisions.iter().find(|decision| decision["playbook"] == playbook && !decision["run_id"].is_null())?;
+    let matched =
+        decisions.iter().find(|decision| decision["playbook"] == playbook && !decision["run_id"].is_null())?;
     matched["run_id"].as_str().map(str::to_owned)
 }
 
 fn io(doing: &str, error: &std::io::Error) -> Error {
-    Error::Start { message: format!("cannot {doing}: {error}"), help: "look at the room and the rights in the folder for temporary files".to_owned() }
+    Error::Start {
+        message: format!("cannot {doing}: {error}"),
+        help: "look at the room and the rights in the folder for temporary files".to_owned(),
+    }
 }

@@ -39,8 +39,14 @@ impl Teller {
 
     /// What runs.
     pub(super) fn opening(&self, url: &str, receiver: SocketAddr, playbooks: usize) -> Told {
-        self.line(Tone::Bold, "Sortie: security events in, playbooks decide, threat details out, the history proves it")?;
-        self.line(Tone::Dim, &format!("engine on {url}, {playbooks} shipped playbooks, a receiver on http://{receiver}"))
+        self.line(
+            Tone::Bold,
+            "Sortie: security events in, playbooks decide, threat details out, the history proves it",
+        )?;
+        self.line(
+            Tone::Dim,
+            &format!("engine on {url}, {playbooks} shipped playbooks, a receiver on http://{receiver}"),
+        )
     }
 
     /// One event and what was decided.
@@ -48,7 +54,9 @@ impl Teller {
         self.heading(&format!("{number}. {title}"))?;
         let id = show::scalar(&answer["event_id"]);
         if answer["duplicate"] == Value::Bool(true) {
-            let line = format!("POST /v1/in/{source} → 200 {id}: a repeat, answered with the first one's id; nothing happens twice");
+            let line = format!(
+                "POST /v1/in/{source} → 200 {id}: a repeat, answered with the first one's id; nothing happens twice"
+            );
             return self.line(Tone::Dim, &line);
         }
         self.line(Tone::Dim, &format!("POST /v1/in/{source} → 202 {id}: accepted, decided and on disk"))?;
@@ -83,7 +91,10 @@ impl Teller {
             ]);
         }
         self.console.table(&rows)?;
-        self.line(Tone::Dim, "503 the first time: tried again by itself, with the same webhook-id, so that nobody acts twice")?;
+        self.line(
+            Tone::Dim,
+            "503 the first time: tried again by itself, with the same webhook-id, so that nobody acts twice",
+        )?;
         let details = arrived.iter().find(|message| !message.body["case_id"].is_null());
         let Some(details) = details else { return Ok(()) };
         self.heading("\"Send all threat details via webhook\": the message itself")?;
@@ -128,7 +139,10 @@ impl Teller {
             ]);
         }
         self.console.table(&rows)?;
-        self.line(Tone::Dim, "each entry is one line of a gap-free history; a run's status is nothing but what its entries say")
+        self.line(
+            Tone::Dim,
+            "each entry is one line of a gap-free history; a run's status is nothing but what its entries say",
+        )
     }
 
     /// How to go on.
@@ -140,9 +154,16 @@ impl Teller {
             ("check what you write   ", "sortie check playbooks"),
             ("why did it (not) run?  ", "sortie explain --event event.json"),
         ] {
-            self.console.data(&format!("  {} {}", self.console.paint(Tone::Dim, what), self.console.paint(Tone::Accent, command)))?;
+            self.console.data(&format!(
+                "  {} {}",
+                self.console.paint(Tone::Dim, what),
+                self.console.paint(Tone::Accent, command)
+            ))?;
         }
-        self.line(Tone::Dim, "  (from the source tree: `cargo run --release -- serve` in the place of `sortie serve`)")?;
+        self.line(
+            Tone::Dim,
+            "  (from the source tree: `cargo run --release -- serve` in the place of `sortie serve`)",
+        )?;
         match kept {
             Some(path) => self.line(Tone::Dim, &format!("  kept: {}", path.display())),
             None => Ok(()),
