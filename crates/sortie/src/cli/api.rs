@@ -159,6 +159,14 @@ fn own_token(config: &Config, url: &str) -> Option<String> {
     Some(std::fs::read_to_string(config.data.join(first::FILE)).ok()?.trim().to_owned())
 }
 
+/// The error for a data folder that cannot be opened; one that is in use leads to the server that uses it.
+pub(super) fn in_use(config: &Config, error: store::Error) -> Error {
+    match error {
+        store::Error::InUse { path } => Error::Running { folder: path.display().to_string(), url: running_at(config) },
+        error => Error::Store(error),
+    }
+}
+
 /// Where the server of this data folder listens: as it has noted itself, else as configured.
 pub(super) fn running_at(config: &Config) -> String {
     let noted = std::fs::read_to_string(config.data.join(ADDRESS_FILE)).ok();

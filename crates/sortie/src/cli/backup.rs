@@ -84,7 +84,7 @@ fn write(world: &World, out: &mut (dyn Write + Send)) -> Result<(), Error> {
 pub(super) fn restore(world: &World, arguments: &RestoreArguments) -> Result<(), Error> {
     let config = world.config()?.config;
     let file = File::open(&arguments.file).map_err(|e| wrong(&arguments.file, &e))?;
-    let keys = store::restore(&config.data, &mut BufReader::new(file))?;
+    let keys = store::restore(&config.data, &mut BufReader::new(file)).map_err(|error| api::in_use(&config, error))?;
     let folder = config.data.display();
     world
         .console
@@ -99,7 +99,7 @@ pub(super) fn compact(world: &World) -> Result<(), Error> {
     world
         .console
         .talk("rewriting the store; it can be stopped at any time, the old one stays until the new one is whole");
-    let done = store::compact(&config.data)?;
+    let done = store::compact(&config.data).map_err(|error| api::in_use(&config, error))?;
     let (before, after) = (bytes_for_people(done.bytes_before), bytes_for_people(done.bytes_after));
     world.console.talk_in(Tone::Good, &format!("{} keys; {before} before, {after} now", done.keys));
     Ok(())

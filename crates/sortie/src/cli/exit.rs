@@ -68,6 +68,14 @@ pub(crate) enum Error {
         /// What it said.
         detail: String,
     },
+    /// A server runs on the data folder.
+    #[error("a server runs on the data folder {folder} already")]
+    Running {
+        /// The folder.
+        folder: String,
+        /// Where it listens.
+        url: String,
+    },
     /// There is neither a data folder nor a server.
     #[error("there is no data folder {folder}, and no server was named")]
     NoData {
@@ -118,7 +126,7 @@ impl Error {
         match self {
             Error::Usage { .. } => ExitCode::Usage,
             Error::File { .. } | Error::Invalid { .. } | Error::Checked { .. } => ExitCode::Invalid,
-            Error::Store(_) | Error::NoData { .. } => ExitCode::Store,
+            Error::Store(_) | Error::NoData { .. } | Error::Running { .. } => ExitCode::Store,
             Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
             Error::Failed { .. } | Error::AtOnce => ExitCode::Failed,
             Error::Unwell { code, .. } => *code,
@@ -146,6 +154,9 @@ impl Error {
                 "the token's role does not allow it; `sortie tokens list` shows who may do what".to_owned()
             }
             Error::Refused { .. } => return None,
+            Error::Running { url, .. } => {
+                format!("talk to it at {url} (every command finds it there by itself), or stop it first")
+            }
             Error::NoData { .. } => {
                 "run this beside the server's sortie.yaml, name the folder with --data, or the server with --server URL"
                     .to_owned()

@@ -36,9 +36,8 @@ pub(super) fn run(world: &World, arguments: &ServeArguments) -> Result<(), Error
 }
 
 async fn serving(world: &World, config: &Config) -> Result<(), Error> {
-    // The address first: a start that fails should not have touched anything.
+    let store = serve::open(config).map_err(|error| super::api::in_use(config, error))?;
     let listener = serve::listen(config).await?;
-    let store = serve::open(config)?;
     let started = serve::start(config, store, Purpose::Serve).await?;
     let noted = config.data.join(ADDRESS_FILE);
     let outcome = serve::run(config, started, listener, |engine, address| {

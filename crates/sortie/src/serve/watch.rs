@@ -14,7 +14,7 @@ use super::folder::{self, Look};
 use super::library::Library;
 
 /// Time between two looks.
-const PERIOD: Duration = Duration::from_millis(250);
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// Watches for ever. `reload` asks for a load at once (SIGHUP).
 pub(super) async fn run(mut library: Library, engine: Engine, reload: &Notify) {
