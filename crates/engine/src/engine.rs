@@ -10,10 +10,11 @@ use std::time::Duration;
 use model::event::Actor;
 use model::history::EntryKind;
 use model::record::Vocabulary;
-use model::{Digest, Object, ObjectKey, Seq, Time};
+use model::{Digest, Object, ObjectKey, Seq, Time, limits};
 use playbook::{Catalog, Evaluator, Playbook};
 use serde_json::{Value, json};
 use store::{Retention, Store};
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -97,6 +98,15 @@ struct Inner {
     runner: Arc<Runner>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Option<JoinSet<()>>>,
+    /// Held from reading the set in force to putting another in its place, so that no change is lost.
+    changing_set: tokio::sync::Mutex<()>,
+}
+
+impl Drop for Inner {
+    /// What is still at work when the last handle goes is dropped; the next start resumes it.
+    fn drop(&mut self) {
+        self.runner.abort_all();
+    }
 }
 
 /// Reads objects for actions.
@@ -148,9 +158,9 @@ impl Engine {
         engine.put_in_force(set, Actor::System).await?;
         let stopped = engine.inner.stop.subscribe();
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&engine.inner.runner).run(stopped.clone()));
+        tasks.spawn(Arc::clone(&engine.inner.runner).run());
         tasks.spawn(schedule::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
-        tasks.spawn(sweep::run(engine.clone(), retention, stopped));
+        tasks.spawn(sweep::run(Arc::clone(shared), engine.inner.orders.clone(), retention, stopped));
         *engine.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
         Ok(engine)
     }
@@ -165,6 +175,7 @@ impl Engine {
         let words = setup.words.clone();
         let shared = Arc::new(Shared::new(setup.store, setup.evaluator.clone(), setup.words, setup.node, set));
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
+        let (stop, stopped) = watch::channel(false);
         let writer = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer::run(&writer, waiting))?;
         let clock = Arc::clone(&shared);
@@ -186,9 +197,9 @@ impl Engine {
             Arc::new(context),
             setup.catalog,
             setup.runs_max,
+            stopped,
         ));
-        let (stop, _) = watch::channel(false);
-        let inner = Inner { shared, orders, runner, stop, tasks: Mutex::new(None) };
+        let inner = Inner { shared, orders, runner, stop, tasks: Mutex::new(None), changing_set: tokio::sync::Mutex::default() };
         Ok(Engine { inner: Arc::new(inner) })
     }
 
@@ -196,11 +207,8 @@ impl Engine {
     pub async fn ingest(&self, events: Vec<Incoming>) -> Vec<Result<Accepted, Refusal>> {
         let single = events.len() == 1;
         let mut waiting = Vec::new();
-        let mut events = events.into_iter().peekable();
-        while events.peek().is_some() {
-            let part: Vec<Incoming> = events.by_ref().take(ORDER_EVENTS_MAX).collect();
-            let (count, bytes) = (part.len(), part.iter().map(|incoming| incoming.raw.bytes().len()).sum());
-            waiting.push((count, self.hand_in(part, bytes, single).await));
+        for (part, bytes) in parts(events) {
+            waiting.push((part.len(), self.hand_in(part, bytes, single).await));
         }
         let mut answers = Vec::new();
         for (count, answer) in waiting {
@@ -231,16 +239,20 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let order = Order::Events { incoming, reply };
         let sent = if single {
-            self.inner.orders.try_send(order).is_ok()
+            self.inner.orders.try_send(order).map_err(|error| match error {
+                TrySendError::Full(_) => busy,
+                TrySendError::Closed(_) => Refusal::Stopping,
+            })
         } else {
-            tokio::time::timeout(ROOM_WAIT, self.inner.orders.send(order)).await.is_ok_and(|sent| sent.is_ok())
+            self.inner.orders.send_timeout(order, ROOM_WAIT).await.map_err(|error| match error {
+                SendTimeoutError::Timeout(_) => busy,
+                SendTimeoutError::Closed(_) => Refusal::Stopping,
+            })
         };
-        if sent {
-            Ok(answer)
-        } else {
+        if sent.is_err() {
             self.inner.shared.release_bytes(bytes);
-            Err(busy)
         }
+        sent.map(|()| answer)
     }
 
     /// What would follow from an event now. Keeps nothing.
@@ -327,6 +339,7 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] when it cannot be recorded; the old set stays.
     pub async fn load(&self, playbooks: Vec<Arc<Playbook>>, actor: Actor) -> Result<(), Refusal> {
+        let _changing = self.inner.changing_set.lock().await;
         let off = switched_off(self.inner.shared.store.as_ref()).map_err(|error| Refusal::from(&error))?;
         self.put_in_force(Set::new(playbooks, off), actor).await
     }
@@ -336,6 +349,7 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] when there is no such playbook or the switch cannot be recorded.
     pub async fn toggle(&self, id: &str, on: bool, actor: Actor) -> Result<(), Refusal> {
+        let _changing = self.inner.changing_set.lock().await;
         let set = self.inner.shared.set();
         if set.find(id).is_none() {
             return Err(Refusal::NotFound { what: format!("playbook `{id}`") });
@@ -370,12 +384,7 @@ impl Engine {
         let ids: Vec<(String, Digest)> = set.playbooks().iter().map(|p| (p.id.to_string(), p.digest)).collect();
         let listing = json!(ids);
         let mut marks = vec![(format!("{SET_PREFIX}{}", set.digest()), Some(listing.to_string().into_bytes()))];
-        let now = store.now();
-        for entry in schedule::entries(&set) {
-            if store.mark(&entry.cursor).map_err(failed)?.is_none() {
-                marks.push((entry.cursor, Some(now.to_string().into_bytes())));
-            }
-        }
+        marks.extend(schedule::cursors(store.as_ref(), &set).map_err(failed)?);
         for (mark, _) in store.marks(PLAYBOOK_PREFIX).map_err(failed)? {
             if mark.strip_prefix(PLAYBOOK_PREFIX).is_some_and(|id| set.find(id).is_none()) {
                 marks.push((mark, None));
@@ -417,6 +426,7 @@ impl Engine {
             let _ = tokio::time::timeout(grace, done).await;
             tasks.shutdown().await;
         }
+        self.inner.runner.abort_all();
         let _ = self.record(EntryKind::Server, "server".to_owned(), json!({ "what": "stopped" }), Actor::System).await;
     }
 
@@ -476,6 +486,22 @@ impl Engine {
     pub(crate) fn runner(&self) -> &Arc<Runner> {
         &self.inner.runner
     }
+}
+
+/// Cuts events into orders: so many events, or so many bytes, as one commit holds.
+fn parts(events: Vec<Incoming>) -> Vec<(Vec<Incoming>, usize)> {
+    let mut all: Vec<(Vec<Incoming>, usize)> = Vec::new();
+    for incoming in events {
+        let bytes = incoming.raw.bytes().len();
+        match all.last_mut() {
+            Some((part, sum)) if part.len() < ORDER_EVENTS_MAX && *sum + bytes <= limits::COMMIT_BYTES_MAX => {
+                part.push(incoming);
+                *sum += bytes;
+            }
+            _ => all.push((vec![incoming], bytes)),
+        }
+    }
+    all
 }
 
 /// The playbooks that people have switched off.

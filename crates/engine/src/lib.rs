@@ -8,6 +8,7 @@
 //! bounded and carries wake-ups or requests, never the only copy of something.
 
 pub mod action;
+mod batch;
 pub mod change;
 pub mod clock;
 pub mod command;
@@ -15,6 +16,7 @@ pub mod decide;
 pub mod engine;
 pub mod next;
 pub mod outbound;
+mod overlay;
 pub mod payload;
 pub mod record;
 pub mod refusal;

@@ -4,6 +4,7 @@
 //! that records the instant's event and run, so that a crash neither doubles nor forgets one. The cursor's name holds a
 //! digest of expression and zone: a new or edited schedule starts at the present and has no past.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use model::record::Record;
 use model::{Digest, Event, Time, limits};
 use playbook::{Missed, On, Playbook, Schedule};
 use serde_json::{Value, json};
+use store::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::set::Set;
@@ -22,6 +24,10 @@ use crate::writer::{Fire, Order};
 
 /// How late an instant may be and still be on time: longer than any commit, shorter than any restart.
 const LATE_MAX: Duration = Duration::from_secs(30);
+/// How far the first look back for missed instants goes: a hundred instants of a schedule that is due each second.
+const FIRST_LOOK: Duration = Duration::from_secs(limits::SCHEDULE_CATCH_UP_MAX as u64);
+/// The mark under which the cursors of schedules are kept.
+const CURSOR_PREFIX: &str = "cursor/";
 /// The longest sleep: a changed set or clock is noticed after this.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -42,7 +48,7 @@ pub(crate) fn entries(set: &Set) -> Vec<Entry> {
         for (index, trigger) in playbook.triggers.iter().enumerate() {
             if let On::Schedule(schedule) = &trigger.on {
                 let digest = Digest::of(format!("{}\0{}", schedule.cron, schedule.timezone).as_bytes()).to_string();
-                let cursor = format!("cursor/{}/{}", playbook.id, &digest[..16]);
+                let cursor = format!("{CURSOR_PREFIX}{}/{}", playbook.id, &digest[..16]);
                 all.push(Entry { playbook: Arc::clone(playbook), index, schedule: schedule.clone(), cursor });
             }
         }
@@ -50,17 +56,42 @@ pub(crate) fn entries(set: &Set) -> Vec<Entry> {
     all
 }
 
+/// The cursors that change when a set is put in force: schedules that are new start now, those that are gone leave
+/// nothing, so that they are new when they come back.
+pub(crate) fn cursors(store: &dyn Store, set: &Set) -> Result<Vec<(String, Option<Vec<u8>>)>, store::Error> {
+    let now = store.now();
+    let wanted: BTreeSet<String> = entries(set).into_iter().map(|entry| entry.cursor).collect();
+    let known: BTreeSet<String> = store.marks(CURSOR_PREFIX)?.into_iter().map(|(name, _)| name).collect();
+    let begin = wanted.difference(&known).map(|name| (name.clone(), Some(now.to_string().into_bytes())));
+    let end = known.difference(&wanted).map(|name| (name.clone(), None));
+    Ok(begin.chain(end).collect())
+}
+
+/// The instants after `cursor` up to `now`, the last [`limits::SCHEDULE_CATCH_UP_MAX`] of them. It looks back further and
+/// further, so that a year away costs no more than a day.
+fn instants(schedule: &Schedule, cursor: Time, now: Time) -> Vec<Time> {
+    let mut window = FIRST_LOOK;
+    loop {
+        let from = cursor.max(now.minus(window));
+        let mut found = VecDeque::new();
+        let mut at = from;
+        while let Some(next) = schedule.next_after(at).filter(|next| *next <= now) {
+            found.push_back(next);
+            at = next;
+            if found.len() > limits::SCHEDULE_CATCH_UP_MAX {
+                found.pop_front();
+            }
+        }
+        if from == cursor || found.len() == limits::SCHEDULE_CATCH_UP_MAX {
+            return found.into();
+        }
+        window = window.saturating_mul(4);
+    }
+}
+
 /// What is due for one schedule: instants with whether they start a run. Pure.
 pub(crate) fn due(schedule: &Schedule, cursor: Time, now: Time) -> Vec<(Time, bool)> {
-    let mut instants = Vec::new();
-    let mut at = cursor;
-    while let Some(next) = schedule.next_after(at).filter(|next| *next <= now) {
-        instants.push(next);
-        at = next;
-        if instants.len() > limits::SCHEDULE_CATCH_UP_MAX {
-            instants.remove(0);
-        }
-    }
+    let instants = instants(schedule, cursor, now);
     let Some(last) = instants.last().copied() else { return Vec::new() };
     let on_time = |instant: Time| now.since(instant) <= LATE_MAX;
     match schedule.missed {
@@ -82,7 +113,7 @@ pub(crate) async fn run(shared: Arc<Shared>, orders: mpsc::Sender<Order>, mut st
         };
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
-            _ = stop.changed() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
         }
     }
 }

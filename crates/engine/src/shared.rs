@@ -9,11 +9,12 @@ use model::record::Vocabulary;
 use model::run::{RunStart, RunStatus, RunSummary};
 use model::{Event, RunId, Verdict};
 use playbook::Evaluator;
+use store::Expect;
 use tokio::sync::{Notify, watch};
 
 use crate::refusal::Refusal;
 use crate::set::Set;
-use crate::writer::Accepted;
+use crate::writer::{Accepted, Progress};
 
 /// Runs whose start is kept in memory until a worker takes them; the others are read from the store.
 const FRESH_MAX: usize = 4096;
@@ -73,8 +74,8 @@ impl Shared {
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
     }
 
-    /// Remembers runs that have become durable, and wakes the runner.
-    pub(crate) fn begin(&self, runs: Vec<Fresh>) {
+    /// Remembers runs that are about to become durable.
+    pub(crate) fn remember(&self, runs: Vec<Fresh>) {
         if runs.is_empty() {
             return;
         }
@@ -85,8 +86,14 @@ impl Shared {
             }
             fresh.insert(run.start.id, run);
         }
-        drop(fresh);
-        self.wake.notify_one();
+    }
+
+    /// Forgets runs that did not become durable, or that will never be worked on.
+    pub(crate) fn forget(&self, runs: &[RunId]) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for run in runs {
+            fresh.remove(run);
+        }
     }
 
     /// Takes what is remembered of a run.
@@ -132,10 +139,10 @@ impl Shared {
         u64::from_be_bytes([salt[0], salt[1], salt[2], salt[3], salt[4], salt[5], salt[6], salt[7]])
     }
 
-    /// Says that the store failed in a way that does not mend itself.
-    pub(crate) fn fail(&self, error: &store::Error) {
-        tracing::error!(%error, "the store failed; the server stops accepting and ends");
-        self.failed.send_replace(Some(error.to_string()));
+    /// Says that the engine failed in a way that does not mend itself.
+    pub(crate) fn fail(&self, why: &str) {
+        tracing::error!(why, "the engine failed; the server stops accepting and ends");
+        self.failed.send_replace(Some(why.to_owned()));
     }
 
     /// Whether and why the engine has failed.
@@ -189,7 +196,12 @@ impl Figures {
         add(&self.decisions_failed, verdicts(Verdict::Failed));
     }
 
-    pub(crate) fn progressed(&self, summary: &RunSummary) {
+    /// Counts a run that has ended, and its deliveries. What people do to a run, such as sending a delivery again, is not its end.
+    pub(crate) fn progressed(&self, progress: &Progress) {
+        let summary = &progress.summary;
+        if matches!(progress.expect, Expect::Version(_)) {
+            return;
+        }
         let counter = match summary.status {
             RunStatus::Succeeded | RunStatus::SucceededWithWarnings => &self.runs_succeeded,
             RunStatus::Failed | RunStatus::TimedOut => &self.runs_failed,

@@ -7,9 +7,10 @@ use model::event::Actor;
 use model::history::EntryKind;
 use serde_json::json;
 use store::{Retention, Swept};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::Engine;
+use crate::shared::Shared;
+use crate::writer::{Note, Order};
 
 /// How often there is a look whether something must go.
 const EVERY: Duration = Duration::from_secs(60);
@@ -19,20 +20,36 @@ const REST: Duration = Duration::from_millis(20);
 const STEPS_MAX: usize = 1000;
 
 /// Sweeps until `stop` says otherwise.
-pub(crate) async fn run(engine: Engine, keep: Retention, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    keep: Retention,
+    mut stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
-        sweep(&engine, &keep).await;
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            _ = stop.changed() => {}
+        let swept = sweep(&shared, &keep, &mut stop).await;
+        if swept.entries + swept.runs + swept.objects > 0 {
+            record(&orders, &swept).await;
+        }
+        if !rest(EVERY, &mut stop).await {
+            return;
         }
     }
 }
 
-async fn sweep(engine: &Engine, keep: &Retention) {
+/// Rests; answers whether to go on.
+async fn rest(time: Duration, stop: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(time) => true,
+        _ = stop.wait_for(|stop| *stop) => false,
+    }
+}
+
+/// Step after step, until nothing is left to do or the server stops.
+async fn sweep(shared: &Arc<Shared>, keep: &Retention, stop: &mut watch::Receiver<bool>) -> Swept {
     let mut all = Swept::default();
     for _ in 0..STEPS_MAX {
-        let (store, keep) = (Arc::clone(engine.store()), *keep);
+        let (store, keep) = (Arc::clone(&shared.store), *keep);
         let step = tokio::task::spawn_blocking(move || store.sweep(store.now(), &keep)).await;
         let swept = match step {
             Ok(Ok(swept)) => swept,
@@ -50,17 +67,27 @@ async fn sweep(engine: &Engine, keep: &Retention) {
             (Some((first, _)), Some((_, last))) => Some((first, last)),
             (known, new) => known.or(new),
         };
-        if !swept.more {
+        if !swept.more || !rest(REST, stop).await {
             break;
         }
-        tokio::time::sleep(REST).await;
     }
-    if all.entries + all.runs + all.objects == 0 {
-        return;
-    }
+    all
+}
+
+async fn record(orders: &mpsc::Sender<Order>, all: &Swept) {
     let range = all.range.map(|(first, last)| json!([first, last]));
-    let what = json!({ "entries": all.entries, "range": range, "runs": all.runs, "objects": all.objects });
-    if let Err(refusal) = engine.record(EntryKind::RetentionSwept, "history".to_owned(), what, Actor::System).await {
-        tracing::warn!(%refusal, "a sweep of retention could not be recorded");
+    let (reply, answer) = oneshot::channel();
+    let note = Note {
+        kind: EntryKind::RetentionSwept,
+        actor: Actor::System,
+        object: "history".to_owned(),
+        payload: json!({ "entries": all.entries, "range": range, "runs": all.runs, "objects": all.objects }),
+        marks: Vec::new(),
+        texts: Vec::new(),
+        set: None,
+        reply,
+    };
+    if orders.send(Order::Note(Box::new(note))).await.is_err() || !matches!(answer.await, Ok(Ok(_))) {
+        tracing::warn!("a sweep of retention could not be recorded");
     }
 }

@@ -4,7 +4,8 @@
 //! [`crate::next`] what comes next, does it, and records the outcome before the next step begins; what must not be
 //! repeated is recorded before it is begun. A panic in one run fails that run.
 //!
-//! Invariants: at most [`Runner::runs_max`] runs are at work. Wake-ups may be lost: what is due stands in the store.
+//! Invariants: at most [`Runner::runs_max`] runs are at work, and one task for each. Wake-ups may be lost: what is due
+//! stands in the store. Once the server stops, no step begins any more; those at work may end.
 
 pub mod load;
 mod scope;
@@ -46,6 +47,8 @@ pub(crate) struct Runner {
     pub catalog: Catalog,
     /// Most runs at work at once.
     pub runs_max: usize,
+    /// Whether the server is stopping: no step begins any more.
+    pub stop: watch::Receiver<bool>,
     at_work: Mutex<HashMap<RunId, (Lease, AbortHandle)>>,
     pinned: Mutex<HashMap<model::Digest, Arc<Playbook>>>,
 }
@@ -57,24 +60,32 @@ impl Runner {
         context: Arc<Context>,
         catalog: Catalog,
         runs_max: usize,
+        stop: watch::Receiver<bool>,
     ) -> Runner {
-        Runner { shared, orders, context, catalog, runs_max, at_work: Mutex::default(), pinned: Mutex::default() }
+        Runner { shared, orders, context, catalog, runs_max, stop, at_work: Mutex::default(), pinned: Mutex::default() }
     }
 
-    /// Works until `stop` says otherwise; then waits for the steps that are at work.
-    pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+    /// Works until the server stops; then waits for the steps that are at work.
+    pub(crate) async fn run(self: Arc<Self>) {
+        tokio::select! {
+            () = self.begin_due() => {}
+            () = self.prolong() => {}
+        }
+    }
+
+    async fn begin_due(self: &Arc<Self>) {
         let slots = Arc::new(Semaphore::new(self.runs_max));
-        let prolonging = tokio::spawn(Arc::clone(&self).prolong());
-        while !*stop.borrow() {
+        let mut stop = self.stop.clone();
+        loop {
             tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
                 () = self.turn(&slots) => {}
-                _ = stop.changed() => {}
             }
         }
         // All slots are free when nothing is at work any more; the caller bounds how long it waits for that.
         let all = u32::try_from(self.runs_max).unwrap_or(u32::MAX);
         let _ = slots.acquire_many(all).await;
-        prolonging.abort();
     }
 
     /// Begins what is due, or sleeps until something is.
@@ -107,7 +118,10 @@ impl Runner {
                 runner.work(lease).await;
                 drop(slot);
             });
-            at_work.insert(lease.run, (lease, task.abort_handle()));
+            // A lease that ran out while its task was stuck: what that task does no longer counts.
+            if let Some((_, lost)) = at_work.insert(lease.run, (lease, task.abort_handle())) {
+                lost.abort();
+            }
         }
     }
 
@@ -123,11 +137,25 @@ impl Runner {
             tracing::error!(run = %lease.run, "a run panicked; it fails");
             work::fail(self, lease, "panic", "the run panicked; see the server's log").await;
         }
-        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease.run);
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if at_work.get(&lease.run).is_some_and(|(held, _)| *held == lease) {
+            at_work.remove(&lease.run);
+        }
+        drop(at_work);
+        // It may be due again before what the runner sleeps for.
+        self.shared.wake.notify_one();
+    }
+
+    /// Stops all tasks; what they were doing is dropped, and done again after the next start.
+    pub(crate) fn abort_all(&self) {
+        for (_, (_, task)) in self.at_work.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            task.abort();
+        }
     }
 
     /// Stops the task of a run that has been cancelled; what it was doing is dropped.
     pub(crate) fn abort(&self, run: RunId) {
+        self.shared.forget(&[run]);
         let task = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         if let Some((_, task)) = task {
             task.abort();
@@ -139,7 +167,7 @@ impl Runner {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    async fn prolong(self: Arc<Self>) {
+    async fn prolong(&self) {
         loop {
             tokio::time::sleep(PROLONG_EVERY).await;
             let leases: Vec<Lease> =

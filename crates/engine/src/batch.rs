@@ -1,0 +1,440 @@
+//! What will be committed together, and the state as it will be then.
+//!
+//! Invariants: every order sees the state that those before it will commit. What is refused, or panics, leaves nothing
+//! behind: no entry, no gap in the sequence, no state, window, claim, mark or run (but for a key that was used again with
+//! another body, whose refusal is part of the history).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::event::{Actor, ReplayKey};
+use model::history::{Entry, EntryKind, Salt};
+use model::run::{RunStart, RunSummary};
+use model::{Digest, Event, EventId, Object, ObjectKey, RunId, Seq, Time, limits};
+use store::{Claim, Commit, Expect, RunWrite, Window};
+
+use crate::change::{self, LocalChange};
+use crate::decide::{self, Decided, Means, Position, View};
+use crate::overlay::Overlay;
+use crate::record;
+use crate::refusal::Refusal;
+use crate::set::Set;
+use crate::shared::{Fresh, Shared};
+use crate::source::{Incoming, Raw};
+use crate::writer::{Accepted, Answers, Fire, Note, Order, Progress, Staged, Start};
+
+/// What will be committed together, and the state as it will be then.
+pub(crate) struct Batch<'a> {
+    shared: &'a Arc<Shared>,
+    set: Arc<Set>,
+    now: Time,
+    next: Seq,
+    commit: Commit,
+    objects: Overlay<ObjectKey, Arc<Object>>,
+    windows: Overlay<String, Option<Time>>,
+    /// Where in the commit a key was claimed.
+    claims: Overlay<[u8; 16], usize>,
+    marks: Overlay<String, Option<Vec<u8>>>,
+    fresh: Vec<Fresh>,
+}
+
+/// See [`Batch::savepoint`].
+struct Savepoint {
+    set: Arc<Set>,
+    next: Seq,
+    lengths: [usize; 5],
+    fresh: usize,
+    points: [usize; 4],
+}
+
+impl View for Batch<'_> {
+    fn object(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error> {
+        match self.objects.get(key) {
+            Some(object) => Ok(Some(Arc::clone(object))),
+            None => Ok(self.shared.store.object(key)?.map(Arc::new)),
+        }
+    }
+
+    fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error> {
+        match self.windows.get(key) {
+            Some(until) => Ok(until.filter(|until| now < *until)),
+            None => self.shared.store.window(key, now),
+        }
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>) -> Batch<'a> {
+        Batch {
+            shared,
+            set: shared.set(),
+            now: shared.store.now(),
+            next: shared.store.next_seq(),
+            commit: Commit::default(),
+            objects: Overlay::default(),
+            windows: Overlay::default(),
+            claims: Overlay::default(),
+            marks: Overlay::default(),
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Takes in what follows from an order; what is refused leaves nothing.
+    pub(crate) fn stage(&mut self, order: &Order) -> Staged {
+        match order {
+            Order::Events { incoming, .. } => Staged::Events(self.events(incoming)),
+            Order::Change { change, actor, .. } => {
+                Staged::Change(self.guarded(|batch| batch.change(change, actor, None, &[])))
+            }
+            Order::Progress(progress) => Staged::Progress(self.guarded(|batch| batch.progress(progress))),
+            Order::Start(start) => Staged::Start(self.guarded(|batch| batch.start(start))),
+            Order::Fire(fire) => Staged::Fire(self.guarded(|batch| batch.fire(fire))),
+            Order::Claim { window, by, until, .. } => {
+                Staged::Claim(self.guarded(|batch| batch.claim(window, by, *until)))
+            }
+            Order::Note(note) => Staged::Note(Ok(self.note(note))),
+        }
+    }
+
+    /// Takes in events; each stands for itself.
+    pub(crate) fn events(&mut self, incoming: &[Incoming]) -> Answers {
+        incoming.iter().map(|one| self.guarded(|batch| batch.event(&one.event, &one.raw))).collect()
+    }
+
+    /// Commits everything, and hands the runs that begin with it to the runner.
+    pub(crate) fn commit(self) -> Result<(), store::Error> {
+        let Batch { shared, mut commit, objects, windows, marks, fresh, .. } = self;
+        commit.objects = objects.into_changes().map(|(key, object)| (key, Arc::unwrap_or_clone(object))).collect();
+        commit.windows = windows.into_changes().map(|(key, until)| Window { key, until }).collect();
+        commit.marks = marks.into_changes().collect();
+        if commit.entries.is_empty() && commit.windows.is_empty() {
+            return Ok(());
+        }
+        let begins = commit.runs.iter().any(|write| write.expect == Expect::New);
+        let begun: Vec<RunId> = fresh.iter().map(|run| run.start.id).collect();
+        // Before the commit: once it is durable, the runner may take a run, and must find what is remembered of it now
+        // or never. Remembered later, it would be found when the run has gone on.
+        shared.remember(fresh);
+        match shared.store.commit(commit) {
+            Ok(()) => {
+                if begins {
+                    shared.wake.notify_one();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                shared.forget(&begun);
+                Err(error)
+            }
+        }
+    }
+
+    /// The place of the next entry, and its salt. The place is taken by [`Batch::entry`], so that what fails in between
+    /// leaves no gap.
+    fn position(&self) -> (Position, Salt) {
+        let salt = self.shared.salt();
+        (Position { seq: self.next, tag: Entry::tag(&salt), now: self.now }, salt)
+    }
+
+    fn entry(&mut self, kind: EntryKind, at: (Position, Salt), actor: Actor, object: String, payload: Vec<u8>) {
+        let (position, salt) = at;
+        let who = (self.shared.node.clone(), actor);
+        self.next = position.seq.next();
+        self.commit.entries.push(Entry::new(kind, (position.seq, position.now), who, object, salt, payload));
+    }
+
+    /// Does something whole or not at all; a panic refuses it and nothing else.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let before = self.savepoint();
+        let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            tracing::error!("deciding panicked; what was asked is refused");
+            let message = "it could not be decided; see the server's log".to_owned();
+            Err(Refusal::Invalid { code: "internal", message })
+        });
+        if done.as_ref().is_err_and(|refusal| !matches!(refusal, Refusal::KeyReused { .. })) {
+            self.roll_back(before);
+        }
+        done
+    }
+
+    /// What the commit holds now, to come back to.
+    fn savepoint(&self) -> Savepoint {
+        let commit = &self.commit;
+        Savepoint {
+            set: Arc::clone(&self.set),
+            next: self.next,
+            lengths: [
+                commit.entries.len(),
+                commit.object_blocks.len(),
+                commit.claims.len(),
+                commit.runs.len(),
+                commit.texts.len(),
+            ],
+            fresh: self.fresh.len(),
+            points: [self.objects.point(), self.windows.point(), self.claims.point(), self.marks.point()],
+        }
+    }
+
+    fn roll_back(&mut self, to: Savepoint) {
+        let [entries, blocks, claims, runs, texts] = to.lengths;
+        self.set = to.set;
+        self.next = to.next;
+        self.commit.entries.truncate(entries);
+        self.commit.object_blocks.truncate(blocks);
+        self.commit.claims.truncate(claims);
+        self.commit.runs.truncate(runs);
+        self.commit.texts.truncate(texts);
+        self.fresh.truncate(to.fresh);
+        let [objects, windows, claims, marks] = to.points;
+        self.objects.roll_back(objects);
+        self.windows.roll_back(windows);
+        self.claims.roll_back(claims);
+        self.marks.roll_back(marks);
+    }
+
+    fn event(&mut self, event: &Event, raw: &Raw) -> Result<Accepted, Refusal> {
+        if let Some(answer) = self.repeat(event)? {
+            return Ok(answer);
+        }
+        let at = self.position();
+        let decided = self.decide(event, at.0)?;
+        self.accept(event, raw, at, decided)
+    }
+
+    fn decide(&self, event: &Event, at: Position) -> Result<Decided, Refusal> {
+        let began = Instant::now();
+        let spent = || began.elapsed();
+        decide::decide(event, at, self, self.means(&spent)).map_err(|error| Refusal::from(&error))
+    }
+
+    fn means<'b>(&'b self, spent: &'b dyn Fn() -> Duration) -> Means<'b> {
+        Means {
+            set: &self.set,
+            evaluator: &self.shared.evaluator,
+            closed_stage: self.shared.words.closed(),
+            spent,
+        }
+    }
+
+    /// Takes over everything that follows from an event.
+    fn accept(&mut self, event: &Event, raw: &Raw, at: (Position, Salt), decided: Decided) -> Result<Accepted, Refusal> {
+        let position = at.0;
+        let payload = record::accepted(event, raw, &decided, self.set.digest()).map_err(|error| Refusal::Invalid {
+            code: "internal",
+            message: error.to_string(),
+        })?;
+        if let Some(replay) = &event.replay {
+            self.remember(event, replay, position);
+        }
+        let about = event.object().map_or_else(String::new, |key| key.to_string());
+        self.entry(EntryKind::EventAccepted, at, event.actor.clone(), about, payload);
+        let mut object_after = None;
+        if let Some((key, mut object)) = decided.object {
+            if let Some(block) = object.note_entry(position.seq) {
+                self.commit.object_blocks.push((key.clone(), block));
+            }
+            let object = Arc::new(object);
+            object_after = Some(Arc::clone(&object));
+            self.objects.insert(key, object);
+        }
+        for window in decided.windows {
+            self.windows.insert(window.key, window.until);
+        }
+        let decisions_total = decided.listening.len().max(decided.decisions.len());
+        let mut decisions = decided.decisions;
+        let after = object_after.as_deref();
+        decide::fill(&mut decisions, &decided.listening, &self.set, event, &decided.transitions, after);
+        if !decided.runs.is_empty() {
+            self.begin_runs(event, decided.runs);
+        }
+        Ok(Accepted {
+            event_id: EventId { seq: position.seq, tag: position.tag },
+            duplicate: false,
+            decisions,
+            decisions_total,
+            transitions: decided.transitions,
+            warnings: decided.warnings,
+        })
+    }
+
+    fn begin_runs(&mut self, event: &Event, runs: Vec<RunStart>) {
+        let event = Arc::new(event.clone());
+        for start in runs {
+            let summary = RunSummary::new(&start, self.now);
+            self.commit.runs.push(RunWrite { summary: summary.clone(), expect: Expect::New, keep_lease: false });
+            // A run that is about an earlier event reads that one from the store.
+            if start.event.seq == start.id.seq {
+                self.fresh.push(Fresh { start, event: Arc::clone(&event), summary });
+            }
+        }
+    }
+
+    /// The answer to a repeat; nothing when the event is new.
+    fn repeat(&mut self, event: &Event) -> Result<Option<Accepted>, Refusal> {
+        let Some(replay) = &event.replay else { return Ok(None) };
+        let key = replay_key(event, replay);
+        let claim = match self.claims.get(&key) {
+            Some(place) => self.commit.claims.get(*place).cloned(),
+            None => self.shared.store.claim(&key, self.now).map_err(|error| Refusal::from(&error))?,
+        };
+        let Some(claim) = claim else { return Ok(None) };
+        let first = EventId { seq: claim.by, tag: claim.tag };
+        if claim.body != body_key(replay) {
+            let at = self.position();
+            let payload = serde_json::json!({ "code": "key_reused", "source": event.source, "first": first, "key": replay.key });
+            self.entry(EntryKind::Refused, at, event.actor.clone(), first.to_string(), payload.to_string().into_bytes());
+            return Err(Refusal::KeyReused { first });
+        }
+        let earlier = match self.commit.entries.iter().find(|entry| entry.header.seq == claim.by) {
+            Some(entry) => record::read_accepted(&entry.payload).ok(),
+            None => {
+                let stored = self.shared.store.entry(claim.by).ok().flatten().and_then(|stored| stored.entry);
+                stored.and_then(|entry| record::read_accepted(&entry.payload).ok())
+            }
+        };
+        let (decisions, decisions_total, transitions) = earlier.map_or_else(
+            || (Vec::new(), 0, Vec::new()),
+            |earlier| (earlier.decisions, earlier.decisions_total, earlier.transitions),
+        );
+        let mut decisions = decisions;
+        decisions.truncate(limits::ANSWER_DECISIONS_MAX);
+        let warnings = Vec::new();
+        Ok(Some(Accepted { event_id: first, duplicate: true, decisions, decisions_total, transitions, warnings }))
+    }
+
+    fn remember(&mut self, event: &Event, replay: &ReplayKey, at: Position) {
+        let key = replay_key(event, replay);
+        let until = self.now.plus(Duration::from_secs(limits::REPLAY_WINDOW_SECONDS));
+        self.claims.insert(key, self.commit.claims.len());
+        self.commit.claims.push(Claim { key, by: at.seq, tag: at.tag, body: body_key(replay), until });
+    }
+
+    /// A change by a person or by a step: an event of our own.
+    fn change(
+        &mut self,
+        change: &LocalChange,
+        actor: &Actor,
+        own_id: Option<String>,
+        chain: &[model::ChainLink],
+    ) -> Result<Accepted, Refusal> {
+        let stored = self.object(&change.object).map_err(|error| Refusal::from(&error))?;
+        let event = change::event(change, stored.as_deref(), actor, own_id, chain, self.now, &self.shared.words)?;
+        self.event(&event, &Raw::Bytes(bytes::Bytes::new()))
+    }
+
+    /// A run's progress, and the changes it makes.
+    fn progress(&mut self, progress: &Progress) -> Result<Seq, Refusal> {
+        let seq = self.progress_entry(progress);
+        for change in &progress.changes {
+            self.change(change, &progress.actor, change.own_id.clone(), &progress.chain)?;
+        }
+        Ok(seq)
+    }
+
+    fn progress_entry(&mut self, progress: &Progress) -> Seq {
+        let at = self.position();
+        let seq = at.0.seq;
+        let mut summary = progress.summary.clone();
+        if let Some(last) = summary.entries.last_mut() {
+            *last = seq;
+        }
+        let object = summary.id.to_string();
+        self.entry(EntryKind::RunProgressed, at, progress.actor.clone(), object, progress.payload.clone());
+        self.commit.runs.push(RunWrite { summary, expect: progress.expect, keep_lease: progress.keep_lease });
+        for window in &progress.windows {
+            self.windows.insert(window.key.clone(), window.until);
+        }
+        seq
+    }
+
+    fn start(&mut self, order: &Start) -> Result<RunId, Refusal> {
+        let at = self.position();
+        let id = RunId { seq: at.0.seq, n: 0, tag: at.0.tag };
+        let mut start = order.start.clone();
+        start.id = id;
+        if start.event.seq == Seq::default() {
+            start.event = EventId { seq: id.seq, tag: id.tag };
+        }
+        let decided = Decided {
+            object: None,
+            transitions: Vec::new(),
+            decisions: Vec::new(),
+            listening: Arc::from([]),
+            runs: vec![start],
+            windows: Vec::new(),
+            warnings: Vec::new(),
+        };
+        self.accept(&order.event, &Raw::Bytes(bytes::Bytes::new()), at, decided)?;
+        Ok(id)
+    }
+
+    fn fire(&mut self, fire: &Fire) -> Result<(), Refusal> {
+        let (cursor, instant) = &fire.cursor;
+        // A text that was replaced or taken away meanwhile has no say any more.
+        if self.set.find(&fire.playbook.id).is_none_or(|loaded| loaded.digest != fire.playbook.digest) {
+            return Ok(());
+        }
+        let text = match self.marks.get(cursor) {
+            Some(value) => value.clone(),
+            None => self.shared.store.mark(cursor).map_err(|error| Refusal::from(&error))?,
+        };
+        let passed = text.and_then(|text| Time::parse(std::str::from_utf8(&text).ok()?).ok());
+        if passed.is_some_and(|passed| passed >= *instant) {
+            return Ok(());
+        }
+        let at = self.position();
+        self.marks.insert(cursor.clone(), Some(instant.to_string().into_bytes()));
+        let began = Instant::now();
+        let spent = || began.elapsed();
+        let decided = if fire.starts {
+            decide::decide_one(&fire.event, at.0, (&fire.playbook, &fire.fit), self, self.means(&spent))
+                .map_err(|error| Refusal::from(&error))?
+        } else {
+            Decided::skipped(&fire.playbook, "the instant was missed and the schedule says `missed: skip`")
+        };
+        self.accept(&fire.event, &Raw::Bytes(bytes::Bytes::new()), at, decided)?;
+        Ok(())
+    }
+
+    fn claim(&mut self, window: &str, by: &str, until: Time) -> Result<bool, Refusal> {
+        let failed = |error: store::Error| Refusal::from(&error);
+        let own = format!("{window} by {by}");
+        if self.window(window, self.now).map_err(failed)?.is_some() {
+            return Ok(self.window(&own, self.now).map_err(failed)?.is_some());
+        }
+        self.windows.insert(window.to_owned(), Some(until));
+        self.windows.insert(own, Some(until));
+        Ok(true)
+    }
+
+    fn note(&mut self, note: &Note) -> Seq {
+        let at = self.position();
+        let seq = at.0.seq;
+        self.entry(note.kind, at, note.actor.clone(), note.object.clone(), note.payload.to_string().into_bytes());
+        for (name, value) in &note.marks {
+            self.marks.insert(name.clone(), value.clone());
+        }
+        self.commit.texts.extend(note.texts.iter().cloned());
+        if let Some(set) = &note.set {
+            self.set = Arc::clone(set);
+        }
+        seq
+    }
+}
+
+/// What a key that makes a repeat recognisable is remembered by: source, tenant and key.
+fn replay_key(event: &Event, replay: &ReplayKey) -> [u8; 16] {
+    let digest = Digest::of(format!("{}\0{}\0{}", event.source, event.tenant, replay.key).as_bytes());
+    first_half(&digest)
+}
+
+fn body_key(replay: &ReplayKey) -> [u8; 16] {
+    first_half(&replay.body)
+}
+
+fn first_half(digest: &Digest) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest.0[..16]);
+    half
+}
