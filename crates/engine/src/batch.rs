@@ -14,6 +14,7 @@ use model::run::{RunStart, RunSummary};
 use model::{Digest, Event, EventId, Object, ObjectKey, RunId, Seq, Time, limits};
 use store::{Claim, Commit, Expect, RunWrite, Window};
 
+use crate::action;
 use crate::change::{self, LocalChange};
 use crate::decide::{self, Decided, Means, Position, View};
 use crate::overlay::Overlay;
@@ -399,7 +400,7 @@ impl<'a> Batch<'a> {
 
     fn claim(&mut self, window: &str, by: &str, until: Time) -> Result<bool, Refusal> {
         let failed = |error: store::Error| Refusal::from(&error);
-        let own = format!("{window} by {by}");
+        let own = action::claimed_by(window, by);
         if self.window(window, self.now).map_err(failed)?.is_some() {
             return Ok(self.window(&own, self.now).map_err(failed)?.is_some());
         }

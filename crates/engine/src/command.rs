@@ -2,17 +2,16 @@
 //!
 //! Each of them is recorded with the person behind it, and goes through the one writer like everything else.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::event::Actor;
 use model::object::OURS;
 use model::record::Record;
-use model::run::{Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepStatus};
+use model::run::{Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepState, StepStatus};
 use model::{DeliveryId, Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
 use playbook::{Body, OnError, Playbook, Retry, Scope, Step};
 use serde_json::{Value, json};
-use store::Expect;
+use store::{Expect, Window};
 use tokio::sync::oneshot;
 
 use crate::action::{self, Call};
@@ -20,6 +19,7 @@ use crate::change::LocalChange;
 use crate::engine::Engine;
 use crate::record::Progressed;
 use crate::refusal::Refusal;
+use crate::next::CONDITION;
 use crate::runner::load::{self, Loaded};
 use crate::writer::{Accepted, Order, Progress, Start};
 
@@ -157,10 +157,11 @@ impl Engine {
         for _ in 0..CANCEL_TRIES {
             match self.cancel_once(run, &actor).await {
                 Err(Refusal::Stale(_)) => {}
-                other => {
+                Ok(()) => {
                     self.runner().abort(run);
-                    return other;
+                    return Ok(());
                 }
+                Err(other) => return Err(other),
             }
         }
         Err(Refusal::Busy { retry_after: std::time::Duration::from_secs(1) })
@@ -174,14 +175,15 @@ impl Engine {
         let now = self.store().now();
         let by = actor.to_string();
         let reason = Some(format!("cancelled by {by}"));
-        let facts =
-            [Fact::CancelRequested { by, at: now }, Fact::Ended { status: RunStatus::Cancelled, at: now, reason }];
+        let windows = action::held_windows(&state, self.store().as_ref()).map_err(|error| Refusal::from(&error))?;
+        let mut facts = vec![Fact::CancelRequested { by, at: now }];
+        facts.extend(state.ending(RunStatus::Cancelled, now, reason));
         for fact in &facts {
             state.apply(fact).map_err(|error| Refusal::Conflict(error.to_string()))?;
         }
         let expect = Expect::Version(summary.version);
         summary.follow(&state, Seq::default(), now);
-        self.progress(summary, expect, &facts, actor.clone()).await.map(drop)
+        self.progress(summary, expect, &facts, windows, actor.clone()).await.map(drop)
     }
 
     pub(crate) async fn progress(
@@ -189,6 +191,7 @@ impl Engine {
         summary: model::run::RunSummary,
         expect: Expect,
         facts: &[Fact],
+        windows: Vec<Window>,
         actor: Actor,
     ) -> Result<Seq, Refusal> {
         let payload = serde_json::to_vec(&Progressed { run: summary.id, facts: facts.to_vec() })
@@ -202,7 +205,7 @@ impl Engine {
             actor,
             changes: Vec::new(),
             chain: Vec::new(),
-            windows: Vec::new(),
+            windows,
             reply,
         };
         self.order(Order::Progress(Box::new(progress)), answer).await
@@ -217,16 +220,19 @@ impl Engine {
         if !state.status.is_final() {
             return Err(Refusal::Conflict(format!("run {run} has not ended; cancel it first")));
         }
-        let digest = match version {
-            RetryVersion::Same => summary.digest,
+        let playbook = match version {
+            RetryVersion::Same => self.runner().playbook(&summary.playbook, summary.digest).map_err(|error| match error {
+                load::LoadError::Text { .. } => Refusal::Conflict(error.to_string()),
+                error => Refusal::Store(error.to_string()),
+            })?,
             RetryVersion::Current => {
                 let set = self.playbooks();
                 let missing = || Refusal::NotFound { what: format!("playbook `{}`", summary.playbook) };
-                set.find(&summary.playbook).ok_or_else(missing)?.digest
+                Arc::clone(set.find(&summary.playbook).ok_or_else(missing)?)
             }
         };
-        let carried = if from == RetryFrom::Failed { carried(&state) } else { Vec::new() };
-        let start = RunStart { digest, retry_of: Some(run), carried, ..state.start.clone() };
+        let carried = if from == RetryFrom::Failed { carried(&state, &playbook) } else { Vec::new() };
+        let start = RunStart { digest: playbook.digest, retry_of: Some(run), carried, ..state.start.clone() };
         let what = json!({ "what": "retried", "run": run });
         let event = self.own_event("run.retried", event.tenant.clone(), what, actor);
         let (reply, answer) = oneshot::channel();
@@ -251,7 +257,6 @@ impl Engine {
         let playbook = self.runner().playbook(&summary.playbook, summary.digest).map_err(|error| Refusal::Store(error.to_string()))?;
         let step = find_step(&playbook, &delivery.path).ok_or_else(missing)?;
         let mut attempt = self.try_once_more(&state, step, &delivery).await.ok_or_else(missing)?;
-        attempt.n = delivery.attempts + 1;
         // By hand means once: nobody tries again by himself.
         if matches!(attempt.outcome, AttemptOutcome::Retry { .. }) {
             attempt.outcome = AttemptOutcome::Failed;
@@ -261,7 +266,7 @@ impl Engine {
         state.apply(&fact).map_err(|error| Refusal::Conflict(error.to_string()))?;
         let expect = Expect::Version(summary.version);
         summary.follow(&state, Seq::default(), self.store().now());
-        self.progress(summary, expect, &[fact], actor).await?;
+        self.progress(summary, expect, &[fact], Vec::new(), actor).await?;
         Ok(taken)
     }
 
@@ -269,7 +274,9 @@ impl Engine {
     async fn try_once_more(&self, state: &RunState, step: &Step, delivery: &Delivery) -> Option<Attempt> {
         let Body::Action { spec, with } = &step.body else { return None };
         let mut recorded = state.steps.get(&delivery.path)?.clone();
-        recorded.attempts.clear();
+        // As if it were to be tried again now: a person has decided, so that no window is asked.
+        let last = recorded.attempts.iter().rfind(|a| a.destination.as_ref() == Some(&delivery.destination))?.clone();
+        recorded.attempts = vec![Attempt { outcome: AttemptOutcome::Retry { at: self.store().now() }, ..last }];
         let input = recorded.input.as_mut()?.as_object_mut()?;
         input.insert("to".to_owned(), json!([delivery.destination]));
         let now = self.store().now();
@@ -407,26 +414,48 @@ fn find_step<'a>(playbook: &'a Playbook, path: &str) -> Option<&'a Step> {
     within(&playbook.steps, path).or_else(|| within(&playbook.on_failure, path))
 }
 
-/// The steps that succeeded, or were left out rightly, as facts of the run that repeats them.
-fn carried(state: &RunState) -> Vec<Fact> {
+/// What a run that repeats another from its failed step takes over: of the steps on the main way, those that succeeded or
+/// had nothing to send, and of a step that failed for some destinations what it sent to the others. A condition that said
+/// no is asked again; what was done about the failure is done again when it fails again.
+fn carried(state: &RunState, playbook: &Playbook) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let done: BTreeMap<_, _> = state
-        .steps
-        .iter()
-        .filter(|(_, step)| matches!(step.status, StepStatus::Succeeded | StepStatus::Skipped))
-        .collect();
-    for path in &state.order {
-        let Some(step) = done.get(path) else { continue };
-        facts.push(Fact::StepEnded {
-            path: path.clone(),
-            action: step.action.clone(),
-            status: step.status,
-            at: step.ended_at.unwrap_or(step.started_at),
-            output: step.output.clone(),
-            error: step.error.clone(),
-            handled: false,
-        });
+    for step in &playbook.steps {
+        let Some(done) = state.steps.get(&step.path) else { continue };
+        let Body::Action { spec, .. } = &step.body else { continue };
+        if done.action != spec.id {
+            continue;
+        }
+        let conditional = done.error.as_ref().is_some_and(|error| error.code == CONDITION);
+        let (path, action) = (step.path.clone(), done.action.clone());
+        match done.status {
+            StepStatus::Succeeded => {}
+            StepStatus::Skipped if !conditional => {}
+            StepStatus::Failed | StepStatus::TimedOut if playbook.digest == state.start.digest => {
+                facts.extend(sent(done, path));
+                continue;
+            }
+            _ => continue,
+        }
+        let at = done.ended_at.unwrap_or(done.started_at);
+        let (output, error) = (done.output.clone(), done.error.clone());
+        facts.push(Fact::StepEnded { path, action, status: done.status, at, output, error, handled: false });
     }
+    facts
+}
+
+/// What a step that failed did send, or rightly not send: nothing of it is tried again.
+fn sent(step: &StepState, path: String) -> Vec<Fact> {
+    let ended = |attempt: &&Attempt| {
+        attempt.destination.is_some()
+            && matches!(attempt.outcome, AttemptOutcome::Succeeded | AttemptOutcome::Suppressed { .. })
+    };
+    let done: Vec<&Attempt> = step.attempts.iter().filter(ended).collect();
+    if done.is_empty() {
+        return Vec::new();
+    }
+    let (action, at, input) = (step.action.clone(), step.started_at, step.input.clone());
+    let mut facts = vec![Fact::StepStarted { path: path.clone(), action, at, input, once: false }];
+    facts.extend(done.into_iter().map(|attempt| Fact::Attempted { path: path.clone(), attempt: attempt.clone() }));
     facts
 }
 

@@ -8,6 +8,9 @@ use model::Time;
 use model::run::{AttemptOutcome, RunState, RunStatus, StepError, StepState, StepStatus};
 use playbook::{OnError, Playbook, Step};
 
+/// The code of a step that was left out because its `if` said no.
+pub const CONDITION: &str = "condition";
+
 /// What comes next.
 #[derive(Debug)]
 pub enum Next<'a> {
@@ -45,7 +48,8 @@ enum Walk<'a> {
     Failed(&'a Step),
 }
 
-/// Says what comes next.
+/// Says what comes next. What is over is over: a run whose steps are all done has not timed out, and a step whose outcome
+/// is unknown needs a person whatever the time.
 pub fn next<'a>(state: &RunState, playbook: &'a Playbook, now: Time) -> Next<'a> {
     if state.status.is_final() {
         return Next::End { status: state.status, reason: state.reason.clone() };
@@ -54,21 +58,28 @@ pub fn next<'a>(state: &RunState, playbook: &'a Playbook, now: Time) -> Next<'a>
         return Next::End { status: RunStatus::Cancelled, reason: Some(format!("cancelled by {by}")) };
     }
     let Some(started) = state.started_at else { return Next::Start };
-    if let Some(timeout) = playbook.timeout.filter(|timeout| now >= started.plus(*timeout)) {
+    let overdue = playbook.timeout.filter(|timeout| now >= started.plus(*timeout));
+    let timed_out = |timeout| {
         let reason = format!("it took longer than {}", model::period::format(timeout));
-        return Next::End { status: RunStatus::TimedOut, reason: Some(reason) };
+        Next::End { status: RunStatus::TimedOut, reason: Some(reason) }
+    };
+    match (walk(&playbook.steps, state, now), overdue) {
+        (Walk::Done { warned: false }, _) => Next::End { status: RunStatus::Succeeded, reason: None },
+        (Walk::Done { warned: true }, _) => Next::End { status: RunStatus::SucceededWithWarnings, reason: None },
+        (Walk::Next(end @ Next::End { .. }), _) => end,
+        (Walk::Next(_), Some(timeout)) => timed_out(timeout),
+        (Walk::Failed(step), Some(timeout)) if has_status(state, step, StepStatus::TimedOut) => timed_out(timeout),
+        (Walk::Next(next), None) => next,
+        (Walk::Failed(step), overdue) => match walk(&playbook.on_failure, state, now) {
+            Walk::Next(end @ Next::End { .. }) => end,
+            Walk::Next(next) if overdue.is_none() => next,
+            _ => Next::End { status: RunStatus::Failed, reason: Some(why(state, step)) },
+        },
     }
-    match walk(&playbook.steps, state, now) {
-        Walk::Next(next) => next,
-        Walk::Done { warned: false } => Next::End { status: RunStatus::Succeeded, reason: None },
-        Walk::Done { warned: true } => Next::End { status: RunStatus::SucceededWithWarnings, reason: None },
-        Walk::Failed(step) => {
-            if let Walk::Next(next) = walk(&playbook.on_failure, state, now) {
-                return next;
-            }
-            Next::End { status: RunStatus::Failed, reason: Some(why(state, step)) }
-        }
-    }
+}
+
+fn has_status(state: &RunState, step: &Step, status: StepStatus) -> bool {
+    state.steps.get(&step.path).is_some_and(|step| step.status == status)
 }
 
 /// When a run must be looked at again even if nothing happens: its deadline.
@@ -100,7 +111,7 @@ fn walk<'a>(steps: &'a [Step], state: &RunState, now: Time) -> Walk<'a> {
     for step in steps {
         let Some(at) = state.steps.get(&step.path) else { return Walk::Next(Next::Step(step)) };
         match at.status {
-            StepStatus::Running if at.once => return Walk::Next(unknown_outcome(step)),
+            StepStatus::Running if at.outcome_unknown() => return Walk::Next(unknown_outcome(step)),
             StepStatus::Running => return Walk::Next(Next::Step(step)),
             StepStatus::Retrying => return Walk::Next(retry(step, at, now)),
             StepStatus::Succeeded | StepStatus::Skipped => {}

@@ -211,7 +211,7 @@ pub enum Fact {
         action: String,
         /// When.
         at: Time,
-        /// The rendered parameters, secrets as references.
+        /// The rendered parameters, secrets as references; nothing when they are not rendered yet, or known already.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         input: Option<Value>,
         /// Whether the action must not be repeated.
@@ -349,6 +349,13 @@ pub struct StepState {
     pub handled: bool,
 }
 
+impl StepState {
+    /// Whether it must not be repeated, was begun, and nothing says how that ended.
+    pub fn outcome_unknown(&self) -> bool {
+        self.once && self.status == StepStatus::Running
+    }
+}
+
 /// The state of a run, folded from its facts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
@@ -436,6 +443,7 @@ impl RunState {
         for fact in &carried {
             state.apply(fact)?;
         }
+        state.status = RunStatus::Queued;
         Ok(state)
     }
 
@@ -444,8 +452,8 @@ impl RunState {
     /// | fact | legal when |
     /// |---|---|
     /// | started | queued |
-    /// | step started | not ended, and the step neither started nor ended |
-    /// | attempted, step ended | not ended, and the step has not ended |
+    /// | step started, step ended | not ended, and the step has not ended |
+    /// | attempted | not ended, and the step has started and not ended |
     /// | cancel requested | not ended |
     /// | redelivered | the step exists |
     /// | ended | not ended, with a final status |
@@ -467,7 +475,9 @@ impl RunState {
             }
             Fact::StepStarted { path, action, at, input, once } => {
                 let step = self.open_step(path, action, *at)?;
-                step.input.clone_from(input);
+                if input.is_some() {
+                    step.input.clone_from(input);
+                }
                 step.once = *once;
                 step.status = StepStatus::Running;
                 self.status = RunStatus::Running;
@@ -509,6 +519,30 @@ impl RunState {
         Ok(())
     }
 
+    /// The facts that end the run now: what is still open of its steps ends with it, so that nothing is left that looks
+    /// as if it were at work.
+    pub fn ending(&self, status: RunStatus, at: Time, reason: Option<String>) -> Vec<Fact> {
+        let open = self.order.iter().filter_map(|path| Some((path, self.steps.get(path)?)));
+        let mut facts: Vec<Fact> = open
+            .filter(|(_, step)| !step.status.is_final())
+            .map(|(path, step)| {
+                let (status, code, message) = match status {
+                    _ if step.outcome_unknown() => {
+                        (StepStatus::NeedsAttention, "unknown_outcome", "it was begun, and whether it happened is not known")
+                    }
+                    RunStatus::TimedOut => (StepStatus::TimedOut, "timeout", "the run took longer than its timeout"),
+                    RunStatus::Cancelled => (StepStatus::Cancelled, "cancelled", "the run was cancelled"),
+                    _ => (StepStatus::Failed, "run_ended", "the run ended before it did"),
+                };
+                let error = Some(StepError { code: code.to_owned(), message: message.to_owned(), at: None });
+                let (path, action) = (path.clone(), step.action.clone());
+                Fact::StepEnded { path, action, status, at, output: None, error, handled: false }
+            })
+            .collect();
+        facts.push(Fact::Ended { status, at, reason });
+        facts
+    }
+
     fn step_mut(&mut self, path: &str) -> Result<&mut StepState, RunError> {
         let run = self.start.id;
         self.steps.get_mut(path).ok_or_else(|| RunError::NoSuchStep { run, path: path.to_owned() })
@@ -537,7 +571,8 @@ impl RunState {
         Ok(step)
     }
 
-    /// The deliveries of the run, in the order in which they were first tried.
+    /// The deliveries of the run, in the order in which they were first tried. One that waits for another try has failed
+    /// once its step has ended: nobody tries it any more.
     pub fn deliveries(&self) -> Vec<Delivery> {
         let mut all: Vec<Delivery> = Vec::new();
         for path in &self.order {
@@ -548,6 +583,12 @@ impl RunState {
                 match known {
                     Some(delivery) => delivery.take(attempt),
                     None => all.push(Delivery::first(path, destination, attempt)),
+                }
+            }
+            if step.status.is_final() {
+                for delivery in all.iter_mut().filter(|d| d.path == *path && d.status == DeliveryStatus::Retrying) {
+                    delivery.status = DeliveryStatus::Failed;
+                    delivery.next_at = None;
                 }
             }
         }
@@ -811,6 +852,50 @@ mod tests {
             all,
             [("desk".to_owned(), DeliveryStatus::Delivered, 2), ("siem".to_owned(), DeliveryStatus::Suppressed, 0)]
         );
+    }
+
+    #[test]
+    fn what_is_open_of_a_run_ends_with_it_and_its_delivery_has_failed() {
+        let mut run = state();
+        run.apply(&Fact::Started { at: Time::EPOCH }).unwrap();
+        run.apply(&started()).unwrap();
+        run.apply(&attempt(1, "desk", AttemptOutcome::Retry { at: Time::from_millis(9) })).unwrap();
+        for fact in run.ending(RunStatus::Cancelled, Time::from_millis(5), None) {
+            run.apply(&fact).unwrap();
+        }
+        assert_eq!((run.status, run.steps["send"].status), (RunStatus::Cancelled, StepStatus::Cancelled));
+        let delivery = &run.deliveries()[0];
+        assert_eq!((delivery.status, delivery.next_at), (DeliveryStatus::Failed, None));
+    }
+
+    #[test]
+    fn a_step_that_must_not_be_repeated_needs_attention_however_its_run_ends() {
+        for status in [RunStatus::Cancelled, RunStatus::TimedOut, RunStatus::Failed, RunStatus::NeedsAttention] {
+            let mut run = state();
+            run.apply(&Fact::Started { at: Time::EPOCH }).unwrap();
+            let Fact::StepStarted { path, action, at, input, .. } = started() else { panic!("a start") };
+            run.apply(&Fact::StepStarted { path, action, at, input, once: true }).unwrap();
+            for fact in run.ending(status, Time::from_millis(5), None) {
+                run.apply(&fact).unwrap();
+            }
+            assert_eq!((run.status, run.steps["send"].status), (status, StepStatus::NeedsAttention));
+        }
+    }
+
+    #[test]
+    fn what_was_rendered_once_stays_when_a_step_begins_again() {
+        let mut run = state();
+        let first = Value::from("the body");
+        let begin = |input: Option<Value>| Fact::StepStarted {
+            path: "send".into(),
+            action: "webhook.send".into(),
+            at: Time::EPOCH,
+            input,
+            once: false,
+        };
+        run.apply(&begin(Some(first.clone()))).unwrap();
+        run.apply(&begin(None)).unwrap();
+        assert_eq!(run.steps["send"].input, Some(first));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
 pub use crate::change::{If, LocalChange};
+pub(crate) use send::held_windows;
 use crate::refusal::Refusal;
 use crate::outbound::{Destinations, Outbound, Secrets};
 
@@ -251,4 +252,9 @@ pub enum StepResult {
 /// The key that stays the same over all tries of a step: `RUN/PATH/DESTINATION`, without the last where there is none.
 pub fn idempotency_key(run: RunId, path: &str, destination: &str) -> String {
     if destination.is_empty() { format!("{run}/{path}") } else { format!("{run}/{path}/{destination}") }
+}
+
+/// The name of the window that tells who claimed another.
+pub(crate) fn claimed_by(window: &str, by: &str) -> String {
+    format!("{window} by {by}")
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use model::run::{Attempt, AttemptOutcome, StepError};
+use model::run::{Attempt, AttemptOutcome, DeliveryStatus, RunStart, RunState, StepError};
 use model::{ObjectKey, Time};
 use playbook::Retry;
 use http::header::{HeaderName, RETRY_AFTER};
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use store::Window;
 
 use super::render::error;
-use super::subject::{kind_name, window_name};
-use super::{Call, StepResult, idempotency_key};
+use super::subject::{kind_name, subject, window_name};
+use super::{Call, StepResult, claimed_by, idempotency_key};
 use crate::outbound::deliver::{Message, deliver};
 use crate::outbound::destination::{Destination, TimeFormat};
 use crate::outbound::secret::Placed;
@@ -234,7 +234,28 @@ fn attempt(call: &Call<'_>, id: &str, n: u32, outcome: AttemptOutcome, error: Op
 }
 
 fn window_key(call: &Call<'_>, parcel: &Parcel, id: &str) -> String {
-    format!("dest/{id}/{}", window_name(call.start, parcel.about.as_ref()))
+    window_of(call.start, parcel.about.as_ref(), id)
+}
+
+fn window_of(start: &RunStart, about: Option<&ObjectKey>, id: &str) -> String {
+    format!("dest/{id}/{}", window_name(start, about))
+}
+
+/// The windows of deliveries that wait for another try, claimed by themselves: when their run ends before that try, they
+/// have failed, and must not silence what comes after.
+///
+/// # Errors
+/// [`store::Error`] when the store fails.
+pub(crate) fn held_windows(state: &RunState, store: &dyn store::Store) -> Result<Vec<Window>, store::Error> {
+    let mut held = Vec::new();
+    for delivery in state.deliveries().iter().filter(|delivery| delivery.status == DeliveryStatus::Retrying) {
+        let key = window_of(&state.start, subject(&state.start).as_ref(), &delivery.destination);
+        let by = idempotency_key(state.start.id, &delivery.path, &delivery.destination);
+        if store.window(&claimed_by(&key, &by), store.now())?.is_some() {
+            held.push(Window { key, until: None });
+        }
+    }
+    Ok(held)
 }
 
 /// A dead receiver must not silence what comes after: its window ends with the delivery.

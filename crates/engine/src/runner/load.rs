@@ -29,6 +29,9 @@ pub enum LoadError {
     /// There is no such run.
     #[error("there is no run {0}")]
     NoSuchRun(RunId),
+    /// Reading it panicked.
+    #[error("reading run {0} panicked; see the server's log")]
+    Panicked(RunId),
     /// The text that it is pinned to is gone or no longer compiles.
     #[error("the playbook text {digest} that it is pinned to cannot be used: {why}")]
     Text {

@@ -1,13 +1,15 @@
 //! One run at work: ask what comes next, do it, record it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use model::event::Actor;
 use model::run::{
-    Attempt, AttemptOutcome, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepStatus,
+    Attempt, AttemptOutcome, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepState, StepStatus,
 };
-use model::{ChainLink, Event, Seq, Time, limits};
+use model::{ChainLink, Event, RunId, Seq, Time, limits};
 use playbook::{Answer, Body, Budget, Effect, OnError, Playbook, Step};
 use serde_json::Value;
 use store::{Expect, Lease, Window};
@@ -51,7 +53,10 @@ impl From<Refusal> for Halt {
     fn from(refusal: Refusal) -> Halt {
         match refusal {
             Refusal::Stale(_) => Halt::Stale,
-            _ => Halt::Later,
+            Refusal::Busy { .. } | Refusal::Full | Refusal::Stopping | Refusal::Store(_) => Halt::Later,
+            // The same would be refused for ever.
+            Refusal::Invalid { code, message } => Halt::Broken(code, message),
+            other => Halt::Broken("refused", other.to_string()),
         }
     }
 }
@@ -64,8 +69,13 @@ enum Turn {
 
 /// Works on a run until it ends, or there is nothing to do before some time.
 pub(super) async fn advance(runner: &Arc<Runner>, lease: Lease) {
+    let later = || runner.shared.store.now().plus(REST);
     let mut work = match take_up(runner, lease).await {
         Ok(work) => work,
+        Err(load::LoadError::Store(error)) if !matches!(error, store::Error::Corrupt { .. }) => {
+            tracing::error!(run = %lease.run, %error, "a run cannot be read now; it is tried again");
+            return drop(runner.shared.store.release(lease, later()));
+        }
         Err(error) => {
             tracing::error!(run = %lease.run, %error, "a run cannot be resumed; it fails");
             return fail(runner, lease, "cannot_resume", &error.to_string()).await;
@@ -74,11 +84,9 @@ pub(super) async fn advance(runner: &Arc<Runner>, lease: Lease) {
     loop {
         match work.turn(runner).await {
             Ok(Turn::Go) => {}
-            Ok(Turn::Rest) | Err(Halt::Stale) => return,
-            Err(Halt::Later) => {
-                let _ = runner.shared.store.release(lease, runner.shared.store.now().plus(REST));
-                return;
-            }
+            Ok(Turn::Rest) => return,
+            // Giving back a lease that is no longer held does nothing.
+            Err(Halt::Stale | Halt::Later) => return drop(runner.shared.store.release(lease, later())),
             Err(Halt::Broken(code, message)) => return fail(runner, lease, code, &message).await,
         }
     }
@@ -87,44 +95,68 @@ pub(super) async fn advance(runner: &Arc<Runner>, lease: Lease) {
 async fn take_up(runner: &Arc<Runner>, lease: Lease) -> Result<Work, load::LoadError> {
     let loaded = match runner.shared.take_fresh(lease.run) {
         Some(fresh) => Loaded { state: RunState::new(fresh.start)?, summary: fresh.summary, event: fresh.event },
-        None => {
-            let shared = Arc::clone(&runner.shared);
-            let read = move || load::load(shared.store.as_ref(), lease.run);
-            tokio::task::spawn_blocking(read).await.map_err(|_| load::LoadError::NoSuchRun(lease.run))??
-        }
+        None => loaded(runner, lease.run).await?,
     };
     let playbook = runner.playbook(&loaded.summary.playbook, loaded.summary.digest)?;
     let Loaded { state, summary, event } = loaded;
     Ok(Work { lease, state, summary, event, playbook, pending: Vec::new(), outcome_pending: false })
 }
 
-/// Ends a run that cannot go on as failed.
+/// Reads a run where blocking is allowed.
+async fn loaded(runner: &Runner, run: RunId) -> Result<Loaded, load::LoadError> {
+    let shared = Arc::clone(&runner.shared);
+    match tokio::task::spawn_blocking(move || load::load(shared.store.as_ref(), run)).await {
+        Ok(loaded) => loaded,
+        Err(error) if error.is_panic() => Err(load::LoadError::Panicked(run)),
+        // The process is ending; whoever is asked next will find the run as it is.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Ends a run that cannot go on. It failed, unless it had begun what must not be repeated: then a person must look.
 pub(super) async fn fail(runner: &Arc<Runner>, lease: Lease, code: &'static str, message: &str) {
-    let now = runner.shared.store.now();
-    let Ok(Some(mut summary)) = runner.shared.store.run(lease.run) else { return };
+    let store = &runner.shared.store;
+    let now = store.now();
+    let Ok(Some(mut summary)) = store.run(lease.run) else {
+        return drop(store.release(lease, now.plus(REST)));
+    };
     let expect = Expect::Lease { epoch: lease.epoch, version: summary.version };
-    let fact = Fact::Ended { status: RunStatus::Failed, at: now, reason: Some(format!("{message} ({code})")) };
-    summary.status = RunStatus::Failed;
-    summary.ended_at = Some(now);
-    summary.reason = Some(format!("{message} ({code})"));
-    summary.version += 1;
-    summary.entries.push(Seq::default());
-    let sent = send(runner, summary, expect, false, &[fact], Extra::default()).await;
+    let reason = Some(format!("{message} ({code})"));
+    let facts = match loaded(runner, lease.run).await {
+        Ok(Loaded { mut state, .. }) => {
+            let unknown = state.steps.values().any(StepState::outcome_unknown);
+            let status = if unknown { RunStatus::NeedsAttention } else { RunStatus::Failed };
+            let facts = state.ending(status, now, reason);
+            let _ = facts.iter().try_for_each(|fact| state.apply(fact));
+            summary.follow(&state, Seq::default(), now);
+            facts
+        }
+        // What it did cannot be read: all that is known is that it does not go on.
+        Err(_) => {
+            (summary.status, summary.ended_at) = (RunStatus::Failed, Some(now));
+            summary.reason.clone_from(&reason);
+            summary.version += 1;
+            summary.entries.push(Seq::default());
+            vec![Fact::Ended { status: RunStatus::Failed, at: now, reason }]
+        }
+    };
+    let sent = send(runner, summary, expect, false, &facts, Extra::default()).await;
     if let Err(refusal) = sent {
         tracing::warn!(run = %lease.run, %refusal, "the failure of a run could not be recorded");
-        let _ = runner.shared.store.release(lease, runner.shared.store.now().plus(REST));
+        let _ = store.release(lease, store.now().plus(REST));
     }
 }
 
 /// What goes along with progress.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Extra {
     changes: Vec<LocalChange>,
     chain: Vec<ChainLink>,
     windows: Vec<Window>,
 }
 
-/// Has progress recorded; answers with the entry.
+/// Has progress recorded; answers with the entry. While the disk is full it waits: what was done is known, and must not
+/// be done again for want of a place to write it down.
 async fn send(
     runner: &Runner,
     summary: RunSummary,
@@ -139,11 +171,21 @@ async fn send(
         code: "internal",
         message: error.to_string(),
     })?;
-    let (reply, answer) = oneshot::channel();
-    let Extra { changes, chain, windows } = extra;
-    let progress = Progress { summary, expect, keep_lease, payload, actor, changes, chain, windows, reply };
-    runner.orders.send(Order::Progress(Box::new(progress))).await.map_err(|_| Refusal::Stopping)?;
-    answer.await.unwrap_or(Err(Refusal::Stopping))
+    let mut stop = runner.stop.clone();
+    loop {
+        let (reply, answer) = oneshot::channel();
+        let Extra { changes, chain, windows } = extra.clone();
+        let (summary, payload, actor) = (summary.clone(), payload.clone(), actor.clone());
+        let progress = Progress { summary, expect, keep_lease, payload, actor, changes, chain, windows, reply };
+        runner.orders.send(Order::Progress(Box::new(progress))).await.map_err(|_| Refusal::Stopping)?;
+        match answer.await.unwrap_or(Err(Refusal::Stopping)) {
+            Err(Refusal::Full) => tokio::select! {
+                () = tokio::time::sleep(REST) => {}
+                _ = stop.wait_for(|stop| *stop) => return Err(Refusal::Full),
+            },
+            answer => return answer,
+        }
+    }
 }
 
 impl Work {
@@ -154,6 +196,14 @@ impl Work {
             Next::Start => {
                 self.apply(Fact::Started { at: now })?;
                 Ok(Turn::Go)
+            }
+            Next::Step(_) if *runner.stop.borrow() => {
+                if self.outcome_pending {
+                    self.record(runner, now, false, Extra::default()).await?;
+                } else {
+                    let _ = runner.shared.store.release(self.lease, now);
+                }
+                Ok(Turn::Rest)
             }
             Next::Step(step) => self.step(runner, step, now).await,
             Next::At(time) => {
@@ -166,8 +216,11 @@ impl Work {
                 Ok(Turn::Rest)
             }
             Next::End { status, reason } => {
-                self.apply(Fact::Ended { status, at: now, reason })?;
-                self.record(runner, now, false, Extra::default()).await?;
+                let windows = action::held_windows(&self.state, runner.shared.store.as_ref()).map_err(|_| Halt::Later)?;
+                for fact in self.state.ending(status, now, reason) {
+                    self.apply(fact)?;
+                }
+                self.record(runner, now, false, Extra { windows, ..Extra::default() }).await?;
                 Ok(Turn::Rest)
             }
         }
@@ -199,7 +252,7 @@ impl Work {
         let Body::Action { spec, with } = &step.body else {
             return Err(Halt::Broken("unsupported", format!("step `{}` is of a kind that this version cannot run", step.path)));
         };
-        let scope = scope::of_step(runner, self, now).map_err(|error| Halt::Broken("store", error.to_string()))?;
+        let Ok(scope) = scope::of_step(runner, self, now) else { return Err(Halt::Later) };
         if !self.state.steps.contains_key(&step.path)
             && let Some(condition) = &step.condition
         {
@@ -238,9 +291,13 @@ impl Work {
             ctx: &runner.context,
         };
         let limit = self.time_left(step, now);
-        let outcome = match tokio::time::timeout(limit, action.run(call)).await {
-            Ok(outcome) => outcome,
-            Err(_) => cut_off(limit, once),
+        let acting = AssertUnwindSafe(action.run(call)).catch_unwind();
+        let outcome = match tokio::time::timeout(limit, acting).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => broken_off("panic", "the action panicked; see the server's log".to_owned(), once),
+            Err(_) => {
+                broken_off("timeout", format!("it did not end within {}", model::period::format(limit)), once)
+            }
         };
         self.take(runner, step, (spec.id, now), outcome).await
     }
@@ -262,47 +319,59 @@ impl Work {
     ) -> Result<Turn, Halt> {
         let now = runner.shared.store.now();
         let Outcome { input, attempts, result, changes, windows } = outcome;
+        let known = self.state.steps.get(&step.path);
+        // What is rendered for the first try is what is sent with every other; it is written down once.
+        let rendered = known.is_some_and(|known| known.input.is_some());
+        let intended = known.is_some_and(|known| known.once);
+        let before = (!changes.is_empty()).then(|| (self.state.clone(), self.pending.clone()));
+        if intended || !(rendered || matches!(result, StepResult::Busy { .. })) {
+            let (path, action) = (step.path.clone(), action.to_owned());
+            let input = (!rendered).then_some(input);
+            self.apply(Fact::StepStarted { path, action, at: began, input, once: false })?;
+        }
         if let StepResult::Busy { at } = result {
-            if !self.pending.is_empty() {
-                self.record(runner, at, false, Extra::default()).await?;
-            } else {
+            // Nothing was begun. Where that was announced, it is on record now that nothing was.
+            if self.pending.is_empty() {
                 let _ = runner.shared.store.release(self.lease, at);
+            } else {
+                let due = if intended { at.max(now.plus(REST)) } else { at };
+                self.record(runner, due, false, Extra::default()).await?;
             }
             return Ok(Turn::Rest);
         }
-        let input = self.state.steps.get(&step.path).and_then(|known| known.input.clone()).or(Some(input));
-        let before = (!changes.is_empty()).then(|| (self.state.clone(), self.pending.clone()));
-        self.apply(Fact::StepStarted { path: step.path.clone(), action: action.to_owned(), at: began, input, once: false })?;
-        let mut attempts = attempts;
+        self.take_result(step, action, (began, now), attempts, result)?;
+        if changes.is_empty() && windows.is_empty() {
+            return Ok(Turn::Go);
+        }
+        self.record_changes(runner, step, (action, now), before, (changes, windows)).await
+    }
+
+    /// Takes over the tries that were made, and how the step stands after them.
+    fn take_result(
+        &mut self,
+        step: &Step,
+        action: &str,
+        (began, now): (Time, Time),
+        mut attempts: Vec<Attempt>,
+        result: StepResult,
+    ) -> Result<(), Halt> {
         if attempts.is_empty() {
             attempts.push(self.plain_attempt(step, (began, now), &result));
         }
         for attempt in attempts {
             self.apply(Fact::Attempted { path: step.path.clone(), attempt })?;
         }
-        match result {
-            StepResult::Done { output } => {
-                self.end_step(step, action, StepStatus::Succeeded, now, output, None)?;
-            }
+        let (status, output, error) = match result {
+            StepResult::Done { output } => (StepStatus::Succeeded, output, None),
             StepResult::Skipped { output, reason } => {
-                let error = StepError { code: "skipped".to_owned(), message: reason, at: None };
-                self.end_step(step, action, StepStatus::Skipped, now, output, Some(error))?;
+                (StepStatus::Skipped, output, Some(StepError { code: "skipped".to_owned(), message: reason, at: None }))
             }
-            StepResult::Failed(error) => {
-                self.end_step(step, action, StepStatus::Failed, now, Value::Null, Some(error))?;
-            }
-            StepResult::TimedOut(error) => {
-                self.end_step(step, action, StepStatus::TimedOut, now, Value::Null, Some(error))?;
-            }
-            StepResult::Unknown(error) => {
-                self.end_step(step, action, StepStatus::NeedsAttention, now, Value::Null, Some(error))?;
-            }
-            StepResult::Retry { .. } | StepResult::Busy { .. } => {}
-        }
-        if changes.is_empty() && windows.is_empty() {
-            return Ok(Turn::Go);
-        }
-        self.record_changes(runner, step, (action, now), before, (changes, windows)).await
+            StepResult::Failed(error) => (StepStatus::Failed, Value::Null, Some(error)),
+            StepResult::TimedOut(error) => (StepStatus::TimedOut, Value::Null, Some(error)),
+            StepResult::Unknown(error) => (StepStatus::NeedsAttention, Value::Null, Some(error)),
+            StepResult::Retry { .. } | StepResult::Busy { .. } => return Ok(()),
+        };
+        self.end_step(step, action, status, now, output, error).map(drop)
     }
 
     /// Records a step together with the changes it makes; when they are refused, the step failed and nothing changed.
@@ -369,7 +438,7 @@ impl Work {
     }
 
     fn skip(&mut self, step: &Step, action: &str, reason: String, now: Time) -> Result<Turn, Halt> {
-        let error = StepError { code: "condition".to_owned(), message: reason, at: place(step) };
+        let error = StepError { code: next::CONDITION.to_owned(), message: reason, at: place(step) };
         self.end_step(step, action, StepStatus::Skipped, now, Value::Null, Some(error))
     }
 
@@ -403,11 +472,14 @@ fn bounded(status: StepStatus, output: Value, error: Option<StepError>) -> (Step
     (StepStatus::Failed, Value::Null, Some(StepError { code: "output_too_large".to_owned(), message, at: None }))
 }
 
-/// An action that ignored its own deadline.
-fn cut_off(limit: Duration, once: bool) -> Outcome {
-    let message = format!("it did not end within {}", model::period::format(limit));
-    let error = StepError { code: "timeout".to_owned(), message, at: None };
-    let result = if once { StepResult::Unknown(error) } else { StepResult::TimedOut(error) };
+/// An action that ignored its own deadline, or panicked.
+fn broken_off(code: &str, message: String, once: bool) -> Outcome {
+    let error = StepError { code: code.to_owned(), message, at: None };
+    let result = match code {
+        _ if once => StepResult::Unknown(error),
+        "timeout" => StepResult::TimedOut(error),
+        _ => StepResult::Failed(error),
+    };
     Outcome::plain(Value::Null, result)
 }
 
