@@ -349,6 +349,8 @@ fn the_folder_stops_growing_under_retention() {
                 draft.write(build::moved(&run, RunStatus::Succeeded, seq, draft.time), Expect::Version(0));
             }
             let now = draft.time;
+            let id = format!("A-{window}-{i}");
+            draft.commit.objects.push((build::key(Kind::Alert, &id), build::object(&id, 9_000, now)));
             draft.commit(&store).unwrap();
             while store.sweep(now, &keep).unwrap().more {}
         }
@@ -357,4 +359,6 @@ fn the_folder_stops_growing_under_retention() {
         assert!(stats.ended_runs <= 816, "{stats:?}");
     }
     assert!(history[9] <= history[1] * 11 / 10, "{history:?}");
+    let objects = store.verify().unwrap().objects;
+    assert!((100..=120).contains(&objects), "{objects} objects are kept, of 100 in a window");
 }

@@ -5,6 +5,7 @@
 //! not ended is passed over and comes again; the last group always stays, since the end of the history is read from it.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use model::run::RunSummary;
 use model::{Object, Seq, Time};
@@ -18,10 +19,14 @@ use super::values::{self, Writes};
 use super::{Sled, committer, group, parse};
 use crate::api::{Error, Retention, Swept};
 
-/// Groups of history that one step drops or passes over at most.
-const STEP_GROUPS: usize = 16;
-/// Keys of each other keyspace that one step looks at at most.
+/// Groups of history that one step drops or passes over at most. Commits wait during a step.
+const STEP_GROUPS: usize = 8;
+/// Keys of one other keyspace that one step looks at at most.
 const STEP_KEYS: usize = 256;
+/// How often everything that expires is walked through at most.
+const ROUND_EVERY: Duration = Duration::from_secs(3600);
+/// And at most so often within the time that things are kept.
+const ROUNDS_PER_AGE: u32 = 8;
 
 /// What retention has dropped over the store's whole life; stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +54,10 @@ pub(super) struct Sweeper {
     /// The group to go on with.
     group: u64,
     walks: [Option<IVec>; WALKS.len()],
+    /// Which of the walks goes on.
+    turn: usize,
+    /// When the last round began.
+    round: Option<Time>,
 }
 
 /// The keyspaces that are walked key by key.
@@ -100,9 +109,19 @@ impl Sled {
         writes: &mut Writes,
     ) -> Result<(), Error> {
         self.sweep_history(sweeper, now.minus(keep.age), keep, swept, writes)?;
-        for walk in 0..WALKS.len() {
-            self.sweep_walk(sweeper, walk, now, keep, swept, writes)?;
+        if sweeper.turn == 0 && sweeper.walks[0].is_none() {
+            let every = ROUND_EVERY.min(keep.age / ROUNDS_PER_AGE);
+            if sweeper.round.is_some_and(|round| now < round.plus(every)) {
+                return Ok(());
+            }
+            sweeper.round = Some(now);
         }
+        let walk = sweeper.turn;
+        if self.sweep_walk(sweeper, walk, now, keep, swept, writes)? {
+            sweeper.turn = (walk + 1) % WALKS.len();
+        }
+        // A round that has begun is gone through to its end: one that stops on the way may never come to what is old.
+        swept.more |= sweeper.turn != 0 || sweeper.walks[0].is_some();
         Ok(())
     }
 
@@ -174,7 +193,7 @@ impl Sled {
         Ok(runs)
     }
 
-    /// Looks at the next keys of one keyspace, and starts over at its end.
+    /// Looks at the next keys of one keyspace, and starts over at its end. Answers whether it came to the end.
     fn sweep_walk(
         &self,
         sweeper: &mut Sweeper,
@@ -183,7 +202,7 @@ impl Sled {
         keep: &Retention,
         swept: &mut Swept,
         writes: &mut Writes,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let space = WALKS[walk];
         let from = sweeper.walks[walk].take().unwrap_or_else(|| IVec::from(&keys::start(space)));
         let end = [space as u8 + 1];
@@ -199,10 +218,10 @@ impl Sled {
             looked += 1;
             if looked == STEP_KEYS {
                 sweeper.walks[walk] = Some(place);
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn sweep_expired(&self, space: Keyspace, key: &IVec, stored: IVec, now: Time, writes: &mut Writes) -> Result<u64, Error> {
