@@ -12,10 +12,7 @@ mod playbooks;
 mod round;
 #[path = "throughput/series.rs"]
 mod series;
-#[expect(
-    dead_code,
-    reason = "each bench program uses its own part of what they share"
-)]
+#[expect(dead_code, reason = "each bench program uses its own part of what they share")]
 #[path = "support/mod.rs"]
 mod support;
 
@@ -45,26 +42,15 @@ fn run() -> Result<bool> {
     match args.role() {
         // One thread each: what generates and receives must not take what the server could use.
         Some(receiver::ROLE) => {
-            let (log, place) = (
-                PathBuf::from(needed("--log")?),
-                PathBuf::from(needed("--place")?),
-            );
-            one_thread()?
-                .block_on(receiver::run(&log, &place))
-                .map(|()| true)
+            let (log, place) = (PathBuf::from(needed("--log")?), PathBuf::from(needed("--place")?));
+            one_thread()?.block_on(receiver::run(&log, &place)).map(|()| true)
         }
-        Some("empty") => runtime()?
-            .block_on(pipeline::empty(needed("--listen")?.parse()?))
-            .map(|()| true),
+        Some("empty") => runtime()?.block_on(pipeline::empty(needed("--listen")?.parse()?)).map(|()| true),
         Some("bare") => {
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let volume = pipeline::Volume {
-                keys: args.get("--keys", "", 0.0)?,
-                bytes: args.get("--bytes", "", 0.0)?,
-            };
+            let volume = pipeline::Volume { keys: args.get("--keys", "", 0.0)?, bytes: args.get("--bytes", "", 0.0)? };
             let data = PathBuf::from(needed("--data")?);
-            let serving =
-                pipeline::bare(needed("--listen")?.parse()?, &data, needed("--to")?, volume);
+            let serving = pipeline::bare(needed("--listen")?.parse()?, &data, needed("--to")?, volume);
             runtime()?.block_on(serving).map(|()| true)
         }
         Some(other) => Err(format!("`{other}` is nothing that this program can be").into()),
@@ -73,13 +59,9 @@ fn run() -> Result<bool> {
 }
 
 fn one_thread() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?)
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

@@ -30,11 +30,6 @@ pub(crate) fn body(n: u64, tags: &str, matches: bool) -> Vec<u8> {
 /// The number of the first event that a text speaks of.
 pub(crate) fn number(text: &[u8]) -> Option<u64> {
     let start = super::http::find(text, PREFIX.as_bytes())? + PREFIX.len();
-    let digits: Vec<u8> = text
-        .get(start..)?
-        .iter()
-        .copied()
-        .take_while(u8::is_ascii_digit)
-        .collect();
+    let digits: Vec<u8> = text.get(start..)?.iter().copied().take_while(u8::is_ascii_digit).collect();
     std::str::from_utf8(&digits).ok()?.parse().ok()
 }

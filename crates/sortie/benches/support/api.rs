@@ -19,9 +19,7 @@ impl Api {
     /// # Errors
     /// When nobody listens.
     pub(crate) async fn open(address: SocketAddr) -> Result<Api> {
-        Ok(Api {
-            connection: Connection::open(address).await?,
-        })
+        Ok(Api { connection: Connection::open(address).await? })
     }
 
     /// Asks and expects 200.
@@ -33,12 +31,7 @@ impl Api {
         if answer.status == 200 {
             return Ok(answer.body);
         }
-        Err(format!(
-            "GET {path}: {} {}",
-            answer.status,
-            String::from_utf8_lossy(&answer.body)
-        )
-        .into())
+        Err(format!("GET {path}: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into())
     }
 
     /// All items of a listing, page by page.
@@ -50,16 +43,8 @@ impl Api {
         let mut cursor = String::new();
         loop {
             let join = if path.contains('?') { '&' } else { '?' };
-            let page: Value = serde_json::from_slice(
-                &self.get(&format!("{path}{join}limit=1000{cursor}")).await?,
-            )?;
-            items.extend(
-                page["items"]
-                    .as_array()
-                    .ok_or("a page has no `items`")?
-                    .iter()
-                    .cloned(),
-            );
+            let page: Value = serde_json::from_slice(&self.get(&format!("{path}{join}limit=1000{cursor}")).await?)?;
+            items.extend(page["items"].as_array().ok_or("a page has no `items`")?.iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Ok(items),
@@ -99,8 +84,7 @@ impl Api {
 pub(crate) fn read_figure(text: &str, name: &str) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
-        (rest.starts_with(' ') || rest.starts_with('{'))
-            .then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok())?
+        (rest.starts_with(' ') || rest.starts_with('{')).then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok())?
     });
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }

@@ -10,20 +10,12 @@ pub(crate) struct Args(Vec<String>);
 impl Args {
     /// Those of this process. Cargo adds `--bench`, which says nothing.
     pub(crate) fn of_process() -> Args {
-        Args(
-            std::env::args()
-                .skip(1)
-                .filter(|argument| argument != "--bench")
-                .collect(),
-        )
+        Args(std::env::args().skip(1).filter(|argument| argument != "--bench").collect())
     }
 
     /// The first word, when it is not an option: which part of the program this process plays.
     pub(crate) fn role(&self) -> Option<&str> {
-        self.0
-            .first()
-            .map(String::as_str)
-            .filter(|word| !word.starts_with("--"))
+        self.0.first().map(String::as_str).filter(|word| !word.starts_with("--"))
     }
 
     /// Whether an option stands there.
@@ -36,20 +28,11 @@ impl Args {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn get<T: FromStr>(&self, name: &str, variable: &str, default: T) -> Result<T> {
-        let mut rest = self
-            .0
-            .iter()
-            .skip_while(|argument| *argument != name)
-            .skip(1);
-        let text = rest
-            .next()
-            .cloned()
-            .or_else(|| std::env::var(variable).ok());
+        let mut rest = self.0.iter().skip_while(|argument| *argument != name).skip(1);
+        let text = rest.next().cloned().or_else(|| std::env::var(variable).ok());
         match text {
             None => Ok(default),
-            Some(text) => text
-                .parse()
-                .map_err(|_| format!("{name}: `{text}` cannot be read").into()),
+            Some(text) => text.parse().map_err(|_| format!("{name}: `{text}` cannot be read").into()),
         }
     }
 
@@ -57,18 +40,10 @@ impl Args {
     ///
     /// # Errors
     /// When an item cannot be read.
-    pub(crate) fn list<T: FromStr>(
-        &self,
-        name: &str,
-        variable: &str,
-        default: &str,
-    ) -> Result<Vec<T>> {
+    pub(crate) fn list<T: FromStr>(&self, name: &str, variable: &str, default: &str) -> Result<Vec<T>> {
         let text: String = self.get(name, variable, default.to_owned())?;
         text.split(',')
-            .map(|item| {
-                item.parse()
-                    .map_err(|_| format!("{name}: `{item}` cannot be read").into())
-            })
+            .map(|item| item.parse().map_err(|_| format!("{name}: `{item}` cannot be read").into()))
             .collect()
     }
 }

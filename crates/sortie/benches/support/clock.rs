@@ -8,8 +8,6 @@ use std::time::UNIX_EPOCH;
     reason = "generator, receiver and server are processes of their own: only the wall clock is common to them"
 )]
 pub(crate) fn wall_micros() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

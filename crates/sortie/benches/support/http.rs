@@ -38,10 +38,7 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Result<Connection> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Connection {
-            stream,
-            buffer: Vec::with_capacity(4096),
-        })
+        Ok(Connection { stream, buffer: Vec::with_capacity(4096) })
     }
 
     /// Sends a request and reads its answer.
@@ -49,9 +46,7 @@ impl Connection {
     /// # Errors
     /// When the connection ends before the answer does, or the answer takes longer than [`PATIENCE`].
     pub(crate) async fn send(&mut self, request: &[u8]) -> Result<Answer> {
-        tokio::time::timeout(PATIENCE, self.exchange(request))
-            .await
-            .map_err(|_| Error::from("no answer in time"))?
+        tokio::time::timeout(PATIENCE, self.exchange(request)).await.map_err(|_| Error::from("no answer in time"))?
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<Answer> {
@@ -67,11 +62,7 @@ impl Connection {
             self.more().await?;
         };
         let head = std::str::from_utf8(&self.buffer[..head_end])?;
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|text| text.parse().ok())
-            .ok_or("no status")?;
+        let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).ok_or("no status")?;
         if header(head, "transfer-encoding").is_some() {
             return self.chunks(status, head_end).await;
         }
@@ -80,10 +71,7 @@ impl Connection {
         while self.buffer.len() < end {
             self.more().await?;
         }
-        Ok(Answer {
-            status,
-            body: self.buffer[head_end..end].to_vec(),
-        })
+        Ok(Answer { status, body: self.buffer[head_end..end].to_vec() })
     }
 
     async fn chunks(&mut self, status: u16, mut at: usize) -> Result<Answer> {
@@ -95,8 +83,7 @@ impl Connection {
                 }
                 self.more().await?;
             };
-            let size =
-                usize::from_str_radix(std::str::from_utf8(&self.buffer[at..line_end])?.trim(), 16)?;
+            let size = usize::from_str_radix(std::str::from_utf8(&self.buffer[at..line_end])?.trim(), 16)?;
             let (start, end) = (line_end + 2, line_end + 2 + bounded(size)?);
             while self.buffer.len() < end + 2 {
                 self.more().await?;
@@ -119,11 +106,7 @@ impl Connection {
 }
 
 fn bounded(bytes: usize) -> Result<usize> {
-    if bytes > BODY_BYTES_MAX {
-        Err("the answer is too long".into())
-    } else {
-        Ok(bytes)
-    }
+    if bytes > BODY_BYTES_MAX { Err("the answer is too long".into()) } else { Ok(bytes) }
 }
 
 /// A request as bytes.

@@ -92,9 +92,7 @@ async fn sender(load: Load, next: Arc<AtomicU64>, start: Instant) -> Result<(Vec
         let n = next.fetch_add(1, Ordering::Relaxed);
         let body = request("POST", "/v1/in/generic", &alert::body(n, "", matches(n)));
         let from = match load.rate {
-            Some(rate) => {
-                pace(start + Duration::from_secs_f64((n - load.first) as f64 / rate)).await
-            }
+            Some(rate) => pace(start + Duration::from_secs_f64((n - load.first) as f64 / rate)).await,
             None => Instant::now(),
         };
         let at = clock::wall_micros().saturating_sub(u64::try_from(from.elapsed().as_micros())?);

@@ -8,6 +8,7 @@ pub(crate) mod api;
 pub(crate) mod args;
 pub(crate) mod clock;
 pub(crate) mod http;
+pub(crate) mod kill;
 pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod quantile;

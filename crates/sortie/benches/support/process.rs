@@ -15,12 +15,7 @@ pub(crate) fn cpu_millis(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name may hold spaces; it ends with the last bracket. utime and stime are fields 14 and 15.
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: f64 = rest
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum();
+    let ticks: f64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
     Ok(ticks * 1000.0 / TICKS_PER_SECOND)
 }
 
@@ -32,9 +27,7 @@ pub(crate) fn resident_megabytes(pid: u32) -> Result<(f64, f64)> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes = line
-            .and_then(|rest| rest.split_whitespace().next())
-            .and_then(|text| text.parse::<f64>().ok());
+        let kilobytes = line.and_then(|rest| rest.split_whitespace().next()).and_then(|text| text.parse::<f64>().ok());
         kilobytes.unwrap_or(0.0) / 1024.0
     };
     Ok((field("VmRSS:"), field("VmHWM:")))

@@ -20,9 +20,7 @@ impl Latencies {
     pub(crate) fn millis(&self, q: f64) -> Option<f64> {
         let last = self.0.len().checked_sub(1)?;
         let place = (last as f64 * q).ceil() as usize;
-        self.0
-            .get(place.min(last))
-            .map(|micros| *micros as f64 / 1000.0)
+        self.0.get(place.min(last)).map(|micros| *micros as f64 / 1000.0)
     }
 }
 

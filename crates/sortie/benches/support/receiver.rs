@@ -51,7 +51,8 @@ pub(crate) struct Arrival {
 
 /// A running receiver.
 pub(crate) struct Receiver {
-    child: Child,
+    /// Nothing for one inside this process, which ends with it.
+    child: Option<Child>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     log: PathBuf,
@@ -65,26 +66,29 @@ impl Receiver {
     pub(crate) fn start(folder: &Path) -> Result<Receiver> {
         let (log, place) = (folder.join("receiver.log"), folder.join("receiver.address"));
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .arg(ROLE)
-            .arg("--log")
-            .arg(&log)
-            .arg("--place")
-            .arg(&place);
-        let child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()?;
+        command.arg(ROLE).arg("--log").arg(&log).arg("--place").arg(&place);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        Receiver::found(Some(child), log, &place)
+    }
+
+    /// Starts a receiver on a thread of this process, for programs that cannot be started again as one. It ends with the
+    /// process.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn start_inside(folder: &Path) -> Result<Receiver> {
+        let (log, place) = (folder.join("receiver.log"), folder.join("receiver.address"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let files = (log.clone(), place.clone());
+        std::thread::spawn(move || runtime.block_on(listen(&files.0, &files.1)));
+        Receiver::found(None, log, &place)
+    }
+
+    fn found(child: Option<Child>, log: PathBuf, place: &Path) -> Result<Receiver> {
+        let mut receiver = Receiver { child, address: ([127, 0, 0, 1], 0).into(), log };
         let address = super::server::wait_for(Duration::from_secs(10), || {
-            std::fs::read_to_string(&place)
-                .ok()
-                .and_then(|text| text.strip_suffix('\n')?.parse().ok())
+            std::fs::read_to_string(place).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok())
         });
-        let mut receiver = Receiver {
-            child,
-            address: ([127, 0, 0, 1], 0).into(),
-            log,
-        };
         receiver.address = address.ok_or("the receiver did not start")?;
         Ok(receiver)
     }
@@ -97,9 +101,7 @@ impl Receiver {
         let deadline = tokio::time::Instant::now() + patience;
         let mut connection = Connection::open(self.address).await?;
         loop {
-            let answer = connection
-                .send(&http::request("GET", &format!("/await/{wanted}"), b""))
-                .await?;
+            let answer = connection.send(&http::request("GET", &format!("/await/{wanted}"), b"")).await?;
             let count: u64 = std::str::from_utf8(&answer.body)?.parse()?;
             if count >= wanted || tokio::time::Instant::now() >= deadline {
                 return Ok(count);
@@ -118,8 +120,10 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -130,9 +134,7 @@ impl Drop for Receiver {
 pub(crate) fn read_log(path: &Path) -> Result<Vec<Arrival>> {
     let text = std::fs::read_to_string(path)?;
     text.lines()
-        .map(|line| {
-            parse(line).ok_or_else(|| format!("the receiver's log has the line `{line}`").into())
-        })
+        .map(|line| parse(line).ok_or_else(|| format!("the receiver's log has the line `{line}`").into()))
         .collect()
 }
 
@@ -143,13 +145,7 @@ fn parse(line: &str) -> Option<Arrival> {
     let body = u64::from_str_radix(fields.next()?, 16).ok()?;
     let event = fields.next()?.parse().ok();
     let status = fields.next()?.parse().ok()?;
-    Some(Arrival {
-        at,
-        id,
-        body,
-        event,
-        status,
-    })
+    Some(Arrival { at, id, body, event, status })
 }
 
 /// What the connections share.
@@ -164,27 +160,24 @@ struct Shared {
 /// # Errors
 /// When it cannot listen or write.
 pub(crate) async fn run(log: &Path, place: &Path) -> Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let log = File::options().append(true).create(true).open(log)?;
-    let shared = Arc::new(Shared {
-        log,
-        tries: Mutex::default(),
-        count: watch::Sender::new(0),
-    });
-    std::fs::write(place, format!("{}\n", listener.local_addr()?))?;
-    let accepting = async {
-        loop {
-            let (stream, _) = listener.accept().await?;
-            let shared = Arc::clone(&shared);
-            // A sender that is killed leaves its connections in any state; the others go on.
-            tokio::spawn(async move { serve(stream, &shared).await });
-        }
-    };
     let parent = std::thread::spawn(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     let ended = tokio::task::spawn_blocking(move || parent.join());
     tokio::select! {
-        failed = accepting => failed,
+        failed = listen(log, place) => failed,
         _ = ended => Ok(()),
+    }
+}
+
+async fn listen(log: &Path, place: &Path) -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let log = File::options().append(true).create(true).open(log)?;
+    let shared = Arc::new(Shared { log, tries: Mutex::default(), count: watch::Sender::new(0) });
+    std::fs::write(place, format!("{}\n", listener.local_addr()?))?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let shared = Arc::clone(&shared);
+        // A sender that is killed leaves its connections in any state; the others go on.
+        tokio::spawn(async move { serve(stream, &shared).await });
     }
 }
 
@@ -206,10 +199,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
             more(&mut stream, &mut buffer).await?;
         }
         let answer = match id {
-            Some(id) => plain(
-                take(shared, &path, &id, &buffer[head_end..head_end + length])?,
-                "",
-            ),
+            Some(id) => plain(take(shared, &path, &id, &buffer[head_end..head_end + length])?, ""),
             None => {
                 let wanted = path.strip_prefix("/await/").map_or(Ok(0), str::parse)?;
                 plain(200, &count(shared, wanted).await.to_string())
@@ -221,10 +211,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
 }
 
 fn plain(status: u16, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {
@@ -244,15 +231,10 @@ fn take(shared: &Shared, path: &str, id: &str, body: &[u8]) -> Result<u16> {
         *tries += 1;
         (*tries, *tries == 1)
     };
-    let status = if path == "/flaky" && hash.is_multiple_of(3) && tries == 1 {
-        500
-    } else {
-        204
-    };
+    let status = if path == "/flaky" && hash.is_multiple_of(3) && tries == 1 { 500 } else { 204 };
     let event = alert::number(body).map_or_else(|| "-".to_owned(), |n| n.to_string());
     // One write of one line in append mode: lines never mix.
-    (&shared.log)
-        .write_all(format!("{at}\t{id}\t{:016x}\t{event}\t{status}\n", digest(body)).as_bytes())?;
+    (&shared.log).write_all(format!("{at}\t{id}\t{:016x}\t{event}\t{status}\n", digest(body)).as_bytes())?;
     if first {
         shared.count.send_modify(|count| *count += 1);
     }

@@ -30,27 +30,15 @@ impl Table {
     /// Writes it.
     pub(crate) fn print(&self) {
         let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |n: usize| {
-            self.0
-                .iter()
-                .filter_map(|row| row.get(n))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        };
+        let width =
+            |n: usize| self.0.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for row in &self.0 {
             let cells: Vec<String> = row
                 .iter()
                 .zip(&widths)
                 .enumerate()
-                .map(|(n, (cell, width))| {
-                    if n == 0 {
-                        format!("{cell:<width$}")
-                    } else {
-                        format!("{cell:>width$}")
-                    }
-                })
+                .map(|(n, (cell, width))| if n == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
                 .collect();
             line(cells.join("  ").trim_end());
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Result;
@@ -53,11 +53,7 @@ impl Site {
         for (n, playbook) in playbooks.iter().enumerate() {
             std::fs::write(folder.join(format!("playbooks/{n:05}.yaml")), playbook)?;
         }
-        Ok(Site {
-            folder: folder.to_owned(),
-            address,
-            binary: binary.into(),
-        })
+        Ok(Site { folder: folder.to_owned(), address, binary: binary.into() })
     }
 
     /// Starts the server; it is not ready yet.
@@ -65,10 +61,7 @@ impl Site {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn spawn(&self) -> Result<Server> {
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(self.folder.join("server.log"))?;
+        let log = File::options().append(true).create(true).open(self.folder.join("server.log"))?;
         let child = Command::new(&self.binary)
             .args(["serve", "--config", "sortie.yaml"])
             .current_dir(&self.folder)
@@ -85,9 +78,7 @@ impl Site {
     /// When it does not get ready.
     pub(crate) fn start(&self) -> Result<Server> {
         let mut server = self.spawn()?;
-        server
-            .ready()
-            .map_err(|error| format!("{error}\n{}", self.log_end()))?;
+        server.ready().map_err(|error| format!("{error}\n{}", self.log_end()))?;
         Ok(server)
     }
 
@@ -95,10 +86,7 @@ impl Site {
     pub(crate) fn log_end(&self) -> String {
         let text = std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines
-            .get(lines.len().saturating_sub(20)..)
-            .unwrap_or_default()
-            .join("\n")
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
 }
 
@@ -112,11 +100,7 @@ pub(crate) struct Server {
 impl Server {
     /// A child that will listen on `address`, started by the caller.
     pub(crate) fn of(child: Child, address: SocketAddr) -> Server {
-        Server {
-            child,
-            address,
-            spawned: Instant::now(),
-        }
+        Server { child, address, spawned: Instant::now() }
     }
 
     /// Its process.
@@ -141,6 +125,14 @@ impl Server {
         Err("the server did not get ready".into())
     }
 
+    /// How it ended, if it did so by itself.
+    ///
+    /// # Errors
+    /// When the process cannot be looked at.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Ends it as a power switch would: SIGKILL.
     ///
     /// # Errors
@@ -156,15 +148,8 @@ impl Server {
     /// # Errors
     /// When it cannot be sent.
     pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.pid().to_string())
-            .status()?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("SIG{name} could not be sent").into())
-        }
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status()?;
+        if status.success() { Ok(()) } else { Err(format!("SIG{name} could not be sent").into()) }
     }
 
     /// Ends it politely and answers whether it said that all is well, and how long it took.
@@ -174,9 +159,7 @@ impl Server {
     pub(crate) fn stop(mut self) -> Result<(bool, Duration)> {
         let began = Instant::now();
         self.signal("TERM")?;
-        let ended = wait_for(Duration::from_secs(30), || {
-            self.child.try_wait().ok().flatten()
-        });
+        let ended = wait_for(Duration::from_secs(30), || self.child.try_wait().ok().flatten());
         let status = ended.ok_or("the server did not end after SIGTERM")?;
         Ok((status.success(), began.elapsed()))
     }
@@ -215,8 +198,7 @@ fn is_ready(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut answer = [0; 12];
         stream.read_exact(&mut answer)?;
         Ok(answer.ends_with(b" 200"))

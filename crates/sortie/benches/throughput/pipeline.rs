@@ -71,33 +71,14 @@ pub(crate) async fn empty(address: SocketAddr) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot listen or open its database.
-pub(crate) async fn bare(
-    address: SocketAddr,
-    data: &Path,
-    to: String,
-    volume: Volume,
-) -> Result<()> {
+pub(crate) async fn bare(address: SocketAddr, data: &Path, to: String, volume: Volume) -> Result<()> {
     let (orders, waiting) = mpsc::channel(WAITING_MAX);
-    let config = sled::Config::new()
-        .path(data)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(Some(FLUSH_EVERY_MILLIS));
+    let config = sled::Config::new().path(data).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MILLIS));
     let (db, file) = (config.open()?, File::open(data.join("db"))?);
     std::thread::spawn(move || commit(&db, &file, waiting, volume));
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let bare = Arc::new(Bare {
-        orders,
-        client,
-        to,
-        sending: Arc::new(Semaphore::new(SENDING_MAX)),
-    });
-    serve(
-        address,
-        Router::new()
-            .route("/v1/in/generic", post(take))
-            .with_state(bare),
-    )
-    .await
+    let bare = Arc::new(Bare { orders, client, to, sending: Arc::new(Semaphore::new(SENDING_MAX)) });
+    serve(address, Router::new().route("/v1/in/generic", post(take)).with_state(bare)).await
 }
 
 async fn serve(address: SocketAddr, router: Router) -> Result<()> {
@@ -110,11 +91,7 @@ async fn serve(address: SocketAddr, router: Router) -> Result<()> {
 }
 
 fn answer() -> impl IntoResponse {
-    (
-        StatusCode::ACCEPTED,
-        [(header::CONTENT_TYPE, "application/json")],
-        ANSWER,
-    )
+    (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], ANSWER)
 }
 
 async fn take(State(bare): State<Arc<Bare>>, body: Bytes) -> axum::response::Response {
@@ -137,27 +114,15 @@ async fn send(bare: &Bare, n: u64, body: Bytes) {
     let Ok(_turn) = bare.sending.acquire().await else {
         return;
     };
-    let request = bare
-        .client
-        .post(&bare.to)
-        .header("webhook-id", format!("msg-{n}"));
-    let sent = request
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body.clone())
-        .send()
-        .await;
+    let request = bare.client.post(&bare.to).header("webhook-id", format!("msg-{n}"));
+    let sent = request.header(header::CONTENT_TYPE, "application/json").body(body.clone()).send().await;
     if sent.is_ok_and(|answer| answer.status().is_success()) {
         durable(bare, body).await;
     }
 }
 
 /// The one committer: everything that waits becomes one batch, flushed and synced, and is then answered.
-fn commit(
-    db: &sled::Db,
-    file: &File,
-    mut waiting: mpsc::Receiver<Order>,
-    volume: Volume,
-) -> Result<()> {
+fn commit(db: &sled::Db, file: &File, mut waiting: mpsc::Receiver<Order>, volume: Volume) -> Result<()> {
     // An event that matches is two orders, and half of them match.
     const ORDERS_PER_EVENT: f64 = 1.5;
     let (mut keys_owed, mut written) = (0.0, 0_u64);

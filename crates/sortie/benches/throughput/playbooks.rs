@@ -14,26 +14,17 @@ steps:
 
 /// It, and `idle` others, none of which listens to a new alert.
 pub(super) fn all(idle: usize) -> Vec<String> {
-    std::iter::once(SENDS.to_owned())
-        .chain((0..idle).map(other))
-        .collect()
+    std::iter::once(SENDS.to_owned()).chain((0..idle).map(other)).collect()
 }
 
 fn other(n: usize) -> String {
     let trigger = match n % 4 {
         0 => format!("event: {{ type: vendor.kind-{n} }}"),
         1 => "case.stage_changed: { from: New, to: Investigation }".to_owned(),
-        2 => format!(
-            "score.threshold: {{ of: host, score: urgency, above: {}, dedupe: 6h }}",
-            10 + n % 90
-        ),
+        2 => format!("score.threshold: {{ of: host, score: urgency, above: {}, dedupe: 6h }}", 10 + n % 90),
         _ => "case.updated: { changed: [queue] }".to_owned(),
     };
-    let when = if n.is_multiple_of(4) {
-        "when: event.data.severity == \"high\"\n"
-    } else {
-        ""
-    };
+    let when = if n.is_multiple_of(4) { "when: event.data.severity == \"high\"\n" } else { "" };
     format!(
         "playbook: idle-{n}\nname: Listens to something else, {n}\ntriggers:\n  - {trigger}\n{when}steps:\n  - id: say\n    action: log\n    with: {{ message: \"number {n}\" }}\n"
     )

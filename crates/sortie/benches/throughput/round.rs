@@ -77,32 +77,13 @@ pub(super) struct Figures {
 ///
 /// # Errors
 /// When something cannot be started, or what was accepted did not arrive.
-pub(super) async fn measure(
-    binary: &str,
-    folder: &Path,
-    subject: Subject,
-    plan: Plan,
-) -> Result<Figures> {
+pub(super) async fn measure(binary: &str, folder: &Path, subject: Subject, plan: Plan) -> Result<Figures> {
     std::fs::create_dir_all(folder)?;
     let receiver = Receiver::start(folder)?;
     let data = folder.join("data");
     let (server, address) = start(binary, folder, &data, subject, &receiver)?;
-    let round = Round {
-        subject,
-        receiver,
-        server,
-        address,
-        data,
-    };
-    let warm = round
-        .load(
-            0,
-            Plan {
-                seconds: WARM_SECONDS,
-                ..plan
-            },
-        )
-        .await?;
+    let round = Round { subject, receiver, server, address, data };
+    let warm = round.load(0, Plan { seconds: WARM_SECONDS, ..plan }).await?;
     let warm_sends = round.drained(0, &warm).await?;
     let before = round.state().await?;
     let outcome = round.load(warm.next, plan).await?;
@@ -110,15 +91,7 @@ pub(super) async fn measure(
     let took = before.at.elapsed();
     let after = round.state().await?;
     let figures = round.figures(&outcome, took, (&before, &after))?;
-    round
-        .check(
-            warm.sent
-                .iter()
-                .chain(&outcome.sent)
-                .filter(|sent| load::matches(sent.n))
-                .count(),
-        )
-        .await?;
+    round.check(warm.sent.iter().chain(&outcome.sent).filter(|sent| load::matches(sent.n)).count()).await?;
     drop(round);
     std::fs::remove_dir_all(folder)?;
     Ok(figures)
@@ -134,35 +107,15 @@ fn start(
     let hook = format!("http://{}/hook", receiver.address);
     if let Subject::Sortie { idle_playbooks } = subject {
         let texts = playbooks::all(idle_playbooks);
-        let site = Site::make(
-            binary,
-            folder,
-            (data, "power"),
-            &[("receiver", hook, "")],
-            &texts,
-        )?;
+        let site = Site::make(binary, folder, (data, "power"), &[("receiver", hook, "")], &texts)?;
         return Ok((site.start()?, site.address));
     }
     let address = server::free_address()?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg(if matches!(subject, Subject::Bare(_)) {
-        "bare"
-    } else {
-        "empty"
-    });
-    command
-        .arg("--listen")
-        .arg(address.to_string())
-        .arg("--data")
-        .arg(data)
-        .arg("--to")
-        .arg(hook);
+    command.arg(if matches!(subject, Subject::Bare(_)) { "bare" } else { "empty" });
+    command.arg("--listen").arg(address.to_string()).arg("--data").arg(data).arg("--to").arg(hook);
     if let Subject::Bare(volume) = subject {
-        command
-            .arg("--keys")
-            .arg(volume.keys.to_string())
-            .arg("--bytes")
-            .arg(volume.bytes.to_string());
+        command.arg("--keys").arg(volume.keys.to_string()).arg("--bytes").arg(volume.bytes.to_string());
     }
     let mut server = Server::of(command.stdin(Stdio::null()).spawn()?, address);
     server.ready()?;
@@ -190,19 +143,8 @@ struct State {
 
 impl Round {
     async fn load(&self, first: u64, plan: Plan) -> Result<Outcome> {
-        let Plan {
-            connections,
-            seconds,
-            rate,
-        } = plan;
-        load::run(&Load {
-            address: self.address,
-            connections,
-            seconds,
-            first,
-            rate,
-        })
-        .await
+        let Plan { connections, seconds, rate } = plan;
+        load::run(&Load { address: self.address, connections, seconds, first, rate }).await
     }
 
     /// Waits until everything that was accepted has arrived and is recorded; answers how many webhooks that were in all.
@@ -210,19 +152,12 @@ impl Round {
         if matches!(self.subject, Subject::Empty) {
             return Ok(0);
         }
-        let wanted = before
-            + outcome
-                .sent
-                .iter()
-                .filter(|sent| load::matches(sent.n))
-                .count() as u64;
+        let wanted = before + outcome.sent.iter().filter(|sent| load::matches(sent.n)).count() as u64;
         let came = self.receiver.wait_for(wanted, DRAIN_MAX).await?;
         if came < wanted {
             return Err(format!("{came} of {wanted} webhooks arrived").into());
         }
-        if matches!(self.subject, Subject::Sortie { .. })
-            && !Api::open(self.address).await?.idle(DRAIN_MAX).await?
-        {
+        if matches!(self.subject, Subject::Sortie { .. }) && !Api::open(self.address).await?.idle(DRAIN_MAX).await? {
             return Err("runs are still open".into());
         }
         Ok(came)
@@ -241,9 +176,7 @@ impl Round {
         if matches!(self.subject, Subject::Sortie { .. }) {
             let mut api = Api::open(self.address).await?;
             let text = String::from_utf8(api.get("/metrics").await?)?;
-            let figure = |name| {
-                crate::support::api::read_figure(&text, name).ok_or(format!("no figure `{name}`"))
-            };
+            let figure = |name| crate::support::api::read_figure(&text, name).ok_or(format!("no figure `{name}`"));
             state.keys = figure("sortie_store_keys_written_total")?;
             state.bytes = figure("sortie_store_history_bytes")?;
             state.commits = figure("sortie_store_commits_total")?;
@@ -253,12 +186,7 @@ impl Round {
         Ok(state)
     }
 
-    fn figures(
-        &self,
-        outcome: &Outcome,
-        took: Duration,
-        states: (&State, &State),
-    ) -> Result<Figures> {
+    fn figures(&self, outcome: &Outcome, took: Duration, states: (&State, &State)) -> Result<Figures> {
         let (before, after) = states;
         let events = outcome.sent.len() as f64;
         let arrivals: HashMap<u64, u64> = self
@@ -268,10 +196,7 @@ impl Round {
             .rev()
             .filter_map(|arrival| Some((arrival.event?, arrival.at)))
             .collect();
-        let delays = outcome
-            .sent
-            .iter()
-            .filter_map(|sent| Some(arrivals.get(&sent.n)?.saturating_sub(sent.at)));
+        let delays = outcome.sent.iter().filter_map(|sent| Some(arrivals.get(&sent.n)?.saturating_sub(sent.at)));
         let each = |later: f64, earlier: f64| (later - earlier) / events;
         let sortie = matches!(self.subject, Subject::Sortie { .. });
         Ok(Figures {
@@ -282,12 +207,9 @@ impl Round {
             memory: process::resident_megabytes(self.server.pid())?.1,
             disk: each(after.disk as f64, before.disk as f64),
             refused: outcome.refused,
-            volume: sortie.then(|| Volume {
-                keys: each(after.keys, before.keys),
-                bytes: each(after.bytes, before.bytes),
-            }),
-            group: sortie
-                .then(|| (after.orders - before.orders) / (after.commits - before.commits)),
+            volume: sortie
+                .then(|| Volume { keys: each(after.keys, before.keys), bytes: each(after.bytes, before.bytes) }),
+            group: sortie.then(|| (after.orders - before.orders) / (after.commits - before.commits)),
         })
     }
 
@@ -296,14 +218,8 @@ impl Round {
         if !matches!(self.subject, Subject::Sortie { .. }) {
             return Ok(());
         }
-        let runs = Api::open(self.address)
-            .await?
-            .all("/v1/runs?playbook=bench-send&status=succeeded")
-            .await?;
-        let mut events: Vec<&str> = runs
-            .iter()
-            .filter_map(|run| run["event_id"].as_str())
-            .collect();
+        let runs = Api::open(self.address).await?.all("/v1/runs?playbook=bench-send&status=succeeded").await?;
+        let mut events: Vec<&str> = runs.iter().filter_map(|run| run["event_id"].as_str()).collect();
         events.sort_unstable();
         events.dedup();
         if runs.len() != matched || events.len() != matched {

@@ -21,10 +21,7 @@ const IDLE_GOAL_PERCENT: f64 = 10.0;
 /// Connections of the single measurements.
 const CONNECTIONS: usize = 64;
 /// What a bare pipeline writes when nothing else is known: the figures of the trial that the goals come from.
-const TRIAL: Volume = Volume {
-    keys: 4.0,
-    bytes: 3_700.0,
-};
+const TRIAL: Volume = Volume { keys: 4.0, bytes: 3_700.0 };
 
 /// What the series has been told.
 struct Series {
@@ -41,25 +38,17 @@ struct Series {
 /// # Errors
 /// When a round fails, or when what was accepted was not delivered and recorded.
 pub(super) async fn run(args: &Args, binary: &str) -> Result<bool> {
-    let folder: String = args.get(
-        "--folder",
-        "SORTIE_BENCH_FOLDER",
-        format!("{}/throughput", env!("CARGO_TARGET_TMPDIR")),
-    )?;
+    let folder: String =
+        args.get("--folder", "SORTIE_BENCH_FOLDER", format!("{}/throughput", env!("CARGO_TARGET_TMPDIR")))?;
     let mut series = Series {
         binary: args.get("--server", "SORTIE_BENCH_SERVER", binary.to_owned())?,
         folder: PathBuf::from(folder),
         seconds: args.get("--seconds", "SORTIE_BENCH_SECONDS", 10.0)?,
         rounds: args.get("--rounds", "SORTIE_BENCH_ROUNDS", 3)?,
-        only: args.get(
-            "--only",
-            "SORTIE_BENCH_ONLY",
-            "sortie,bare,empty,open,idle".to_owned(),
-        )?,
+        only: args.get("--only", "SORTIE_BENCH_ONLY", "sortie,bare,empty,open,idle".to_owned())?,
         rounds_done: 0,
     };
-    let connections: Vec<usize> =
-        args.list("--connections", "SORTIE_BENCH_CONNECTIONS", "16,64,256")?;
+    let connections: Vec<usize> = args.list("--connections", "SORTIE_BENCH_CONNECTIONS", "16,64,256")?;
     let _ = std::fs::remove_dir_all(&series.folder);
     report::line(format!(
         "2 KB alerts in, a condition of three clauses, every other event out by webhook; durability: power\n\
@@ -93,11 +82,7 @@ impl Series {
     }
 
     fn plan(&self, connections: usize) -> Plan {
-        Plan {
-            connections,
-            seconds: self.seconds,
-            rate: None,
-        }
+        Plan { connections, seconds: self.seconds, rate: None }
     }
 
     /// Sortie, bare, Sortie, bare, … for each number of connections.
@@ -106,8 +91,7 @@ impl Series {
         let mut ratios = Vec::new();
         for count in connections {
             let plan = self.plan(*count);
-            let mut all: Vec<(&str, Vec<Figures>)> =
-                vec![("sortie", vec![]), ("bare", vec![]), ("empty", vec![])];
+            let mut all: Vec<(&str, Vec<Figures>)> = vec![("sortie", vec![]), ("bare", vec![]), ("empty", vec![])];
             for n in 0..self.rounds {
                 let mut volume = TRIAL;
                 for (name, rounds) in &mut all {
@@ -132,10 +116,7 @@ impl Series {
                 && !sortie.is_empty()
                 && !bare.is_empty()
             {
-                let pairs = sortie
-                    .iter()
-                    .zip(bare)
-                    .map(|(ours, theirs)| ours.rate / theirs.rate);
+                let pairs = sortie.iter().zip(bare).map(|(ours, theirs)| ours.rate / theirs.rate);
                 ratios.push((*count, rate(sortie) / rate(bare), pairs.collect::<Vec<_>>()));
             }
         }
@@ -143,10 +124,7 @@ impl Series {
         report::line("");
         let mut good = true;
         for (count, ratio, pairs) in ratios {
-            let pairs: Vec<String> = pairs
-                .iter()
-                .map(|pair| format!("{:.0} %", pair * 100.0))
-                .collect();
+            let pairs: Vec<String> = pairs.iter().map(|pair| format!("{:.0} %", pair * 100.0)).collect();
             let met = ratio >= FLOOR;
             good &= met;
             report::line(format!(
@@ -162,26 +140,12 @@ impl Series {
 
     /// Half of the goal, at a rate of its own.
     async fn half_load(&mut self) -> Result<bool> {
-        let plan = Plan {
-            rate: Some(RATE_GOAL / 2.0),
-            ..self.plan(CONNECTIONS)
-        };
+        let plan = Plan { rate: Some(RATE_GOAL / 2.0), ..self.plan(CONNECTIONS) };
         let mut rounds = Vec::new();
         for _ in 0..self.rounds {
-            rounds.push(
-                self.round(
-                    "sortie, open loop",
-                    Subject::Sortie { idle_playbooks: 0 },
-                    plan,
-                )
-                .await?,
-            );
+            rounds.push(self.round("sortie, open loop", Subject::Sortie { idle_playbooks: 0 }, plan).await?);
         }
-        let p99 = median(
-            rounds
-                .iter()
-                .filter_map(|figures| figures.accept.millis(0.99)),
-        );
+        let p99 = median(rounds.iter().filter_map(|figures| figures.accept.millis(0.99)));
         let reached = rate(&rounds);
         let refused: u64 = rounds.iter().map(|figures| figures.refused).sum();
         let met = p99 < ACCEPT_GOAL_MILLIS && refused == 0;
@@ -198,24 +162,12 @@ impl Series {
         let plan = self.plan(CONNECTIONS);
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
-            without.push(
-                self.round("sortie", Subject::Sortie { idle_playbooks: 0 }, plan)
-                    .await?,
-            );
+            without.push(self.round("sortie", Subject::Sortie { idle_playbooks: 0 }, plan).await?);
             let idle_playbooks = IDLE_PLAYBOOKS;
-            with.push(
-                self.round(
-                    "sortie, many playbooks",
-                    Subject::Sortie { idle_playbooks },
-                    plan,
-                )
-                .await?,
-            );
+            with.push(self.round("sortie, many playbooks", Subject::Sortie { idle_playbooks }, plan).await?);
         }
         let slower = (1.0 - rate(&with) / rate(&without)) * 100.0;
-        let cpu = (median(with.iter().map(|f| f.cpu)) / median(without.iter().map(|f| f.cpu))
-            - 1.0)
-            * 100.0;
+        let cpu = (median(with.iter().map(|f| f.cpu)) / median(without.iter().map(|f| f.cpu)) - 1.0) * 100.0;
         let met = slower < IDLE_GOAL_PERCENT;
         report::line(format!(
             "{} {IDLE_PLAYBOOKS} playbooks that listen to other things: {slower:+.1} % slower, {cpu:+.1} % CPU for an event (goal < {IDLE_GOAL_PERCENT} %)",
