@@ -70,6 +70,17 @@ impl Api {
         }
     }
 
+    /// Sees that all playbooks are in force: without them there is nothing to measure.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub(crate) async fn expect_playbooks(&mut self, wanted: usize) -> Result<()> {
+        match self.figure("sortie_playbooks_loaded").await? {
+            Some(loaded) if loaded == wanted as f64 => Ok(()),
+            loaded => Err(format!("{loaded:?} of {wanted} playbooks are in force; see the server's log").into()),
+        }
+    }
+
     /// A figure of `/metrics`, summed over its labels.
     ///
     /// # Errors

@@ -83,6 +83,9 @@ pub(super) async fn measure(binary: &str, folder: &Path, subject: Subject, plan:
     let data = folder.join("data");
     let (server, address) = start(binary, folder, &data, subject, &receiver)?;
     let round = Round { subject, receiver, server, address, data };
+    if let Subject::Sortie { idle_playbooks } = subject {
+        Api::open(address).await?.expect_playbooks(idle_playbooks + 1).await?;
+    }
     let warm = round.load(0, Plan { seconds: WARM_SECONDS, ..plan }).await?;
     let warm_sends = round.drained(0, &warm).await?;
     let before = round.state().await?;

@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         let killed = killing.join().map_err(|_| "the killer panicked")??;
         Ok((killed, fates?))
     })?;
-    let told = runtime.block_on(ask(site.address))?;
+    let told = runtime.block_on(ask(site.address, playbooks.len()))?;
     let (clean, stopping) = killed.server.stop()?;
     let arrivals = receiver.arrivals()?;
     let facts = check::Facts {
@@ -127,8 +127,9 @@ async fn send(address: SocketAddr, options: &Options, progress: &Arc<Progress>) 
 }
 
 /// Lets the server finish and asks it for everything.
-async fn ask(address: SocketAddr) -> Result<check::Told> {
+async fn ask(address: SocketAddr, playbooks: usize) -> Result<check::Told> {
     let mut api = Api::open(address).await?;
+    api.expect_playbooks(playbooks).await?;
     let idle = api.idle(FINISH_MAX).await?;
     Ok(check::Told { idle, runs: api.all("/v1/runs").await?, cases: api.all("/v1/cases").await? })
 }
