@@ -84,6 +84,11 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// A map without keys, for settings that may be left out.
+    pub fn none(what: &str, span: Span) -> Fields<'a> {
+        Fields { what: what.to_owned(), span, entries: &[], used: Vec::new(), asked: Vec::new() }
+    }
+
     /// Where the map stands.
     pub fn span(&self) -> Span {
         self.span

@@ -24,6 +24,8 @@ pub use diagnostic::{Diagnostic, Severity, Span, codes, explain_code};
 pub use fields::Fields;
 pub use reader::Reader;
 pub use schedule::{Missed, Schedule};
-pub use script::{Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Root, Scope, ScriptError};
+pub use script::{
+    Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Root, Scope, ScriptError, ScriptSource,
+};
 pub use syntax::{Backoff, Body, On, OnError, Playbook, Retry, Step, Trigger};
 pub use template::Template;

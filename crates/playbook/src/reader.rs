@@ -9,7 +9,7 @@ const DIAGNOSTICS_MAX: usize = 100;
 /// After how many of them warnings are left out, so that there is always room for an error.
 const WARNINGS_MAX: usize = 50;
 /// Most characters of a line that are kept with a mistake.
-const EXCERPT_CHARS_MAX: usize = 1_000;
+pub(crate) const EXCERPT_CHARS_MAX: usize = 1_000;
 
 /// One file being read. Collects what is wrong instead of stopping at the first.
 #[derive(Debug)]

@@ -1,117 +1,38 @@
 //! Conditions and expressions: Rhai with strict answers, budgets, and nothing that reaches outside.
+//!
+//! The walk of a script: text → [`guard`] (nothing too deep) → Rhai's parser → [`walk`] (names, types, our own calls) →
+//! parts, of which plain comparisons are [`native`] and the others run in the one [`engine`]. A condition has three
+//! answers; what cannot be answered is never a no.
 
+mod closure;
+mod compile;
+mod engine;
+mod functions;
+mod guard;
+mod names;
+mod native;
 mod places;
+mod scope;
+mod sense;
+mod source;
+mod strict;
+mod types;
+mod value;
+mod view;
+mod walk;
 
-use std::sync::Arc;
+pub use compile::{Condition, Expression};
+pub use engine::{Evaluator, ProbeError};
+pub use names::Names;
+pub use scope::{Root, Scope};
+pub use source::Source as ScriptSource;
 
-use model::{Record, Time, limits};
-use serde_json::Value;
+pub(crate) use engine::Purse;
+pub(crate) use places::Places;
 
-use crate::diagnostic::{Diagnostic, Span};
+use model::limits;
 
-/// Builds and holds the one Rhai engine. Cheap to clone.
-#[derive(Clone)]
-pub struct Evaluator {
-    memory: Option<fn() -> isize>,
-}
-
-/// The memory counter does not count: a script could take all the memory there is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the allocator does not count memory per thread: {got} bytes seen for an allocation of {asked}")]
-pub struct ProbeError {
-    /// How much was allocated.
-    pub asked: isize,
-    /// How much was counted.
-    pub got: isize,
-}
-
-impl Evaluator {
-    /// With a counter of the bytes that this thread holds.
-    ///
-    /// # Errors
-    /// [`ProbeError`] when the counter does not count.
-    pub fn new(memory: fn() -> isize) -> Result<Evaluator, ProbeError> {
-        const ASKED: isize = 64 * 1024;
-        let before = memory();
-        let probe = std::hint::black_box(vec![1_u8; 64 * 1024]);
-        let got = memory() - before;
-        drop(probe);
-        if got < ASKED { Err(ProbeError { asked: ASKED, got }) } else { Ok(Evaluator { memory: Some(memory) }) }
-    }
-
-    /// Without a memory budget: for unit tests only.
-    #[doc(hidden)]
-    pub fn uncounted() -> Evaluator {
-        Evaluator { memory: None }
-    }
-}
-
-impl std::fmt::Debug for Evaluator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Evaluator").field("counted", &self.memory.is_some()).finish()
-    }
-}
-
-/// The names that a script may start with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Root {
-    /// The event.
-    Event,
-    /// The alert that it is about.
-    Alert,
-    /// The case that it is about.
-    Case,
-    /// The entity that it is about.
-    Entity,
-    /// The trigger that fitted.
-    Trigger,
-    /// The run.
-    Run,
-    /// The failure, in `on_failure`.
-    Failure,
-    /// The error, in `on_error` and `catch`.
-    Error,
-    /// The playbook's variables.
-    Vars,
-    /// What the caller gave.
-    Inputs,
-    /// The steps so far.
-    Steps,
-}
-
-/// What the names mean in one evaluation. Cheap to build and to clone.
-#[derive(Debug, Clone)]
-pub struct Scope {
-    now: Time,
-    known: Vec<(Root, Option<Arc<Record>>)>,
-    free: Vec<(Root, Arc<Value>)>,
-}
-
-impl Scope {
-    /// At this time, nothing else known.
-    pub fn new(now: Time) -> Scope {
-        Scope { now, known: Vec::new(), free: Vec::new() }
-    }
-
-    /// What `now` is.
-    pub fn now(&self) -> Time {
-        self.now
-    }
-
-    /// Sets a record; nothing when there is none.
-    #[must_use]
-    pub fn known(mut self, root: Root, record: Option<Arc<Record>>) -> Scope {
-        self.known.push((root, record));
-        self
-    }
-
-    /// Sets a free value.
-    #[must_use]
-    pub fn free(mut self, root: Root, value: Arc<Value>) -> Scope {
-        self.free.push((root, value));
-        self
-    }
-}
+use crate::diagnostic::Span;
 
 /// What one evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,19 +50,6 @@ impl Budget {
     pub const STEP: Budget = Budget { operations: limits::SCRIPT_OPERATIONS_MAX, millis: limits::SCRIPT_MILLIS_MAX };
 }
 
-/// The names that may stand in a script at one place of a playbook.
-#[derive(Debug, Clone, Default)]
-pub struct Names {
-    /// The roots that something can bring here.
-    pub roots: Vec<Root>,
-}
-
-/// A script that answers yes or no.
-#[derive(Debug, Clone)]
-pub struct Condition {
-    source: Arc<str>,
-}
-
 /// The answer of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -149,14 +57,14 @@ pub enum Answer {
     Yes,
     /// No.
     No {
-        /// Which part said no, and the value it saw.
+        /// Which part said no, and the values it saw.
         reason: String,
         /// Where that part stands.
         at: Span,
     },
     /// It cannot be answered. Never taken for a no.
     Failed {
-        /// The kind of error.
+        /// The kind of error, such as `absent`, `type_mismatch`, `missing_key`, `too_slow`.
         code: &'static str,
         /// The error, for people.
         message: String,
@@ -165,50 +73,14 @@ pub enum Answer {
     },
 }
 
-impl Condition {
-    /// Answers.
-    pub fn answer(&self, _evaluator: &Evaluator, _scope: &Scope, _budget: Budget) -> Answer {
-        Answer::Failed { code: "unavailable", message: "conditions are not built yet".to_owned(), at: Span::default() }
-    }
-
-    /// As written.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-}
-
-/// A script that gives any value.
-#[derive(Debug, Clone)]
-pub struct Expression {
-    source: Arc<str>,
-}
-
-impl Expression {
-    /// The value.
-    ///
-    /// # Errors
-    /// [`ScriptError`] when it has none, or went over its budget.
-    pub fn value(&self, _evaluator: &Evaluator, _scope: &Scope, _budget: Budget) -> Result<Value, ScriptError> {
-        Err(ScriptError { code: "unavailable", message: "expressions are not built yet".to_owned(), at: Span::default() })
-    }
-
-    /// As written.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-}
-
 /// Why a script has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ScriptError {
-    /// The kind of error.
+    /// The kind of error, such as `absent`, `type_mismatch`, `missing_key`, `too_large`.
     pub code: &'static str,
     /// The error, for people.
     pub message: String,
     /// Where in the file.
     pub at: Span,
 }
-
-/// What a compilation gives.
-pub type Compiled<T> = Result<T, Vec<Diagnostic>>;

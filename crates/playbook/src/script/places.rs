@@ -28,6 +28,19 @@ impl Places {
         Places { runs: vec![Run { from: 0, line: span.line, column: span.column }] }
     }
 
+    /// For a text that is a file of its own.
+    pub fn lines(text: &str) -> Places {
+        let mut places = Places { runs: vec![Run { from: 0, line: 1, column: 1 }] };
+        let mut line = 1;
+        for (at, c) in text.chars().enumerate() {
+            if c == '\n' {
+                line += 1;
+                places.runs.push(Run { from: clamp(at + 1), line, column: 1 });
+            }
+        }
+        places
+    }
+
     /// For the text of a node of this reader's file.
     pub fn of(reader: &Reader, node: &Node) -> Places {
         let Some(text) = node.as_text() else { return Places::plain(node.span) };

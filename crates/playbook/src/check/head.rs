@@ -1,0 +1,250 @@
+//! The keys of a playbook.
+
+use std::sync::Arc;
+
+use model::{Digest, Time, limits};
+
+use super::Checker;
+use super::steps::Place;
+use crate::diagnostic::Span;
+use crate::fields::Fields;
+use crate::reader::did_you_mean;
+use crate::script::{Condition, Names, Root, ScriptSource};
+use crate::syntax::{Playbook, Step, Trigger};
+use crate::template;
+use crate::yaml::{Node, Value};
+
+/// Keys of the language that this version does not know yet.
+const LATER: [&str; 9] =
+    ["mode", "dedupe", "concurrency", "throttle", "fuse", "inputs", "outputs", "catch", "finally"];
+
+/// What stands before the steps.
+struct Head {
+    id: Arc<str>,
+    name: String,
+    description: String,
+    enabled: bool,
+    order: i64,
+    tenants: Option<Vec<String>>,
+    expires: Option<Time>,
+}
+
+impl Checker<'_> {
+    /// Reads a whole playbook; nothing when even its outline is wrong.
+    pub(super) fn playbook(&mut self, node: &Node) -> Option<Playbook> {
+        let mut fields = self.reader.map(node, "a playbook")?;
+        self.later(&mut fields, &LATER, "key");
+        fields.int(&mut self.reader, "language", 1..=1);
+        let head = self.head(&mut fields);
+        let secrets = self.secrets(&mut fields);
+        let vars = self.vars(&mut fields);
+        let triggers = self.triggers(&mut fields, &vars);
+        let roots = super::triggers::roots(&triggers);
+        let names = self.names(roots.clone(), &vars);
+        let when = fields.opt_node("when").and_then(|node| self.condition(node, &names));
+        let timeout = fields.duration(&mut self.reader, "timeout");
+        let place = Place { roots, vars: vars.clone(), secrets: &secrets };
+        let (steps, on_failure) = self.all_steps(&mut fields, &place);
+        let tests = fields.opt_node("tests");
+        if let Some(tests) = tests {
+            self.tests(tests);
+        }
+        let triggers_itself = fields.one_of(&mut self.reader, "triggers_itself", &["allow", "deny"]) == Some("allow");
+        fields.finish(&mut self.reader);
+        let (file, text) = (self.reader.file().clone(), self.reader.text().clone());
+        let Head { id, name, description, enabled, order, tenants, expires } = head?;
+        let digest = Digest::of(text.as_bytes());
+        let tests = tests.cloned();
+        Some(Playbook {
+            id,
+            name,
+            description,
+            enabled,
+            order,
+            tenants,
+            expires,
+            triggers,
+            secrets,
+            when,
+            vars,
+            timeout,
+            steps,
+            on_failure,
+            tests,
+            triggers_itself,
+            file,
+            text,
+            digest,
+        })
+    }
+
+    fn head(&mut self, fields: &mut Fields<'_>) -> Option<Head> {
+        let reader = &mut self.reader;
+        let id = fields.node(reader, "playbook");
+        let name = fields.opt_text(reader, "name");
+        let description = fields.opt_text(reader, "description").unwrap_or_default();
+        let enabled = fields.bool(reader, "enabled").unwrap_or(true);
+        let order = fields.int(reader, "order", -1_000_000..=1_000_000).unwrap_or(100);
+        let tenants = fields.text_list(reader, "tenants", true);
+        let expires = fields.opt_node("expires");
+        let expires = expires.and_then(|node| self.time(node, "expires"));
+        self.tenants(tenants.as_deref());
+        let id = self.id(id?)?;
+        let tenants = tenants.map(|tenants| tenants.into_iter().map(|(name, _)| name).collect());
+        let name = name.unwrap_or_else(|| id.to_string());
+        Some(Head { id, name, description, enabled, order, tenants, expires })
+    }
+
+    fn id(&mut self, node: &Node) -> Option<Arc<str>> {
+        let id = crate::fields::text_of(&mut self.reader, node, "playbook")?;
+        if model::id::is_name(&id) {
+            return Some(id.into());
+        }
+        let help = format!("use 1 to {} small letters, digits and `-`", limits::PLAYBOOK_ID_CHARS_MAX);
+        self.reader.error("PB106", node.span, format!("`{id}` cannot be the id of a playbook"), Some(help));
+        None
+    }
+
+    fn time(&mut self, node: &Node, name: &str) -> Option<Time> {
+        let text = crate::fields::text_of(&mut self.reader, node, name)?;
+        match Time::parse(&text) {
+            Ok(time) => Some(time),
+            Err(error) => {
+                self.reader.error("PB116", node.span, error.to_string(), None);
+                None
+            }
+        }
+    }
+
+    fn tenants(&mut self, tenants: Option<&[(String, Span)]>) {
+        let Some(known) = &self.catalog.tenants else { return };
+        for (name, span) in tenants.unwrap_or_default() {
+            if !known.contains(name) {
+                let help = did_you_mean(name, known.iter().map(String::as_str));
+                self.reader.error("PB210", *span, format!("there is no tenant `{name}`"), help);
+            }
+        }
+    }
+
+    fn secrets(&mut self, fields: &mut Fields<'_>) -> Vec<String> {
+        let listed = fields.text_list(&mut self.reader, "secrets", false).unwrap_or_default();
+        for (name, span) in &listed {
+            if !template::is_secret_name(name) {
+                let help = Some("use capital letters, digits and `_`, such as `VT_KEY`".to_owned());
+                self.reader.error("PB405", *span, format!("`{name}` is not the name of a secret"), help);
+            }
+        }
+        listed.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn vars(&mut self, fields: &mut Fields<'_>) -> Arc<serde_json::Value> {
+        let empty = || Arc::new(serde_json::Value::Object(serde_json::Map::new()));
+        let Some(node) = fields.opt_node("vars") else { return empty() };
+        if self.reader.map(node, "`vars`").is_none() {
+            return empty();
+        }
+        template::only_constants(&mut self.reader, node);
+        Arc::new(node.to_json())
+    }
+
+    /// Says of keys of the coming language that they are not known yet.
+    pub(super) fn later(&mut self, fields: &mut Fields<'_>, keys: &[&'static str], what: &str) {
+        for key in keys.iter().filter(|key| fields.has(key)).copied().collect::<Vec<_>>() {
+            if let Some((key, _)) = fields.entry(key) {
+                let message = format!("the {what} `{}` is not supported by this version", key.text);
+                self.reader.error("PB115", key.span, message, Some("leave it out for now".to_owned()));
+            }
+        }
+    }
+
+    /// The names of a place before any step.
+    pub(super) fn names(&self, roots: Vec<Root>, vars: &Arc<serde_json::Value>) -> Names {
+        Names { roots, vars: Some(vars.clone()), words: self.catalog.words.clone(), ..Names::default() }
+    }
+
+    /// A condition; `true` and `false` may stand without quotes.
+    pub(super) fn condition(&mut self, node: &Node, names: &Names) -> Option<Condition> {
+        let source = match &node.value {
+            Value::Text(_) => ScriptSource::of(&self.reader, node),
+            Value::Bool(value) => {
+                let written = Node { value: Value::Text(value.to_string()), ..node.clone() };
+                ScriptSource::of(&self.reader, &written)
+            }
+            other => {
+                let message = format!("a condition is a script that answers yes or no; this is {}", other.describe());
+                self.reader.error("PB305", node.span, message, Some("write a script, such as `case.priority == \"critical\"`".to_owned()));
+                return None;
+            }
+        };
+        match Condition::compile(source, names, self.evaluator) {
+            Ok(condition) => Some(condition),
+            Err(found) => {
+                self.reader.extend(found);
+                None
+            }
+        }
+    }
+
+    /// The shape of the tests; what they mean is for the runner of tests.
+    fn tests(&mut self, node: &Node) {
+        let Some(tests) = self.reader.list(node, "`tests`") else { return };
+        for test in tests {
+            let Some(mut fields) = self.reader.map(test, "a test") else { continue };
+            let reader = &mut self.reader;
+            fields.text(reader, "name");
+            let event = fields.node(reader, "event").and_then(|event| reader.map(event, "`event`"));
+            if let Some(mut event) = event {
+                event.text(reader, "type");
+                event.free();
+            }
+            let expect = fields.node(reader, "expect").and_then(|expect| reader.map(expect, "`expect`"));
+            if let Some(mut expect) = expect {
+                expect.int(reader, "runs", 0..=1_000);
+                expect.text_list(reader, "steps", false);
+                expect.free();
+            }
+            for name in ["given", "now", "destinations", "responses", "description"] {
+                fields.opt_node(name);
+            }
+            fields.finish(&mut self.reader);
+        }
+    }
+
+    /// The steps and what is done on a failure.
+    fn all_steps(&mut self, fields: &mut Fields<'_>, place: &Place<'_>) -> (Vec<Step>, Vec<Step>) {
+        let main = fields.node(&mut self.reader, "steps");
+        let on_failure = fields.opt_node("on_failure");
+        let ids = self.step_ids(main.into_iter().chain(on_failure));
+        let span = fields.span();
+        let (main, on_failure) = self.step_lists(main, on_failure, ids, place);
+        let count = count(&main) + count(&on_failure);
+        if count > limits::PLAYBOOK_STEPS_MAX {
+            let message = format!("the playbook has {count} steps; at most {} are allowed", limits::PLAYBOOK_STEPS_MAX);
+            self.reader.error("PB111", span, message, Some("split it into several playbooks".to_owned()));
+        }
+        (main, on_failure)
+    }
+
+    /// The triggers, of which there must be one.
+    fn triggers(&mut self, fields: &mut Fields<'_>, vars: &Arc<serde_json::Value>) -> Vec<Trigger> {
+        let span = fields.span();
+        let Some(node) = fields.opt_node("triggers") else {
+            let help = Some("add `triggers:` with one of case.stage_changed, alert.created, score.threshold, schedule, event, manual".to_owned());
+            self.reader.error("PB109", span, "the playbook has no triggers, so it would never start", help);
+            return Vec::new();
+        };
+        let Some(items) = self.reader.list(node, "`triggers`") else { return Vec::new() };
+        if items.is_empty() {
+            self.reader.error("PB109", node.span, "the playbook has no triggers, so it would never start", None);
+        }
+        items.iter().filter_map(|item| self.trigger(item, vars)).collect()
+    }
+}
+
+/// How many steps there are, nested ones included.
+fn count(steps: &[Step]) -> usize {
+    steps
+        .iter()
+        .map(|step| 1 + if let crate::syntax::OnError::Steps(steps) = &step.on_error { count(steps) } else { 0 })
+        .sum()
+}

@@ -1,0 +1,110 @@
+//! From texts to playbooks: everything that is wrong with every file, at once.
+//!
+//! [`head`] reads the keys of a playbook, [`triggers`] what starts it, [`steps`] and [`params`] what it does; [`cycles`]
+//! looks at all of them together.
+
+mod cycles;
+mod head;
+mod params;
+mod steps;
+mod triggers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::reader::Reader;
+use crate::script::Evaluator;
+use crate::syntax::Playbook;
+use crate::yaml;
+
+/// The text of one file.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file, as it is named in messages.
+    pub file: Arc<str>,
+    /// Its text.
+    pub text: String,
+}
+
+/// The outcome for a set of files.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Those without errors, by order and id.
+    pub playbooks: Vec<Arc<Playbook>>,
+    /// What is wrong, by file and place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Checked {
+    /// Whether there is an error.
+    pub fn failed(&self) -> bool {
+        self.diagnostics.iter().any(|found| found.severity == Severity::Error)
+    }
+}
+
+/// One file being checked.
+struct Checker<'a> {
+    reader: Reader,
+    catalog: &'a Catalog,
+    evaluator: &'a Evaluator,
+}
+
+/// Checks a set of files. Two files with one id are both reported, and neither is among the playbooks.
+pub fn check(sources: &[Source], catalog: &Catalog, evaluator: &Evaluator) -> Checked {
+    let mut checked = Checked::default();
+    let mut ids: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
+    let mut found = Vec::with_capacity(sources.len());
+    for (at, source) in sources.iter().enumerate() {
+        let (playbook, id, diagnostics) = read(source, catalog, evaluator);
+        checked.diagnostics.extend(diagnostics);
+        if let Some((id, span)) = id {
+            ids.entry(id).or_default().push(at);
+            found.push((playbook, span));
+        } else {
+            found.push((None, crate::diagnostic::Span { line: 1, column: 1, len: 1 }));
+        }
+    }
+    for (id, files) in ids.iter().filter(|(_, files)| files.len() > 1) {
+        for &at in files {
+            let (Some(source), Some((playbook, span))) = (sources.get(at), found.get_mut(at)) else { continue };
+            *playbook = None;
+            let others = files.iter().filter(|other| **other != at).filter_map(|other| sources.get(*other));
+            let others: Vec<&str> = others.map(|other| &*other.file).take(3).collect();
+            let reader = Reader::new(source.file.clone(), &source.text);
+            let message = format!("the id `{id}` is also used in {}", others.join(", "));
+            let help = Some("each playbook needs an id of its own".to_owned());
+            checked.diagnostics.push(reader.diagnostic("PB107", *span, message, help));
+        }
+    }
+    checked.playbooks = found.into_iter().filter_map(|(playbook, _)| playbook).map(Arc::new).collect();
+    checked.playbooks.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+    checked.diagnostics.extend(cycles::warnings(&checked.playbooks));
+    checked.diagnostics.sort_by(|a, b| (&a.file, a.span, a.code).cmp(&(&b.file, b.span, b.code)));
+    checked
+}
+
+/// Checks one file. Warnings are not told; use [`check()`] for them.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn compile(source: &Source, catalog: &Catalog, evaluator: &Evaluator) -> Result<Playbook, Vec<Diagnostic>> {
+    let (playbook, _, found) = read(source, catalog, evaluator);
+    playbook.ok_or(found)
+}
+
+/// What is known of one file: the playbook when nothing is wrong, its id where it can be read, and what was found.
+type Read = (Option<Playbook>, Option<(Arc<str>, crate::diagnostic::Span)>, Vec<Diagnostic>);
+
+fn read(source: &Source, catalog: &Catalog, evaluator: &Evaluator) -> Read {
+    let node = match yaml::parse(&source.file, &source.text) {
+        Ok(node) => node,
+        Err(found) => return (None, None, found),
+    };
+    let mut checker = Checker { reader: Reader::new(source.file.clone(), &source.text), catalog, evaluator };
+    let playbook = checker.playbook(&node);
+    let id = node.get("playbook").and_then(|id| Some((id.as_text()?.into(), id.span)));
+    let playbook = playbook.filter(|_| !checker.reader.failed());
+    (playbook, id, checker.reader.finish())
+}

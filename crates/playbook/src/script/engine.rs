@@ -1,0 +1,365 @@
+//! The one Rhai engine: what it knows, what it may use, and how it is stopped.
+//!
+//! Rhai's own limits do not stop everything: memory is counted by the allocator of the thread, time by the clock, both
+//! looked at while a script runs. Values are never shared between a script and its closures, so nothing can lock.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::limits;
+use rhai::packages::{
+    ArithmeticPackage, BasicArrayPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage, MoreStringPackage, Package,
+};
+use rhai::{
+    AST, Dynamic, Engine, EvalAltResult, FnCallHashes, Module, OptimizationLevel, Position, Token, is_valid_identifier,
+};
+
+use super::closure;
+use super::scope::{Fault, Root, Scope};
+use super::strict;
+use super::view::View;
+use super::Budget;
+
+/// Words of Rhai that a script may not use.
+pub(super) const FORBIDDEN: [&str; 22] = [
+    "loop", "while", "for", "do", "until", "fn", "private", "import", "export", "eval", "Fn", "call", "curry", "this",
+    "try", "throw", "print", "debug", "is_def_var", "is_def_fn", "is_shared", "goto",
+];
+
+/// Builds and holds the one Rhai engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Evaluator {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) engine: Engine,
+    /// The hashes under which Rhai calls our field getter and its like.
+    pub(super) hashes: Hashes,
+    memory: Option<fn() -> isize>,
+}
+
+/// The hashes of calls that the compiler puts into scripts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hashes {
+    pub(super) field: FnCallHashes,
+    pub(super) optional_field: FnCallHashes,
+    pub(super) absent: FnCallHashes,
+    pub(super) present: FnCallHashes,
+    pub(super) switch: FnCallHashes,
+    pub(super) capture: FnCallHashes,
+}
+
+/// The memory counter does not count, or the engine is not the one that this crate was written for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// A script could take all the memory there is.
+    #[error("the allocator does not count memory per thread: {got} bytes seen for an allocation of {asked}")]
+    NotCounted {
+        /// How much was allocated.
+        asked: isize,
+        /// How much was counted.
+        got: isize,
+    },
+    /// The syntax tree has another shape than expected.
+    #[error("this version of Rhai builds another syntax tree than expected")]
+    OtherEngine,
+}
+
+impl Evaluator {
+    /// With a counter of the bytes that this thread holds.
+    ///
+    /// # Errors
+    /// [`ProbeError`] when the counter does not count.
+    pub fn new(memory: fn() -> isize) -> Result<Evaluator, ProbeError> {
+        const ASKED: isize = 64 * 1024;
+        let before = memory();
+        let probe = std::hint::black_box(vec![1_u8; 64 * 1024]);
+        let got = memory() - before;
+        drop(probe);
+        if got < ASKED { Err(ProbeError::NotCounted { asked: ASKED, got }) } else { Evaluator::build(Some(memory)) }
+    }
+
+    /// Without a memory budget: for unit tests only.
+    ///
+    /// # Errors
+    /// [`ProbeError::OtherEngine`].
+    #[doc(hidden)]
+    pub fn uncounted() -> Result<Evaluator, ProbeError> {
+        Evaluator::build(None)
+    }
+
+    fn build(memory: Option<fn() -> isize>) -> Result<Evaluator, ProbeError> {
+        let engine = engine();
+        let call = |name: &str, arguments: &str, method: bool| {
+            let source = if method { format!("x.{name}({arguments})") } else { format!("{name}({arguments})") };
+            engine.compile(source).ok().and_then(|ast| hashes_of(&ast)).ok_or(ProbeError::OtherEngine)
+        };
+        let hashes = Hashes {
+            field: call(strict::FIELD, "a", true)?,
+            optional_field: call(strict::OPTIONAL_FIELD, "a", true)?,
+            absent: call(strict::ABSENT, "a", false)?,
+            present: call(strict::PRESENT, "a", false)?,
+            switch: call(strict::SWITCH, "a, b", false)?,
+            capture: call(closure::CAPTURE, "a, b", false)?,
+        };
+        Ok(Evaluator { inner: Arc::new(Inner { engine, hashes, memory }) })
+    }
+
+    /// Runs a compiled script. `names` are those that it reads.
+    pub(super) fn run(&self, ast: &AST, names: &[Name], scope: &Scope, purse: &mut Purse) -> Result<Dynamic, Stopped> {
+        let mut values = rhai::Scope::new();
+        for name in names {
+            let value = name.value(scope).map_err(|error| stopped(&error))?;
+            values.push_dynamic(name.text(), value);
+        }
+        let _running = Meter::start(purse, self.inner.memory);
+        self.inner.engine.eval_ast_with_scope::<Dynamic>(&mut values, ast).map_err(|error| stopped(&error))
+    }
+}
+
+impl std::fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Evaluator").field("counted", &self.inner.memory.is_some()).finish()
+    }
+}
+
+/// The hashes of the only call in a script.
+fn hashes_of(ast: &AST) -> Option<FnCallHashes> {
+    use rhai::{Expr, Stmt};
+    match ast.statements() {
+        [Stmt::FnCall(call, _)] => Some(call.hashes),
+        [Stmt::Expr(expr)] => match &**expr {
+            Expr::FnCall(call, _) => Some(call.hashes),
+            Expr::Dot(dot, ..) => match &dot.rhs {
+                Expr::MethodCall(call, _) => Some(call.hashes),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn engine() -> Engine {
+    let mut engine = Engine::new_raw();
+    let mut module = Module::new();
+    ArithmeticPackage::init(&mut module);
+    BasicStringPackage::init(&mut module);
+    MoreStringPackage::init(&mut module);
+    BasicMathPackage::init(&mut module);
+    BasicArrayPackage::init(&mut module);
+    BasicMapPackage::init(&mut module);
+    strict::register(&mut module);
+    closure::register(&mut module);
+    engine.register_global_module(module.into());
+    engine.register_type_with_name::<View>("map");
+    engine.register_indexer_get(|view: &mut View, name: rhai::ImmutableString| view.field(&name, false));
+    engine.set_optimization_level(OptimizationLevel::None);
+    engine.set_fast_operators(false);
+    engine.set_fail_on_invalid_map_property(true);
+    engine.set_max_operations(limits::SCRIPT_OPERATIONS_MAX);
+    engine.set_max_call_levels(limits::SCRIPT_DEPTH_MAX);
+    engine.set_max_expr_depths(limits::SCRIPT_DEPTH_MAX, limits::SCRIPT_DEPTH_MAX);
+    engine.set_max_variables(limits::SCRIPT_MAP_ENTRIES_MAX);
+    engine.set_max_functions(limits::SCRIPT_MAP_ENTRIES_MAX);
+    engine.set_max_string_size(limits::SCRIPT_STRING_BYTES_MAX);
+    engine.set_max_array_size(limits::SCRIPT_ARRAY_ITEMS_MAX);
+    engine.set_max_map_size(limits::SCRIPT_MAP_ENTRIES_MAX);
+    engine.on_print(|_| {});
+    engine.on_debug(|_, _, _| {});
+    engine.on_progress(progress);
+    for word in FORBIDDEN {
+        engine.disable_symbol(word);
+    }
+    free_words(&mut engine);
+    engine
+}
+
+/// Rhai keeps words for later that are names here, `case` first of all.
+#[expect(deprecated, reason = "marked so because it may change; the version of Rhai is pinned")]
+fn free_words(engine: &mut Engine) {
+    engine.on_parse_token(|token, _, _| match token {
+        Token::Reserved(word)
+            if is_valid_identifier(&word) && !FORBIDDEN.contains(&word.as_str()) && *word != "type_of" =>
+        {
+            Token::Identifier(word)
+        }
+        other => other,
+    });
+}
+
+/// A name that a script reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Name {
+    Root(Root),
+    Local(Arc<str>),
+    Now,
+}
+
+impl Name {
+    fn text(&self) -> &str {
+        match self {
+            Name::Root(root) => root.name(),
+            Name::Local(name) => name,
+            Name::Now => "now",
+        }
+    }
+
+    fn value(&self, scope: &Scope) -> super::view::Given<Dynamic> {
+        match self {
+            Name::Now => Ok(scope.now().into()),
+            Name::Root(root) => View::new(scope.base(*root).clone(), Some(*root), root.name().into()).whole(),
+            Name::Local(name) => {
+                let base = scope.local_value(name).cloned().map_or_else(Default::default, super::scope::Base::Free);
+                View::new(base, None, name.clone()).whole()
+            }
+        }
+    }
+}
+
+/// Why a script did not end by itself, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Stopped {
+    pub(super) fault: Fault,
+    pub(super) at: Position,
+}
+
+thread_local! {
+    /// What the script that runs on this thread may use. Rhai's callback takes no argument of ours.
+    static METER: Cell<Meter> = const { Cell::new(Meter::IDLE) };
+}
+
+/// What is left of a budget while the parts of one script run.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    operations: u64,
+    until: Option<Instant>,
+}
+
+impl Purse {
+    pub(crate) fn new(budget: Budget) -> Purse {
+        let until = Instant::now().checked_add(Duration::from_millis(budget.millis));
+        Purse { operations: budget.operations, until }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Meter {
+    used: u64,
+    operations: u64,
+    until: Option<Instant>,
+    memory: Option<fn() -> isize>,
+    memory_before: isize,
+}
+
+/// Takes the limits away again when the script has ended.
+struct Running<'a>(&'a mut Purse);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let used = METER.replace(Meter::IDLE).used;
+        self.0.operations = self.0.operations.saturating_sub(used);
+    }
+}
+
+const TOO_MANY_OPERATIONS: i64 = 1;
+const TOO_SLOW: i64 = 2;
+const TOO_MUCH_MEMORY: i64 = 3;
+
+/// The clock is looked at once in so many operations; memory every time.
+const CLOCK_EVERY: u64 = 16;
+
+impl Meter {
+    const IDLE: Meter = Meter { used: 0, operations: u64::MAX, until: None, memory: None, memory_before: 0 };
+
+    fn start(purse: &mut Purse, memory: Option<fn() -> isize>) -> Running<'_> {
+        METER.set(Meter {
+            used: 0,
+            operations: purse.operations,
+            until: purse.until,
+            memory,
+            memory_before: memory.map_or(0, |memory| memory()),
+        });
+        Running(purse)
+    }
+}
+
+/// Counts one operation. Rhai's own count begins anew in each closure, so it is not used.
+fn progress(_count: u64) -> Option<Dynamic> {
+    let mut meter = METER.get();
+    meter.used += 1;
+    METER.set(meter);
+    if meter.used > meter.operations {
+        return Some(TOO_MANY_OPERATIONS.into());
+    }
+    if meter.memory.is_some_and(|memory| memory() - meter.memory_before > limits::SCRIPT_MEMORY_BYTES_MAX) {
+        return Some(TOO_MUCH_MEMORY.into());
+    }
+    let late = meter.used % CLOCK_EVERY == 0 && meter.until.is_some_and(|until| Instant::now() > until);
+    late.then(|| TOO_SLOW.into())
+}
+
+/// What an error of Rhai means here.
+fn stopped(error: &EvalAltResult) -> Stopped {
+    use EvalAltResult as E;
+    let at = error.position();
+    let fault = match error {
+        E::ErrorInFunctionCall(_, _, inner, _) => {
+            let inner = stopped(inner);
+            return if inner.at.is_none() { Stopped { at, ..inner } } else { inner };
+        }
+        E::ErrorRuntime(value, _) => match value.read_lock::<Fault>() {
+            Some(fault) => fault.clone(),
+            None => Fault::new("script", error.to_string()),
+        },
+        E::ErrorTerminated(token, _) => match token.as_int() {
+            Ok(TOO_SLOW) => Fault::new("too_slow", "the script took too long"),
+            Ok(TOO_MUCH_MEMORY) => Fault::new("too_much_memory", "the script took too much memory"),
+            _ => Fault::new("too_many_operations", "the script takes too many steps"),
+        },
+        E::ErrorTooManyOperations(_) => Fault::new("too_many_operations", "the script takes too many steps"),
+        E::ErrorDataTooLarge(what, _) => Fault::new("too_large", format!("{what} is over the limit of scripts")),
+        E::ErrorStackOverflow(_) | E::ErrorTooManyVariables(_) => Fault::new("too_deep", "the script is nested too deep"),
+        E::ErrorArithmetic(message, _) => Fault::new("arithmetic", message.clone()),
+        E::ErrorArrayBounds(items, index, _) => {
+            Fault::new("index", format!("the list has {items} items, so there is no item {index}"))
+        }
+        E::ErrorStringBounds(chars, index, _) => {
+            Fault::new("index", format!("the text has {chars} characters, so there is no character {index}"))
+        }
+        E::ErrorPropertyNotFound(name, _) => Fault::new("missing_key", format!("the object has no `{name}`")),
+        E::ErrorFunctionNotFound(call, _) => no_function(call),
+        E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _) => {
+            Fault::new("type_mismatch", format!("{} is needed here, and this is {}", in_words(wanted), in_words(got)))
+        }
+        E::ErrorIndexingType(what, _) => Fault::new("type_mismatch", format!("there are no items or keys in {}", in_words(what))),
+        other => Fault::new("script", other.to_string()),
+    };
+    Stopped { fault, at }
+}
+
+/// `to_lower (i64)` in words.
+fn no_function(call: &str) -> Fault {
+    let (name, arguments) = call.split_once(' ').unwrap_or((call, ""));
+    let inside = arguments.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
+    let arguments: Vec<&str> = inside.split(", ").filter(|a| !a.is_empty()).map(in_words).collect();
+    let absent = arguments.contains(&in_words("()"));
+    let (code, hint) = if absent { ("absent", "; say what absence means with `?? …`") } else { ("type_mismatch", "") };
+    Fault::new(code, format!("`{name}` does not work with {}{hint}", arguments.join(" and ")))
+}
+
+/// A type of Rhai in words.
+fn in_words(name: &str) -> &str {
+    match name.trim_start_matches("&mut ") {
+        "()" => "an absent value",
+        "bool" => "true or false",
+        "i64" | "f64" => "a number",
+        "string" | "ImmutableString" | "&str" | "char" => "text",
+        "array" | "Array" => "a list",
+        "map" | "Map" => "an object",
+        "Fn" => "a closure",
+        other => other,
+    }
+}
