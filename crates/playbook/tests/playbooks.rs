@@ -65,7 +65,7 @@ triggers_itself: allow
 "#;
 
 fn evaluator() -> Evaluator {
-    Evaluator::uncounted().unwrap()
+    Evaluator::uncounted()
 }
 
 fn source(file: &str, text: &str) -> Source {

@@ -195,13 +195,13 @@ impl Checker<'_> {
             let event = fields.node(reader, "event").and_then(|event| reader.map(event, "`event`"));
             if let Some(mut event) = event {
                 event.text(reader, "type");
-                event.free();
+                let _ = event.free();
             }
             let expect = fields.node(reader, "expect").and_then(|expect| reader.map(expect, "`expect`"));
             if let Some(mut expect) = expect {
                 expect.int(reader, "runs", 0..=1_000);
                 expect.text_list(reader, "steps", false);
-                expect.free();
+                let _ = expect.free();
             }
             for name in ["given", "now", "destinations", "responses", "description"] {
                 fields.opt_node(name);

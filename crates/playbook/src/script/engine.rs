@@ -51,6 +51,16 @@ pub(super) struct Hashes {
     pub(super) capture: FnCallHashes,
 }
 
+impl Hashes {
+    /// Of no function: calling it is an error.
+    const UNKNOWN: FnCallHashes = FnCallHashes::from_native_only(0);
+
+    fn complete(&self) -> bool {
+        let all = [self.field, self.optional_field, self.absent, self.present, self.switch, self.capture];
+        all.iter().all(|hashes| hashes.native() != Self::UNKNOWN.native())
+    }
+}
+
 /// The memory counter does not count, or the engine is not the one that this crate was written for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
@@ -78,33 +88,34 @@ impl Evaluator {
         let probe = std::hint::black_box(vec![1_u8; 64 * 1024]);
         let got = memory() - before;
         drop(probe);
-        if got < ASKED { Err(ProbeError::NotCounted { asked: ASKED, got }) } else { Evaluator::build(Some(memory)) }
+        if got < ASKED {
+            return Err(ProbeError::NotCounted { asked: ASKED, got });
+        }
+        let evaluator = Evaluator::build(Some(memory));
+        if evaluator.inner.hashes.complete() { Ok(evaluator) } else { Err(ProbeError::OtherEngine) }
     }
 
     /// Without a memory budget: for unit tests only.
-    ///
-    /// # Errors
-    /// [`ProbeError::OtherEngine`].
     #[doc(hidden)]
-    pub fn uncounted() -> Result<Evaluator, ProbeError> {
+    pub fn uncounted() -> Evaluator {
         Evaluator::build(None)
     }
 
-    fn build(memory: Option<fn() -> isize>) -> Result<Evaluator, ProbeError> {
+    fn build(memory: Option<fn() -> isize>) -> Evaluator {
         let engine = engine();
         let call = |name: &str, arguments: &str, method: bool| {
             let source = if method { format!("x.{name}({arguments})") } else { format!("{name}({arguments})") };
-            engine.compile(source).ok().and_then(|ast| hashes_of(&ast)).ok_or(ProbeError::OtherEngine)
+            engine.compile(source).ok().and_then(|ast| hashes_of(&ast)).unwrap_or(Hashes::UNKNOWN)
         };
         let hashes = Hashes {
-            field: call(strict::FIELD, "a", true)?,
-            optional_field: call(strict::OPTIONAL_FIELD, "a", true)?,
-            absent: call(strict::ABSENT, "a", false)?,
-            present: call(strict::PRESENT, "a", false)?,
-            switch: call(strict::SWITCH, "a, b", false)?,
-            capture: call(closure::CAPTURE, "a, b", false)?,
+            field: call(strict::FIELD, "a", true),
+            optional_field: call(strict::OPTIONAL_FIELD, "a", true),
+            absent: call(strict::ABSENT, "a", false),
+            present: call(strict::PRESENT, "a", false),
+            switch: call(strict::SWITCH, "a, b", false),
+            capture: call(closure::CAPTURE, "a, b", false),
         };
-        Ok(Evaluator { inner: Arc::new(Inner { engine, hashes, memory }) })
+        Evaluator { inner: Arc::new(Inner { engine, hashes, memory }) }
     }
 
     /// Runs a compiled script. `names` are those that it reads.

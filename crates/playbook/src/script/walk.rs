@@ -133,7 +133,9 @@ impl Walk<'_> {
                 if flags.intersects(ASTFlags::BREAK) {
                     self.forbid(*at, "`throw`", "a condition answers yes or no");
                 }
-                value.as_mut().map_or(Ty::Absent, |value| self.expr(value));
+                if let Some(value) = value {
+                    self.expr(value);
+                }
                 Ty::Any
             }
             // What is captured is given by value.
