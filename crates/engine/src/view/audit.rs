@@ -46,6 +46,7 @@ pub struct Item {
 #[derive(Deserialize)]
 struct Doing {
     action: Option<String>,
+    what: Option<String>,
 }
 
 /// A page of the audit trail, newest first.
@@ -92,7 +93,7 @@ fn item(stored: StoredEntry) -> Result<Item, Error> {
         (EntryKind::EventAccepted, Some(payload)) => (Some(brief(header.seq, payload)?.kind), None),
         (EntryKind::RunProgressed, Some(_)) => (None, None),
         (_, Some(payload)) => {
-            let action = serde_json::from_slice::<Doing>(payload).ok().and_then(|doing| doing.action);
+            let action = serde_json::from_slice::<Doing>(payload).ok().and_then(|doing| doing.action.or(doing.what));
             (action, serde_json::from_slice(payload).ok())
         }
     };

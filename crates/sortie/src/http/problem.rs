@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 /// The beginning of a problem's `type`; the code follows.
-const TYPES: &str = "https://sortie.example/problems/";
+const TYPES: &str = "urn:sortie:problem:";
 
 /// A refusal or a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(text["code"], "busy");
         assert_eq!(text["detail"], "later");
         assert_eq!(text["title"], "Too Many Requests");
-        assert!(text["type"].as_str().unwrap().ends_with("/busy"));
+        assert!(text["type"].as_str().unwrap().ends_with(":busy"));
         let answer = problem.and_close().answer();
         assert_eq!(answer.headers()["retry-after"], "2");
         assert_eq!(answer.headers()["connection"], "close");

@@ -44,8 +44,8 @@ const TURN_AWAY_PATIENCE: Duration = Duration::from_millis(500);
 const TURNED_AWAY_MAX: usize = 64;
 /// What one connection too many hears.
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
-connection: close\r\ncontent-length: 145\r\n\r\n\
-{\"type\":\"https://sortie.example/problems/full\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open\",\"code\":\"full\"}";
+connection: close\r\ncontent-length: 132\r\n\r\n\
+{\"type\":\"urn:sortie:problem:full\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open\",\"code\":\"full\"}";
 
 /// How many connections this process can serve.
 pub(crate) fn connections_max() -> usize {

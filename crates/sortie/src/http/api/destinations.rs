@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use engine::outbound::deliver::{Message, deliver, test_message};
 use engine::outbound::destination::{self, Auth, Destination, Sign, TimeFormat};
 use engine::payload;
+use model::history::EntryKind;
 use model::id::is_name;
 use model::record::PRIORITIES;
 use model::{Kind, Object, Record, Seq};
@@ -18,7 +19,7 @@ use super::super::ingest;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
 use super::runs::Empty;
-use super::listing;
+use super::{listing, refusal};
 use crate::auth::Role;
 
 /// How a reference to a secret begins.
@@ -175,6 +176,10 @@ async fn send(call: &Call, destination: &Destination) -> Answer {
         }
         Err(error) => Tested { ok: false, message: error.to_string(), http_status: None, latency_ms },
     };
+    let what = json!({ "action": "destination.tested", "ok": tested.ok, "http_status": tested.http_status });
+    let object = format!("destination:{}", destination.id);
+    let recorded = call.app.engine.record(EntryKind::SettingChanged, object, what, call.caller.actor()).await;
+    recorded.map_err(|error| refusal(&error))?;
     ingest::json(StatusCode::OK, &tested)
 }
 

@@ -29,10 +29,20 @@ struct Status {
     version: &'static str,
     ready: bool,
     reason: Option<String>,
-    playbooks: usize,
     playbooks_digest: String,
-    destinations: usize,
+    time: String,
+    auth: &'static str,
     sources: Vec<String>,
+    /// Only for those who see all tenants.
+    #[serde(flatten)]
+    totals: Option<Totals>,
+}
+
+/// Counts over all tenants.
+#[derive(serde::Serialize)]
+struct Totals {
+    playbooks: usize,
+    destinations: usize,
     runs_at_work: usize,
     runs_open: u64,
     runs_ended: u64,
@@ -40,8 +50,6 @@ struct Status {
     history_next_seq: u64,
     history_bytes: u64,
     disk_bytes: u64,
-    time: String,
-    auth: &'static str,
 }
 
 /// `GET /v1/status`
@@ -50,14 +58,9 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
     let (stats, time) = app.look(|store| Ok((store.stats(), store.now()))).await?;
     let set = engine.playbooks();
     let ready = engine.ready();
-    let status = Status {
-        version: env!("CARGO_PKG_VERSION"),
-        ready: ready.is_ok(),
-        reason: ready.err(),
+    let totals = Totals {
         playbooks: set.playbooks().len(),
-        playbooks_digest: set.digest().to_string(),
         destinations: engine.context().destinations().map.len(),
-        sources: app.settings.doors.keys().cloned().collect(),
         runs_at_work: engine.load_now().0,
         runs_open: stats.open_runs,
         runs_ended: stats.ended_runs,
@@ -65,8 +68,16 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
         history_next_seq: stats.next_seq.0,
         history_bytes: stats.history_bytes,
         disk_bytes: stats.disk_bytes,
+    };
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: ready.is_ok(),
+        reason: ready.err(),
+        playbooks_digest: set.digest().to_string(),
         time: time.to_string(),
         auth: if app.settings.auth_required { "required" } else { "none" },
+        sources: app.settings.doors.keys().cloned().collect(),
+        totals: call.caller.tenant.is_none().then_some(totals),
     };
     json(StatusCode::OK, &status)
 }
@@ -112,6 +123,10 @@ struct Figure {
 
 /// `GET /metrics`
 pub(in crate::http) async fn metrics(call: Call) -> Answer {
+    if call.caller.tenant.is_some() {
+        let detail = "figures are about all tenants together; a token of one tenant does not see them";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
     let mut all = counted(&call);
     let stats = call.app.look(|store| Ok(store.stats())).await?;
     let (at_work, waiting) = call.app.engine.load_now();
