@@ -20,6 +20,9 @@ mod server;
 mod table;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
