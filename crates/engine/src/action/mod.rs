@@ -46,6 +46,8 @@ mod set_queue;
 mod set_stage;
 mod subject;
 #[cfg(test)]
+mod template_tests;
+#[cfg(test)]
 mod testing;
 mod webhook_send;
 mod webhook_send_threat_details;

@@ -44,7 +44,7 @@ pub(super) fn auth(call: &Call<'_>, params: &mut Params<'_>) -> Result<Auth, Ste
     let mut recorded = Map::new();
     let auth = if let Some(inner) = nested {
         let known = known.and_then(|known| known.get("basic")).and_then(Value::as_object);
-        let mut all = entries(call, params, &inner, known)?;
+        let mut all = entries(call, params, inner, known)?;
         let (Some(user), Some(password)) = (take(&mut all, "user"), take(&mut all, "password")) else {
             return Err(params.wrong("auth", wrong));
         };
@@ -104,7 +104,7 @@ fn entries(
         }
         let value = match known.and_then(|known| known.get(name)) {
             Some(known) => known.clone(),
-            None => params.render(&inner)?,
+            None => params.render(inner)?,
         };
         all.extend(literal(&value).map(|placed| (name.to_owned(), placed)));
     }
