@@ -17,7 +17,8 @@ const SUMMARY_NAMES_MAX: usize = 20;
 /// The lists that every message has.
 const LISTS: [&str; 5] = ["tags", "mitres", "use_cases", "users", "endpoints"];
 /// The lists of a detection.
-const DETECTION_LISTS: [&str; 7] = ["rules", "src_users", "dest_users", "src_ips", "dest_ips", "src_hosts", "dest_hosts"];
+const DETECTION_LISTS: [&str; 7] =
+    ["rules", "src_users", "dest_users", "src_ips", "dest_ips", "src_hosts", "dest_hosts"];
 
 /// The message about an object. `closed` is the stage in which cases are closed.
 pub fn threat_details(kind: Kind, object: &Object, closed: &str, format: TimeFormat) -> Value {
@@ -56,10 +57,8 @@ fn case(out: &mut Record, record: &Record, closed: &str, format: TimeFormat) {
     let times = [("alert_created_time", "alert_created_time"), ("created_time", "case_created_time")];
     take_times(out, record, format, &times);
     if record.get("stage").and_then(Value::as_str) == Some(closed) {
-        let reasons = [
-            ("closed_reason", "case_closed_reason"),
-            ("close_supporting_reason", "case_close_supporting_reason"),
-        ];
+        let reasons =
+            [("closed_reason", "case_closed_reason"), ("close_supporting_reason", "case_close_supporting_reason")];
         take(out, record, &reasons);
         take_times(out, record, format, &[("closed_time", "case_closed_time")]);
     }
@@ -67,7 +66,8 @@ fn case(out: &mut Record, record: &Record, closed: &str, format: TimeFormat) {
 
 /// Entities have no message in the vendor's documentation: its keys are ours.
 fn entity(out: &mut Record, record: &Record) {
-    let plain = [("id", "entity_id"), ("kind", "entity_kind"), ("name", "entity_name"), ("scores", "scores"), ("link", "link")];
+    let plain =
+        [("id", "entity_id"), ("kind", "entity_kind"), ("name", "entity_name"), ("scores", "scores"), ("link", "link")];
     take(out, record, &plain);
     let Some(name) = record.get("name").or_else(|| record.get("id")).cloned() else { return };
     match record.get("kind").and_then(Value::as_str) {
@@ -223,13 +223,37 @@ mod tests {
         let out = send(Kind::Alert, alert());
         assert_eq!(
             keys(&out),
-            ["alert_created_time", "alert_id", "alert_name", "detections", "endpoints", "last_update_time", "mitres", "priority",
-             "tags", "threat_summary", "use_cases", "users"]
+            [
+                "alert_created_time",
+                "alert_id",
+                "alert_name",
+                "detections",
+                "endpoints",
+                "last_update_time",
+                "mitres",
+                "priority",
+                "tags",
+                "threat_summary",
+                "use_cases",
+                "users"
+            ]
         );
         assert_eq!(
             keys(&out["detections"][0]),
-            ["approx_log_time", "description", "dest_hosts", "dest_ips", "dest_users", "detection_id", "rules", "src_hosts",
-             "src_ips", "src_users", "type", "use_case"]
+            [
+                "approx_log_time",
+                "description",
+                "dest_hosts",
+                "dest_ips",
+                "dest_users",
+                "detection_id",
+                "rules",
+                "src_hosts",
+                "src_ips",
+                "src_users",
+                "type",
+                "use_case"
+            ]
         );
         assert_eq!(
             out["threat_summary"],
@@ -242,17 +266,43 @@ mod tests {
     fn a_case_has_closing_keys_only_while_it_is_closed() {
         let mut case = alert();
         for (name, value) in [
-            ("id", "C-1"), ("number", "4711"), ("stage", "Closed"), ("queue", "Tier 1"), ("assignee", "bob"), ("closed_reason", "Low Risk"),
-            ("close_supporting_reason", "scanner"), ("closed_time", "2026-11-22T09:00:00.000Z"), ("alert_created_time", "2026-11-22T07:00:00.000Z"),
+            ("id", "C-1"),
+            ("number", "4711"),
+            ("stage", "Closed"),
+            ("queue", "Tier 1"),
+            ("assignee", "bob"),
+            ("closed_reason", "Low Risk"),
+            ("close_supporting_reason", "scanner"),
+            ("closed_time", "2026-11-22T09:00:00.000Z"),
+            ("alert_created_time", "2026-11-22T07:00:00.000Z"),
         ] {
             case[name] = json!(value);
         }
         let closed = send(Kind::Case, case.clone());
         assert_eq!(
             keys(&closed),
-            ["alert_created_time", "alert_name", "assignee", "case_close_supporting_reason", "case_closed_reason", "case_closed_time",
-             "case_created_time", "case_id", "case_number", "detections", "endpoints", "last_update_time", "mitres", "priority",
-             "queue", "stage", "tags", "threat_summary", "use_cases", "users"]
+            [
+                "alert_created_time",
+                "alert_name",
+                "assignee",
+                "case_close_supporting_reason",
+                "case_closed_reason",
+                "case_closed_time",
+                "case_created_time",
+                "case_id",
+                "case_number",
+                "detections",
+                "endpoints",
+                "last_update_time",
+                "mitres",
+                "priority",
+                "queue",
+                "stage",
+                "tags",
+                "threat_summary",
+                "use_cases",
+                "users"
+            ]
         );
         assert_eq!(closed["alert_created_time"], "2026-11-22T07:00:00.000Z");
         case["stage"] = json!("Investigation");

@@ -20,7 +20,12 @@ pub(super) static CASE_CLOSE: Local = Local {
         about: Some(Kind::Case),
         network: false,
         params: &[
-            Param { name: "reason", ty: ParamType::CloseReason, required: true, doc: "one of the predefined reasons; compared without case" },
+            Param {
+                name: "reason",
+                ty: ParamType::CloseReason,
+                required: true,
+                doc: "one of the predefined reasons; compared without case",
+            },
             Param { name: "supporting_reason", ty: ParamType::Text, required: false, doc: "a comment on the reason" },
             CASE,
         ],

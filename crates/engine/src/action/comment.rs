@@ -5,9 +5,9 @@ use model::run::StepError;
 use playbook::{ActionSpec, Effect, Param, ParamType};
 use serde_json::json;
 
+use super::LocalChange;
 use super::local::{ALERT, ALERT_OUTPUT, CASE, CASE_OUTPUT, Here, Local, Wish};
 use super::render::Params;
-use super::LocalChange;
 
 const TEXT: Param = Param { name: "text", ty: ParamType::Text, required: true, doc: "the comment" };
 

@@ -14,8 +14,24 @@ use super::{If, LocalChange};
 
 /// The fields that a case takes over from its alert.
 const TAKEN: [&str; 18] = [
-    "name", "description", "risk_score", "priority", "tags", "mitres", "use_cases", "users", "endpoints", "src_ips",
-    "dest_ips", "products", "vendors", "rules", "grouped_by", "detections", "link", "threat_summary",
+    "name",
+    "description",
+    "risk_score",
+    "priority",
+    "tags",
+    "mitres",
+    "use_cases",
+    "users",
+    "endpoints",
+    "src_ips",
+    "dest_ips",
+    "products",
+    "vendors",
+    "rules",
+    "grouped_by",
+    "detections",
+    "link",
+    "threat_summary",
 ];
 
 /// For alerts.
@@ -29,9 +45,24 @@ pub(super) static CASE_CREATE_FROM_ALERT: Local = Local {
         about: Some(Kind::Alert),
         network: false,
         params: &[
-            Param { name: "name", ty: ParamType::Text, required: false, doc: "the case's name; the alert's when it is not given" },
-            Param { name: "priority", ty: ParamType::Priority, required: false, doc: "the priority; the alert's when it is not given" },
-            Param { name: "stage", ty: ParamType::Stage, required: false, doc: "the stage; the first when it is not given" },
+            Param {
+                name: "name",
+                ty: ParamType::Text,
+                required: false,
+                doc: "the case's name; the alert's when it is not given",
+            },
+            Param {
+                name: "priority",
+                ty: ParamType::Priority,
+                required: false,
+                doc: "the priority; the alert's when it is not given",
+            },
+            Param {
+                name: "stage",
+                ty: ParamType::Stage,
+                required: false,
+                doc: "the stage; the first when it is not given",
+            },
             Param { name: "queue", ty: ParamType::Queue, required: false, doc: "the queue" },
             ALERT,
         ],
@@ -52,13 +83,15 @@ fn wish(here: &Here<'_>, params: &mut Params<'_>) -> Result<Wish, StepError> {
     let key = ObjectKey { tenant: here.object.tenant.clone(), kind: Kind::Case, id: id.clone() };
     let mut case = LocalChange { if_object: If::Missing, ..LocalChange::of(key, "case.created") };
     take_over(&mut case, &alert, here);
-    let stage = if params.template("stage").is_some() { stage(here, params)? } else { here.call.ctx.words.first().to_owned() };
+    let stage =
+        if params.template("stage").is_some() { stage(here, params)? } else { here.call.ctx.words.first().to_owned() };
     case.fields.insert("stage".to_owned(), json!(stage));
     if let Some(name) = params.text("name")? {
         case.fields.insert("name".to_owned(), json!(name));
     }
     if let Some(text) = params.text("priority")? {
-        let name = priority(&text).ok_or_else(|| params.wrong("priority", &format!("one of {}", PRIORITIES.join(", "))))?;
+        let name =
+            priority(&text).ok_or_else(|| params.wrong("priority", &format!("one of {}", PRIORITIES.join(", "))))?;
         case.fields.insert("priority".to_owned(), json!(name));
     }
     if params.template("queue").is_some() {

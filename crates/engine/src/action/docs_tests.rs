@@ -37,7 +37,9 @@ fn page(spec: &ActionSpec) -> String {
     let effect = match (spec.id, spec.effect) {
         ("http.request", _) => "It depends on the method, see above.",
         (_, Effect::Read) => "`read`: it changes nothing.",
-        (_, Effect::Idempotent) => "`idempotent`: doing it again changes nothing more, so it is repeated after a crash.",
+        (_, Effect::Idempotent) => {
+            "`idempotent`: doing it again changes nothing more, so it is repeated after a crash."
+        }
         (_, Effect::Once) => "`once`: it must not be repeated.",
     };
     let _ = writeln!(out, "**Effect.** {effect}");

@@ -26,8 +26,16 @@ pub(super) struct HttpRequest;
 /// Most bytes of an answer's body that a step answers.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 /// The headers of an answer that a step answers.
-const SHOWN_HEADERS: [&str; 8] =
-    ["content-type", "etag", "last-modified", "link", "location", "retry-after", "x-ratelimit-remaining", "x-request-id"];
+const SHOWN_HEADERS: [&str; 8] = [
+    "content-type",
+    "etag",
+    "last-modified",
+    "link",
+    "location",
+    "retry-after",
+    "x-ratelimit-remaining",
+    "x-request-id",
+];
 /// Makes a repeat recognisable to the receiver.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The methods.
@@ -45,7 +53,12 @@ static SPEC: ActionSpec = ActionSpec {
     about: None,
     network: true,
     params: &[
-        Param { name: "method", ty: ParamType::OneOf(&METHODS), required: false, doc: "the method; GET when it is not given" },
+        Param {
+            name: "method",
+            ty: ParamType::OneOf(&METHODS),
+            required: false,
+            doc: "the method; GET when it is not given",
+        },
         Param { name: "url", ty: ParamType::Url, required: true, doc: "where to; `https://`" },
         Param {
             name: "headers",
@@ -59,8 +72,18 @@ static SPEC: ActionSpec = ActionSpec {
             required: false,
             doc: "`{bearer: …}`, `{header: NAME, value: …}` or `{basic: {user: …, password: …}}`, with secrets",
         },
-        Param { name: "query", ty: ParamType::Query, required: false, doc: "names and values that are added to the URL; a list repeats the name" },
-        Param { name: "body", ty: ParamType::Any, required: false, doc: "the body; a text is sent as it is, anything else as JSON" },
+        Param {
+            name: "query",
+            ty: ParamType::Query,
+            required: false,
+            doc: "names and values that are added to the URL; a list repeats the name",
+        },
+        Param {
+            name: "body",
+            ty: ParamType::Any,
+            required: false,
+            doc: "the body; a text is sent as it is, anything else as JSON",
+        },
         Param {
             name: "expect",
             ty: ParamType::Any,
@@ -137,7 +160,10 @@ fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Ready, StepError>
     authenticate(&auth, &call.ctx.secrets, &mut sent, &mut redactor).map_err(refused)?;
     if effect != Effect::Read {
         let key = idempotency_key(call.start.id, call.path, "");
-        sent.insert(IDEMPOTENCY_KEY, HeaderValue::from_str(&key).map_err(|_| error("bad_header", "the step's path cannot be a header"))?);
+        sent.insert(
+            IDEMPOTENCY_KEY,
+            HeaderValue::from_str(&key).map_err(|_| error("bad_header", "the step's path cannot be a header"))?,
+        );
     }
     sent.insert(CHAIN_HEADER, HeaderValue::from(call.start.chain.len() + 1));
     let request = Request {
@@ -241,7 +267,9 @@ impl Expect {
         };
         let ranges: Option<Vec<_>> = wanted.iter().map(Expect::range).collect();
         let ranges = ranges.filter(|ranges| !ranges.is_empty());
-        ranges.map(Expect).ok_or_else(|| params.wrong("expect", "a status such as 200, a class such as `2xx`, or a list of them"))
+        ranges
+            .map(Expect)
+            .ok_or_else(|| params.wrong("expect", "a status such as 200, a class such as `2xx`, or a list of them"))
     }
 
     fn range(value: &Value) -> Option<std::ops::RangeInclusive<u16>> {

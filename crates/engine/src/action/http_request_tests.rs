@@ -17,7 +17,11 @@ fn bench(with: Value) -> Bench {
 }
 
 fn json_answer(status: u16, body: &Value) -> Reply {
-    Reply::Answer(status, vec![("content-type", "application/json".into()), ("x-internal", "1".into())], body.to_string().into_bytes())
+    Reply::Answer(
+        status,
+        vec![("content-type", "application/json".into()), ("x-internal", "1".into())],
+        body.to_string().into_bytes(),
+    )
 }
 
 fn output(outcome: &Outcome) -> &Value {
@@ -43,7 +47,8 @@ async fn a_get_answers_status_headers_and_parsed_body() {
 
 #[tokio::test]
 async fn a_post_carries_its_body_and_an_idempotency_key_that_stays() {
-    let mut receiver = Receiver::start(|n, _| if n == 0 { Reply::status(503) } else { json_answer(201, &json!({"id": 1})) }).await;
+    let mut receiver =
+        Receiver::start(|n, _| if n == 0 { Reply::status(503) } else { json_answer(201, &json!({"id": 1})) }).await;
     let with = json!({"method": "POST", "url": receiver.url("/tickets"), "body": {"title": "a\"b\n"}});
     let outcome = bench(with).run_to_end(ASK).await;
     assert_eq!(output(&outcome)["body"], json!({"id": 1}));
@@ -78,7 +83,9 @@ async fn a_post_that_may_have_arrived_unanswered_needs_a_person_and_is_not_repea
         let mut bench = bench(json!({"method": "POST", "url": receiver.url("/isolate")}));
         bench.timeout = Some(Duration::from_millis(300));
         let outcome = bench.run(ASK).await;
-        assert!(matches!(&outcome.result, StepResult::Unknown(error) if ["timeout", "connection_lost"].contains(&error.code.as_str())));
+        assert!(
+            matches!(&outcome.result, StepResult::Unknown(error) if ["timeout", "connection_lost"].contains(&error.code.as_str()))
+        );
         assert!(matches!(outcome.attempts[0].outcome, AttemptOutcome::Failed));
         receiver.next().await;
         assert!(receiver.so_far().is_empty());

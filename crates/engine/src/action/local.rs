@@ -13,11 +13,19 @@ use super::subject::state;
 use super::{Action, Call, LocalChange, Outcome, StepResult};
 
 /// The parameter that names another case than the run's.
-pub(super) const CASE: Param =
-    Param { name: "case", ty: ParamType::Text, required: false, doc: "the id of a case; without it, the case that the run is about" };
+pub(super) const CASE: Param = Param {
+    name: "case",
+    ty: ParamType::Text,
+    required: false,
+    doc: "the id of a case; without it, the case that the run is about",
+};
 /// The parameter that names another alert than the run's.
-pub(super) const ALERT: Param =
-    Param { name: "alert", ty: ParamType::Text, required: false, doc: "the id of an alert; without it, the alert that the run is about" };
+pub(super) const ALERT: Param = Param {
+    name: "alert",
+    ty: ParamType::Text,
+    required: false,
+    doc: "the id of an alert; without it, the alert that the run is about",
+};
 /// What a verb answers about a case.
 pub(super) const CASE_OUTPUT: &str = "`case_id`: the case.";
 /// What a verb answers about an alert.

@@ -76,7 +76,8 @@ async fn reopening_moves_a_closed_case_and_leaves_an_open_one_alone() {
 
 #[tokio::test]
 async fn an_assignee_must_be_a_member_of_the_queue() {
-    let queues = || [("Tier 1".to_owned(), vec!["alice".to_owned()]), ("Tier 2".to_owned(), vec!["bob".to_owned()])].into();
+    let queues =
+        || [("Tier 1".to_owned(), vec!["alice".to_owned()]), ("Tier 2".to_owned(), vec!["bob".to_owned()])].into();
     let mut bench = about_a_case(json!({"queue": "Tier 1"})).with(json!({"assignee": "bob"}));
     bench.ctx.queues = queues();
     let outcome = bench.run("case.assign").await;
@@ -124,8 +125,11 @@ async fn without_a_case_the_step_fails_with_its_code_unless_one_is_named_or_the_
 async fn an_alert_becomes_one_case_however_often_it_is_asked() {
     let fields = json!({"name": "Impossible travel", "priority": "high", "users": ["alice"], "risk_score": 92,
                         "created_time": "2026-11-22T08:00:00.000Z", "detections": [{"id": "D"}]});
-    let outcome = about_an_alert(fields.clone()).with(json!({"priority": "critical"})).run("case.create_from_alert").await;
-    assert!(matches!(&outcome.result, StepResult::Done { output } if *output == json!({"case_id": "case-A-1", "created": true})));
+    let outcome =
+        about_an_alert(fields.clone()).with(json!({"priority": "critical"})).run("case.create_from_alert").await;
+    assert!(
+        matches!(&outcome.result, StepResult::Done { output } if *output == json!({"case_id": "case-A-1", "created": true}))
+    );
     let [made, linked] = outcome.changes.as_slice() else { panic!("two changes") };
     assert_eq!((&made.object, made.kind.as_str(), made.if_object), (&case("case-A-1"), "case.created", If::Missing));
     for (name, value) in [
@@ -141,12 +145,15 @@ async fn an_alert_becomes_one_case_however_often_it_is_asked() {
     assert_eq!((&linked.object, &linked.fields), (&alert("A-1"), &record(json!({"case_id": "case-A-1"}))));
     let outcome = about_an_alert(json!({"case_id": "case-A-1"})).run("case.create_from_alert").await;
     assert!(outcome.changes.is_empty());
-    assert!(matches!(&outcome.result, StepResult::Done { output } if *output == json!({"case_id": "case-A-1", "created": false})));
+    assert!(
+        matches!(&outcome.result, StepResult::Done { output } if *output == json!({"case_id": "case-A-1", "created": false}))
+    );
 }
 
 #[tokio::test]
 async fn a_log_line_answers_its_text() {
-    let outcome = about_a_case(json!({})).with(json!({"message": "hello\n\u{1b}[31m", "level": "warn"})).run("log").await;
+    let outcome =
+        about_a_case(json!({})).with(json!({"message": "hello\n\u{1b}[31m", "level": "warn"})).run("log").await;
     assert!(matches!(&outcome.result, StepResult::Done { output } if output["message"] == "hello\n\u{1b}[31m"));
     let outcome = about_a_case(json!({})).with(json!({"message": "x", "level": "loud"})).run("log").await;
     assert_eq!(failure(&outcome).0, "bad_parameter");

@@ -68,5 +68,6 @@ fn write(call: &Call<'_>, params: &mut Params<'_>) -> Result<String, StepError> 
 
 /// Whether a character may go to a terminal: no control characters, and none that turn the direction of writing around.
 fn is_plain(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }

@@ -17,9 +17,9 @@ use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
 pub use crate::change::{If, LocalChange};
-pub(crate) use send::held_windows;
-use crate::refusal::Refusal;
 use crate::outbound::{Destinations, Outbound, Secrets};
+use crate::refusal::Refusal;
+pub(crate) use send::held_windows;
 
 mod assign;
 mod close;

@@ -20,8 +20,9 @@ pub(super) fn headers(call: &Call<'_>, params: &mut Params<'_>) -> Result<Vec<(H
     let known = params.known("headers").and_then(Value::as_object);
     let mut all = Vec::new();
     for (name, placed) in entries(call, params, template, known)? {
-        let header: HeaderName =
-            name.parse().map_err(|_| error("bad_header", format!("`{}` cannot be the name of a header", clip(&name))))?;
+        let header: HeaderName = name
+            .parse()
+            .map_err(|_| error("bad_header", format!("`{}` cannot be the name of a header", clip(&name))))?;
         if is_reserved(&header) {
             return Err(error("bad_header", format!("the header `{header}` is set by Sortie itself")));
         }
@@ -40,7 +41,8 @@ pub(super) fn auth(call: &Call<'_>, params: &mut Params<'_>) -> Result<Auth, Ste
     }
     let known = params.known("auth").and_then(Value::as_object);
     let wrong = "`{bearer: …}`, `{header: NAME, value: …}`, `{basic: {user: …, password: …}}` or `none`";
-    let nested = template.entries().and_then(|all| all.into_iter().find(|(name, _)| *name == "basic").map(|(_, inner)| inner));
+    let nested =
+        template.entries().and_then(|all| all.into_iter().find(|(name, _)| *name == "basic").map(|(_, inner)| inner));
     let mut recorded = Map::new();
     let auth = if let Some(inner) = nested {
         let known = known.and_then(|known| known.get("basic")).and_then(Value::as_object);
@@ -52,7 +54,9 @@ pub(super) fn auth(call: &Call<'_>, params: &mut Params<'_>) -> Result<Auth, Ste
             return Err(params.wrong("auth", "without a secret in `user`"));
         }
         let both: Map<String, Value> =
-            [("user".to_owned(), user.to_string().into()), ("password".to_owned(), password.to_string().into())].into_iter().collect();
+            [("user".to_owned(), user.to_string().into()), ("password".to_owned(), password.to_string().into())]
+                .into_iter()
+                .collect();
         recorded.insert("basic".to_owned(), Value::Object(both));
         Auth::Basic { user: user.prefix, password }
     } else {

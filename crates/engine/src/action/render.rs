@@ -20,7 +20,11 @@ pub(super) fn error(code: &str, message: impl Into<String>) -> StepError {
 }
 
 fn script_error(found: &ScriptError) -> StepError {
-    StepError { code: found.code.to_owned(), message: found.message.clone(), at: Some((found.at.line, found.at.column)) }
+    StepError {
+        code: found.code.to_owned(),
+        message: found.message.clone(),
+        at: Some((found.at.line, found.at.column)),
+    }
 }
 
 /// The parameters of one call.

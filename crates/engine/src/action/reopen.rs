@@ -20,7 +20,12 @@ pub(super) static CASE_REOPEN: Local = Local {
         about: Some(Kind::Case),
         network: false,
         params: &[
-            Param { name: "stage", ty: ParamType::Stage, required: false, doc: "the stage to go on in; the first when it is not given" },
+            Param {
+                name: "stage",
+                ty: ParamType::Stage,
+                required: false,
+                doc: "the stage to go on in; the first when it is not given",
+            },
             CASE,
         ],
         output: CASE_OUTPUT,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use http::header::{HeaderName, RETRY_AFTER};
 use model::run::{Attempt, AttemptOutcome, DeliveryStatus, RunStart, RunState, StepError};
 use model::{ObjectKey, Time};
 use playbook::Retry;
-use http::header::{HeaderName, RETRY_AFTER};
 use serde_json::{Value, json};
 use store::Window;
 
@@ -109,7 +109,9 @@ async fn turn(call: &Call<'_>, parcel: &Parcel, id: &str) -> Stand {
         Some(attempt) => match &attempt.outcome {
             AttemptOutcome::Retry { at } if *at > call.now => return Stand::Wait(*at),
             AttemptOutcome::Retry { .. } => attempt.n,
-            AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Suppressed { .. } => return Stand::Ended,
+            AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Suppressed { .. } => {
+                return Stand::Ended;
+            }
         },
     };
     let destinations = call.ctx.destinations();
@@ -338,5 +340,9 @@ fn fail(call: &Call<'_>, failures: &[(&str, &Attempt)]) -> StepResult {
     let message = failures.iter().map(text).collect::<Vec<_>>().join("; ");
     let at = call.with.get("to").map(|template| (template.span().line, template.span().column));
     let error = StepError { code: code.to_owned(), message, at };
-    if error.code == "timeout" && call.timeout.is_some() { StepResult::TimedOut(error) } else { StepResult::Failed(error) }
+    if error.code == "timeout" && call.timeout.is_some() {
+        StepResult::TimedOut(error)
+    } else {
+        StepResult::Failed(error)
+    }
 }

@@ -93,7 +93,8 @@ async fn a_retry_after_is_honoured_and_another_4xx_is_never_tried_again() {
     let mut bench = about_an_alert().destinations(vec![destination("desk", &receiver)]).with(json!({"to": "desk"}));
     let outcome = bench.run(SEND).await;
     assert_eq!(outcome.result, StepResult::Retry { at: NOW.plus(Duration::from_secs(3600)) });
-    let hostile = Receiver::answering(Reply::Answer(429, vec![("retry-after", "1000000000000".into())], Vec::new())).await;
+    let hostile =
+        Receiver::answering(Reply::Answer(429, vec![("retry-after", "1000000000000".into())], Vec::new())).await;
     let mut bench = about_an_alert().destinations(vec![destination("desk", &hostile)]).with(json!({"to": "desk"}));
     assert_eq!(bench.run(SEND).await.result, StepResult::Retry { at: NOW.plus(Duration::from_secs(3600)) });
     for status in [400, 401, 404, 410, 302] {
@@ -145,8 +146,12 @@ async fn who_does_not_want_it_is_not_sent_it_and_all_of_them_make_the_step_skipp
     ];
     let mut bench = about_an_alert().destinations(all.clone()).with(json!({"to": ["off", "high", "cases", "acme"]}));
     let outcome = bench.run(SEND).await;
-    assert!(matches!(&outcome.result, StepResult::Skipped { reason, .. }
-        if reason == "off: disabled; high: below_severity; cases: kind; acme: tenant"), "{:?}", outcome.result);
+    assert!(
+        matches!(&outcome.result, StepResult::Skipped { reason, .. }
+        if reason == "off: disabled; high: below_severity; cases: kind; acme: tenant"),
+        "{:?}",
+        outcome.result
+    );
     assert!(receiver.so_far().is_empty());
     let mut bench = about_an_alert().destinations(all).with(json!({"to": ["off", "medium"]}));
     assert!(matches!(bench.run(SEND).await.result, StepResult::Done { .. }));
@@ -168,7 +173,9 @@ async fn within_its_window_a_destination_hears_nothing_more_and_a_failed_deliver
     again(&mut bench, 8);
     assert!(matches!(bench.run(SEND).await.result, StepResult::Done { .. }));
     again(&mut bench, 9);
-    assert!(matches!(bench.run(SEND).await.result, StepResult::Skipped { reason, .. } if reason == "desk: deduplicated"));
+    assert!(
+        matches!(bench.run(SEND).await.result, StepResult::Skipped { reason, .. } if reason == "desk: deduplicated")
+    );
     // The run that holds the window was lost in a crash after it claimed it: it is not held back by itself.
     again(&mut bench, 8);
     assert!(matches!(bench.run(SEND).await.result, StepResult::Done { .. }));
@@ -178,7 +185,8 @@ async fn within_its_window_a_destination_hears_nothing_more_and_a_failed_deliver
 #[tokio::test]
 async fn a_steps_own_window_wins_over_the_destinations() {
     let receiver = Receiver::answering(Reply::status(200)).await;
-    let mut bench = about_an_alert().destinations(vec![destination("desk", &receiver)]).with(json!({"to": "desk", "dedupe": "1h"}));
+    let mut bench =
+        about_an_alert().destinations(vec![destination("desk", &receiver)]).with(json!({"to": "desk", "dedupe": "1h"}));
     bench.run(SEND).await;
     bench.start.id.seq = model::Seq(8);
     bench.state = model::run::RunState::new(bench.start.clone()).unwrap();
@@ -217,20 +225,27 @@ async fn a_run_about_a_case_sends_the_case_and_one_about_a_host_its_scores() {
     let body = receiver.next().await.json();
     assert_eq!((&body["case_id"], &body["case_number"], body.get("alert_id")), (&json!("C-1"), &json!("7"), None));
     let body = receiver.next().await.json();
-    assert_eq!((&body["entity_id"], &body["endpoints"], &body["scores"]["urgency"]), (&json!("ws-17"), &json!(["ws-17"]), &json!(83)));
+    assert_eq!(
+        (&body["entity_id"], &body["endpoints"], &body["scores"]["urgency"]),
+        (&json!("ws-17"), &json!(["ws-17"]), &json!(83))
+    );
 }
 
 #[tokio::test]
 async fn a_run_about_nothing_fails_and_says_so() {
     let receiver = Receiver::answering(Reply::status(200)).await;
-    let mut bench = Bench::new(json!({})).destinations(vec![destination("desk", &receiver)]).with(json!({"to": "desk"}));
+    let mut bench =
+        Bench::new(json!({})).destinations(vec![destination("desk", &receiver)]).with(json!({"to": "desk"}));
     assert_eq!(failure(&bench.run(SEND).await).0, "no_subject");
 }
 
 #[tokio::test]
 async fn a_missing_secret_is_a_failure_that_names_it_and_nothing_is_sent() {
     let mut receiver = Receiver::answering(Reply::status(200)).await;
-    let desk = Destination { auth: Auth::Bearer(Placed::parse("${secret:ABSENT}").unwrap()), ..destination("desk", &receiver) };
+    let desk = Destination {
+        auth: Auth::Bearer(Placed::parse("${secret:ABSENT}").unwrap()),
+        ..destination("desk", &receiver)
+    };
     let mut bench = about_an_alert().destinations(vec![desk]).with(json!({"to": "desk"}));
     let outcome = bench.run(SEND).await;
     let (code, message) = failure(&outcome);

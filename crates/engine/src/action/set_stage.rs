@@ -18,7 +18,10 @@ pub(super) static CASE_SET_STAGE: Local = Local {
         effect: Effect::Idempotent,
         about: Some(Kind::Case),
         network: false,
-        params: &[Param { name: "stage", ty: ParamType::Stage, required: true, doc: "the stage; compared without case" }, CASE],
+        params: &[
+            Param { name: "stage", ty: ParamType::Stage, required: true, doc: "the stage; compared without case" },
+            CASE,
+        ],
         output: CASE_OUTPUT,
         example: "- id: investigate\n  action: case.set_stage\n  with: { stage: Investigation }\n",
     },
@@ -37,5 +40,8 @@ fn wish(here: &Here<'_>, params: &mut Params<'_>) -> Result<Wish, StepError> {
 pub(super) fn stage(here: &Here<'_>, params: &mut Params<'_>) -> Result<String, StepError> {
     let text = params.needed("stage")?;
     let words = &here.call.ctx.words;
-    words.stage(&text).map(str::to_owned).ok_or_else(|| params.wrong("stage", &format!("one of {}", words.stages.join(", "))))
+    words
+        .stage(&text)
+        .map(str::to_owned)
+        .ok_or_else(|| params.wrong("stage", &format!("one of {}", words.stages.join(", "))))
 }

@@ -12,7 +12,8 @@ use crate::outbound::testing::{Receiver, Reply};
 
 fn compile(step: &str) -> Result<BTreeMap<String, Template>, String> {
     let step: String = step.lines().map(|line| format!("  {line}\n")).collect();
-    let text = format!("playbook: p\ntriggers: [alert.created, case.created]\nsecrets: [KEY, REPUTATION]\nsteps:\n{step}");
+    let text =
+        format!("playbook: p\ntriggers: [alert.created, case.created]\nsecrets: [KEY, REPUTATION]\nsteps:\n{step}");
     let catalog = Catalog { actions: actions().iter().map(|action| action.spec()).collect(), ..Catalog::default() };
     let source = Source { file: Arc::from("p.yaml"), text };
     let playbook = playbook::compile(&source, &catalog, &Evaluator::uncounted())
@@ -43,8 +44,15 @@ fn the_example_of_every_action_is_a_valid_step() {
 #[tokio::test]
 async fn a_value_in_a_path_is_percent_encoded_and_cannot_lead_elsewhere() {
     let mut receiver = Receiver::answering(Reply::status(200)).await;
-    let step = format!("- id: send\n  action: http.request\n  with: {{ url: \"{}/u/${{{{ alert.name }}}}/x\" }}\n", receiver.url(""));
-    for (name, path) in [("a b", "/u/a%20b/x"), ("../admin?x=1#y", "/u/..%2Fadmin%3Fx%3D1%23y/x"), ("@evil.example", "/u/%40evil.example/x")] {
+    let step = format!(
+        "- id: send\n  action: http.request\n  with: {{ url: \"{}/u/${{{{ alert.name }}}}/x\" }}\n",
+        receiver.url("")
+    );
+    for (name, path) in [
+        ("a b", "/u/a%20b/x"),
+        ("../admin?x=1#y", "/u/..%2Fadmin%3Fx%3D1%23y/x"),
+        ("@evil.example", "/u/%40evil.example/x"),
+    ] {
         let outcome = bench(&step, name).run("http.request").await;
         assert!(matches!(outcome.result, StepResult::Done { .. }), "{:?}", outcome.result);
         assert_eq!(receiver.next().await.path, path);
@@ -77,7 +85,8 @@ async fn a_line_break_out_of_an_event_does_not_get_into_a_header() {
 
 #[tokio::test]
 async fn a_declared_secret_is_sent_and_never_recorded_and_text_of_an_alert_is_no_reference() {
-    let mut receiver = Receiver::start(|_, got| Reply::Answer(200, Vec::new(), format!("{:?}", got.headers).into_bytes())).await;
+    let mut receiver =
+        Receiver::start(|_, got| Reply::Answer(200, Vec::new(), format!("{:?}", got.headers).into_bytes())).await;
     let step = format!(
         "- id: send\n  action: http.request\n  with:\n    url: \"{}\"\n    auth: {{ bearer: \"${{secret:KEY}}\" }}\n    headers: {{ x-key: \"Key ${{secret:KEY}}\", x-name: \"${{{{ alert.name }}}}\" }}\n",
         receiver.url("/")

@@ -69,8 +69,11 @@ impl Bench {
         start.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let start: RunStart = serde_json::from_value(start).unwrap();
         let world = Arc::new(World::default());
-        let secrets: BTreeMap<String, String> =
-            [("KEY".to_owned(), "canary-s3cret".to_owned()), ("SIGN".to_owned(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned())].into();
+        let secrets: BTreeMap<String, String> = [
+            ("KEY".to_owned(), "canary-s3cret".to_owned()),
+            ("SIGN".to_owned(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        ]
+        .into();
         let ctx = Context {
             evaluator: Evaluator::uncounted(),
             outbound,
@@ -207,7 +210,9 @@ pub(super) fn destination(id: &str, receiver: &Receiver) -> Destination {
 /// The error of a step that failed.
 pub(super) fn failure(outcome: &Outcome) -> (&str, &str) {
     match &outcome.result {
-        StepResult::Failed(error) | StepResult::TimedOut(error) | StepResult::Unknown(error) => (&error.code, &error.message),
+        StepResult::Failed(error) | StepResult::TimedOut(error) | StepResult::Unknown(error) => {
+            (&error.code, &error.message)
+        }
         other => panic!("no failure: {other:?}"),
     }
 }

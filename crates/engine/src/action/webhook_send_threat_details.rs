@@ -79,8 +79,9 @@ fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Parcel, StepError
         let key = about.as_ref().ok_or_else(|| {
             error("no_subject", "the run is about no alert, case or entity, so there are no threat details to send")
         })?;
-        let object = state(call, key)?
-            .ok_or_else(|| error("no_subject", format!("nothing is known of {key}, so there are no threat details to send")))?;
+        let object = state(call, key)?.ok_or_else(|| {
+            error("no_subject", format!("nothing is known of {key}, so there are no threat details to send"))
+        })?;
         priority = object.text("priority").map(str::to_owned);
         let closed = call.ctx.words.closed();
         let render = |format| threat_details(key.kind, &object, closed, format);

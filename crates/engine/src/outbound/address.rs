@@ -36,9 +36,12 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
-                leading(u128::from(own.to_bits()) << 96, self.prefix) == leading(u128::from(other.to_bits()) << 96, self.prefix)
+                leading(u128::from(own.to_bits()) << 96, self.prefix)
+                    == leading(u128::from(other.to_bits()) << 96, self.prefix)
             }
-            (IpAddr::V6(own), IpAddr::V6(other)) => leading(own.to_bits(), self.prefix) == leading(other.to_bits(), self.prefix),
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                leading(own.to_bits(), self.prefix) == leading(other.to_bits(), self.prefix)
+            }
             _ => false,
         }
     }
@@ -90,21 +93,21 @@ const fn v6(a: u16, b: u16, c: u16, d: u16, prefix: u8) -> Network {
 
 /// What is not public unicast in IPv4, by the RFC that says so.
 const REFUSED_V4: [Network; 15] = [
-    v4(0, 0, 0, 0, 8),          // RFC 791: this network
-    v4(10, 0, 0, 0, 8),         // RFC 1918: private
-    v4(100, 64, 0, 0, 10),      // RFC 6598: carrier-grade NAT
-    v4(127, 0, 0, 0, 8),        // RFC 1122: loopback
-    v4(169, 254, 0, 0, 16),     // RFC 3927: link-local
-    v4(172, 16, 0, 0, 12),      // RFC 1918: private
-    v4(192, 0, 0, 0, 24),       // RFC 6890: protocol assignments
-    v4(192, 0, 2, 0, 24),       // RFC 5737: documentation
-    v4(192, 88, 99, 0, 24),     // RFC 7526: 6to4 relays
-    v4(192, 168, 0, 0, 16),     // RFC 1918: private
-    v4(198, 18, 0, 0, 15),      // RFC 2544: benchmarks
-    v4(198, 51, 100, 0, 24),    // RFC 5737: documentation
-    v4(203, 0, 113, 0, 24),     // RFC 5737: documentation
-    v4(224, 0, 0, 0, 4),        // RFC 5771: multicast
-    v4(240, 0, 0, 0, 4),        // RFC 1112: reserved, and broadcast
+    v4(0, 0, 0, 0, 8),       // RFC 791: this network
+    v4(10, 0, 0, 0, 8),      // RFC 1918: private
+    v4(100, 64, 0, 0, 10),   // RFC 6598: carrier-grade NAT
+    v4(127, 0, 0, 0, 8),     // RFC 1122: loopback
+    v4(169, 254, 0, 0, 16),  // RFC 3927: link-local
+    v4(172, 16, 0, 0, 12),   // RFC 1918: private
+    v4(192, 0, 0, 0, 24),    // RFC 6890: protocol assignments
+    v4(192, 0, 2, 0, 24),    // RFC 5737: documentation
+    v4(192, 88, 99, 0, 24),  // RFC 7526: 6to4 relays
+    v4(192, 168, 0, 0, 16),  // RFC 1918: private
+    v4(198, 18, 0, 0, 15),   // RFC 2544: benchmarks
+    v4(198, 51, 100, 0, 24), // RFC 5737: documentation
+    v4(203, 0, 113, 0, 24),  // RFC 5737: documentation
+    v4(224, 0, 0, 0, 4),     // RFC 5771: multicast
+    v4(240, 0, 0, 0, 4),     // RFC 1112: reserved, and broadcast
 ];
 
 /// Global unicast of IPv6; all that lies outside is refused: loopback, v4-mapped and v4-compatible addresses, NAT64,
@@ -113,10 +116,10 @@ const GLOBAL_V6: Network = v6(0x2000, 0, 0, 0, 3);
 
 /// What is refused inside of [`GLOBAL_V6`].
 const REFUSED_V6: [Network; 4] = [
-    v6(0x2001, 0, 0, 0, 23),      // RFC 2928: protocol assignments, Teredo and benchmarks among them
-    v6(0x2001, 0xdb8, 0, 0, 32),  // RFC 3849: documentation
-    v6(0x2002, 0, 0, 0, 16),      // RFC 3056: 6to4
-    v6(0x3fff, 0, 0, 0, 20),      // RFC 9637: documentation
+    v6(0x2001, 0, 0, 0, 23),     // RFC 2928: protocol assignments, Teredo and benchmarks among them
+    v6(0x2001, 0xdb8, 0, 0, 32), // RFC 3849: documentation
+    v6(0x2002, 0, 0, 0, 16),     // RFC 3056: 6to4
+    v6(0x3fff, 0, 0, 0, 20),     // RFC 9637: documentation
 ];
 
 /// Where clouds answer with the machine's credentials.
@@ -192,13 +195,55 @@ mod tests {
     fn every_special_range_is_refused_at_both_of_its_ends() {
         let egress = Egress::default();
         for address in [
-            "0.0.0.0", "0.255.255.255", "10.0.0.0", "10.255.255.255", "100.64.0.0", "100.127.255.255", "127.0.0.1",
-            "127.255.255.255", "169.254.0.0", "169.254.255.255", "172.16.0.0", "172.31.255.255", "192.0.0.0", "192.0.0.255",
-            "192.0.2.1", "192.88.99.1", "192.168.0.0", "192.168.255.255", "198.18.0.0", "198.19.255.255", "198.51.100.7",
-            "203.0.113.9", "224.0.0.0", "239.255.255.255", "240.0.0.0", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1",
-            "::ffff:a9fe:a9fe", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1",
-            "2001::1", "2001:0:ffff::1", "2001:2::1", "2001:db8::1", "2002:7f00:1::1", "3fff::1", "fc00::1", "fdff::1",
-            "fe80::1", "febf::1", "fec0::1", "ff02::1", "5f00::1",
+            "0.0.0.0",
+            "0.255.255.255",
+            "10.0.0.0",
+            "10.255.255.255",
+            "100.64.0.0",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.255",
+            "169.254.0.0",
+            "169.254.255.255",
+            "172.16.0.0",
+            "172.31.255.255",
+            "192.0.0.0",
+            "192.0.0.255",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.0.0",
+            "192.168.255.255",
+            "198.18.0.0",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.0",
+            "239.255.255.255",
+            "240.0.0.0",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:a9fe:a9fe",
+            "::ffff:8.8.8.8",
+            "::127.0.0.1",
+            "::8.8.8.8",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:0:ffff::1",
+            "2001:2::1",
+            "2001:db8::1",
+            "2002:7f00:1::1",
+            "3fff::1",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "ff02::1",
+            "5f00::1",
         ] {
             assert!(!permits(&egress, address), "{address}");
         }
@@ -208,9 +253,27 @@ mod tests {
     fn the_neighbours_of_the_special_ranges_are_public() {
         let egress = Egress::default();
         for address in [
-            "1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
-            "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0", "192.167.255.255", "192.169.0.0",
-            "198.17.255.255", "198.20.0.0", "223.255.255.255", "2001:200::1", "2001:db9::1", "2003::1", "2606:4700::1111",
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2001:200::1",
+            "2001:db9::1",
+            "2003::1",
+            "2606:4700::1111",
         ] {
             assert!(permits(&egress, address), "{address}");
         }

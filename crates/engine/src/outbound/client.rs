@@ -243,7 +243,8 @@ async fn read(mut response: reqwest::Response, request: &Request, started: Insta
 
 /// The body as text without secrets. What is compressed stays closed: it could hide both a bomb and a secret.
 fn text(headers: &HeaderMap, body: &[u8], bytes: u64, truncated: bool, request: &Request) -> String {
-    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoded =
+        headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded && !body.is_empty() {
         return format!("[{bytes} bytes of compressed data]");
     }
@@ -284,7 +285,9 @@ pub(super) fn classify(error: &reqwest::Error) -> SendError {
             _ if error.is_timeout() => ConnectError::TimedOut,
             Some(std::io::ErrorKind::ConnectionRefused) => ConnectError::Refused,
             Some(std::io::ErrorKind::TimedOut) => ConnectError::TimedOut,
-            Some(std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable) => ConnectError::Unreachable,
+            Some(std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable) => {
+                ConnectError::Unreachable
+            }
             Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof) => ConnectError::Closed,
             _ => ConnectError::Other,
         });

@@ -160,8 +160,19 @@ pub(crate) fn authenticate(
 /// Whether a header is set by Sortie or by HTTP itself, and by nobody else.
 pub fn is_reserved(name: &HeaderName) -> bool {
     const NAMES: [&str; 13] = [
-        "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te",
-        "trailer", "transfer-encoding", "upgrade", "webhook-id", "sortie-chain",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "webhook-id",
+        "sortie-chain",
     ];
     NAMES.contains(&name.as_str())
 }

@@ -14,7 +14,8 @@ pub fn mask_url(url: &str) -> String {
     if chars <= 1 {
         return format!("{scheme}://{host}{tail}");
     }
-    let shown: String = if chars < 2 * SHOWN_CHARS { String::new() } else { tail.chars().skip(chars - SHOWN_CHARS).collect() };
+    let shown: String =
+        if chars < 2 * SHOWN_CHARS { String::new() } else { tail.chars().skip(chars - SHOWN_CHARS).collect() };
     format!("{scheme}://{host}/…{shown}")
 }
 
@@ -25,7 +26,10 @@ mod tests {
     #[test]
     fn only_the_host_and_the_last_four_characters_are_shown() {
         for (url, shown) in [
-            ("https://prod-69.westus.logic.azure.com/workflows/abc?sig=SECRET1234", "https://prod-69.westus.logic.azure.com/…1234"),
+            (
+                "https://prod-69.westus.logic.azure.com/workflows/abc?sig=SECRET1234",
+                "https://prod-69.westus.logic.azure.com/…1234",
+            ),
             ("https://hooks.slack.com/services/T0/B0/XXabcd", "https://hooks.slack.com/…abcd"),
             ("https://u:p@h.example/some/long/path", "https://h.example/…path"),
             ("https://h.example", "https://h.example"),

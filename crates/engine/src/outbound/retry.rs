@@ -61,13 +61,15 @@ mod tests {
 
     #[test]
     fn the_wait_grows_as_the_policy_says() {
-        for (backoff, seconds) in [
-            (Backoff::Exponential, [2, 4, 8, 9]),
-            (Backoff::Linear, [2, 4, 6, 8]),
-            (Backoff::Fixed, [2, 2, 2, 2]),
-        ] {
+        for (backoff, seconds) in
+            [(Backoff::Exponential, [2, 4, 8, 9]), (Backoff::Linear, [2, 4, 6, 8]), (Backoff::Fixed, [2, 2, 2, 2])]
+        {
             for (attempt, expected) in (1..).zip(seconds) {
-                assert_eq!(delay(&policy(backoff), attempt, None, 1.0), Duration::from_secs(expected), "{backoff:?} {attempt}");
+                assert_eq!(
+                    delay(&policy(backoff), attempt, None, 1.0),
+                    Duration::from_secs(expected),
+                    "{backoff:?} {attempt}"
+                );
             }
         }
     }

@@ -60,7 +60,9 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// It is nowhere, or empty.
-    #[error("the secret `{name}` is not set: set the environment variable `SORTIE_SECRET_{name}` or put a file `{name}` in `secrets_dir`")]
+    #[error(
+        "the secret `{name}` is not set: set the environment variable `SORTIE_SECRET_{name}` or put a file `{name}` in `secrets_dir`"
+    )]
     Missing {
         /// Its name.
         name: String,
@@ -146,7 +148,8 @@ impl fmt::Debug for Secrets {
 
 /// Whether a secret may have this name: letters, digits, `_` and `-`, so that it can be a variable and a file and no path.
 pub fn is_secret_name(name: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 /// A text that may end with a secret: `${secret:NAME}`, or a constant and then that.
@@ -321,14 +324,19 @@ mod tests {
     #[test]
     fn debugging_shows_no_secret() {
         let secret = Secret::new(CANARY);
-        assert_eq!(format!("{secret:?} {:?} {:?}", redactor(), Secrets::new(Arc::new(FromMachine::default()))), "*** Redactor Secrets");
+        assert_eq!(
+            format!("{secret:?} {:?} {:?}", redactor(), Secrets::new(Arc::new(FromMachine::default()))),
+            "*** Redactor Secrets"
+        );
     }
 
     #[test]
     fn a_reference_stands_alone_or_at_the_end() {
         assert_eq!(Placed::parse("Bearer ${secret:VT_KEY}").unwrap().to_string(), "Bearer ${secret:VT_KEY}");
         assert_eq!(Placed::parse("plain").unwrap(), Placed { prefix: "plain".into(), secret: None });
-        for bad in ["${secret:A} tail", "${secret:A}${secret:B}", "${secret:", "${secret:}", "${secret:../x}", "${secret:a b}"] {
+        for bad in
+            ["${secret:A} tail", "${secret:A}${secret:B}", "${secret:", "${secret:}", "${secret:../x}", "${secret:a b}"]
+        {
             assert_eq!(Placed::parse(bad), Err(PlacedError), "{bad}");
         }
     }

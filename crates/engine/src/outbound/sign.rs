@@ -272,12 +272,19 @@ mod tests {
     fn a_message_verifies_with_the_secret_that_signed_it_and_with_no_other() {
         assert_eq!(standard(&[Secret::new(KEY)], ID, SECONDS, BODY).unwrap(), RIGHT);
         assert_eq!(check(RIGHT, "1614265330", SECONDS), Ok(()));
-        for wrong in ["v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc=", "v1,", "v1,g0hM9SsE", "", "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="] {
+        for wrong in [
+            "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc=",
+            "v1,",
+            "v1,g0hM9SsE",
+            "",
+            "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        ] {
             assert_eq!(check(wrong, "1614265330", SECONDS), Err(VerifyError::Wrong), "{wrong}");
         }
         let list = format!("v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,x {RIGHT} v1,AAAA");
         assert_eq!(check(&list, "1614265330", SECONDS), Ok(()));
-        let changed = verify_standard(&[Secret::new(KEY)], (ID, "1614265330", RIGHT), b"{\"test\":2432232314}", now(SECONDS));
+        let changed =
+            verify_standard(&[Secret::new(KEY)], (ID, "1614265330", RIGHT), b"{\"test\":2432232314}", now(SECONDS));
         assert_eq!(changed, Err(VerifyError::Wrong));
     }
 

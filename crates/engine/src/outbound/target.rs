@@ -132,11 +132,40 @@ mod tests {
     #[test]
     fn every_spelling_of_a_loopback_address_is_blocked() {
         for host in [
-            "127.0.0.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "127.1", "0", "①②⑦.⓪.⓪.①", "127。0。0。1",
-            "１２７.0.0.1", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:a9fe:a9fe]", "[::127.0.0.1]", "[64:ff9b::7f00:1]",
-            "[64:ff9b:1::]", "[2002:7f00:1::]", "[2001::1]", "169.254.169.254", "[fd00:ec2::254]", "100.100.100.200",
-            "192.0.0.192", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "198.18.0.1", "0.0.0.0", "224.0.0.1",
-            "240.0.0.1", "[fc00::1]", "[fe80::1]", "127.0.0.1.",
+            "127.0.0.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.1",
+            "0",
+            "①②⑦.⓪.⓪.①",
+            "127。0。0。1",
+            "１２７.0.0.1",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:a9fe:a9fe]",
+            "[::127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[64:ff9b:1::]",
+            "[2002:7f00:1::]",
+            "[2001::1]",
+            "169.254.169.254",
+            "[fd00:ec2::254]",
+            "100.100.100.200",
+            "192.0.0.192",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.0.1",
+            "100.64.0.1",
+            "198.18.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "240.0.0.1",
+            "[fc00::1]",
+            "[fe80::1]",
+            "127.0.0.1.",
         ] {
             let text = format!("http://{host}/x");
             assert_eq!(problem(&text), Some(UrlProblem::Blocked), "{text}");
@@ -145,17 +174,40 @@ mod tests {
 
     #[test]
     fn other_schemes_and_odd_separators_are_refused() {
-        for text in ["gopher://h/x", "file:///etc/passwd", "ftp://h/", "data:text/plain,x", "http:127.0.0.1", "https:/h/", "//h/x", "h", ""] {
+        for text in [
+            "gopher://h/x",
+            "file:///etc/passwd",
+            "ftp://h/",
+            "data:text/plain,x",
+            "http:127.0.0.1",
+            "https:/h/",
+            "//h/x",
+            "h",
+            "",
+        ] {
             assert_eq!(problem(text), Some(UrlProblem::Scheme), "{text}");
         }
-        for text in ["https://h\t.example/", "ht\ntps://h/", "https://h/\r\nx", " https://h/", "https://h\\@127.0.0.1/", "https://h/a b"] {
+        for text in [
+            "https://h\t.example/",
+            "ht\ntps://h/",
+            "https://h/\r\nx",
+            " https://h/",
+            "https://h\\@127.0.0.1/",
+            "https://h/a b",
+        ] {
             assert_eq!(problem(text), Some(UrlProblem::Character), "{text}");
         }
     }
 
     #[test]
     fn credentials_in_a_url_are_refused() {
-        for text in ["https://evil@127.0.0.1/", "https://127.0.0.1:80@evil.com/", "https://@h/", "https://h%2f@127.0.0.1/", "https://u:p@h/"] {
+        for text in [
+            "https://evil@127.0.0.1/",
+            "https://127.0.0.1:80@evil.com/",
+            "https://@h/",
+            "https://h%2f@127.0.0.1/",
+            "https://u:p@h/",
+        ] {
             assert_eq!(problem(text), Some(UrlProblem::Credentials), "{text}");
         }
         assert_eq!(problem("https://h.example/a@b?c=d@e"), None, "an @ after the authority is no credential");

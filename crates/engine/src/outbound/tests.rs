@@ -27,7 +27,8 @@ struct Scripted(Mutex<BTreeMap<String, VecDeque<Vec<IpAddr>>>>);
 
 impl Scripted {
     fn new(names: &[(&str, &[&[&str]])]) -> Arc<Scripted> {
-        let answers = |all: &[&[&str]]| all.iter().map(|one| one.iter().map(|ip| ip.parse().unwrap()).collect()).collect();
+        let answers =
+            |all: &[&[&str]]| all.iter().map(|one| one.iter().map(|ip| ip.parse().unwrap()).collect()).collect();
         Arc::new(Scripted(Mutex::new(names.iter().map(|(name, all)| ((*name).to_owned(), answers(all))).collect())))
     }
 }
@@ -85,7 +86,9 @@ async fn a_name_that_points_to_a_private_address_is_blocked_and_gets_no_byte() {
         ("several.example", &[&["10.0.0.1", "::1", "192.168.1.1"]]),
     ]);
     let client = client(egress.clone(), names);
-    for host in ["localhost", "localhost.", "LOCALHOST", "127.0.0.1.nip.io", "metadata.google.internal", "several.example"] {
+    for host in
+        ["localhost", "localhost.", "LOCALHOST", "127.0.0.1.nip.io", "metadata.google.internal", "several.example"]
+    {
         let url = format!("http://{host}:{}/", receiver.address.port());
         let sent = client.send(request(&url, &egress)).await;
         assert_eq!(sent.error, Some(SendError::Blocked), "{host}");
@@ -102,12 +105,16 @@ async fn the_private_addresses_of_a_mixed_name_are_left_out() {
     let started = Instant::now();
     assert_eq!(client.send(request(&url, &egress)).await.status, Some(200));
     assert!(started.elapsed() < Duration::from_millis(400), "10.9.9.9 was not even tried");
-    assert_eq!(receiver.next().await.header("host"), Some(format!("mixed.example:{}", receiver.address.port()).as_str()));
+    assert_eq!(
+        receiver.next().await.header("host"),
+        Some(format!("mixed.example:{}", receiver.address.port()).as_str())
+    );
 }
 
 #[tokio::test]
 async fn a_name_that_turns_private_between_two_requests_gets_no_byte() {
-    let mut receiver = Receiver::start(|_, _| Reply::Answer(200, vec![("connection", "close".into())], Vec::new())).await;
+    let mut receiver =
+        Receiver::start(|_, _| Reply::Answer(200, vec![("connection", "close".into())], Vec::new())).await;
     // What was public in the first answer: here, the one network that is allowed.
     let egress = Egress { allow: vec!["127.0.0.1".parse().unwrap()], allow_http: true, ..Egress::default() };
     let client = client(egress.clone(), Scripted::new(&[("rebind.example", &[&["127.0.0.1"], &["127.0.0.2"]])]));
@@ -141,7 +148,10 @@ async fn a_blocked_address_tells_nothing_about_what_is_behind_it() {
     let first = client.send(request(&format!("http://open.example:{}/", open.address.port()), &egress)).await;
     let second = client.send(request("http://closed.example:9/", &egress)).await;
     assert_eq!((first.error.clone(), first.status), (second.error, second.status));
-    assert_eq!(first.error.unwrap().to_string(), "the address is not allowed by the server's egress policy (`egress.allow`)");
+    assert_eq!(
+        first.error.unwrap().to_string(),
+        "the address is not allowed by the server's egress policy (`egress.allow`)"
+    );
 }
 
 #[tokio::test]
@@ -157,7 +167,11 @@ async fn proxy_variables_are_ignored() {
     }
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "outbound::tests::proxy_variables_are_ignored"])
-        .envs([("HTTP_PROXY", "http://127.0.0.1:9"), ("ALL_PROXY", "http://127.0.0.1:9"), ("http_proxy", "http://127.0.0.1:9")])
+        .envs([
+            ("HTTP_PROXY", "http://127.0.0.1:9"),
+            ("ALL_PROXY", "http://127.0.0.1:9"),
+            ("http_proxy", "http://127.0.0.1:9"),
+        ])
         .env("SORTIE_TEST_PROXY_CHILD", "1")
         .output()
         .unwrap();
@@ -168,11 +182,7 @@ async fn proxy_variables_are_ignored() {
 #[tokio::test]
 async fn a_configured_proxy_is_used_and_the_address_is_checked_all_the_same() {
     let mut proxy = Receiver::answering(Reply::status(200)).await;
-    let egress = Egress {
-        allow_http: true,
-        proxy: Some(Proxy { url: proxy.url("") }),
-        ..Egress::default()
-    };
+    let egress = Egress { allow_http: true, proxy: Some(Proxy { url: proxy.url("") }), ..Egress::default() };
     let names = Scripted::new(&[("public.example", &[&["1.1.1.1"]]), ("private.example", &[&["10.0.0.1"]])]);
     let client = client(egress.clone(), names);
     assert_eq!(client.send(request("http://public.example/x", &egress)).await.status, Some(200));
@@ -205,7 +215,8 @@ async fn a_body_that_drips_ends_at_the_deadline_with_the_status_known() {
 #[tokio::test]
 async fn a_receiver_that_hangs_is_a_timeout_that_may_have_arrived() {
     let receiver = Receiver::answering(Reply::Hang).await;
-    let sent = outbound().send(Request { timeout: Duration::from_millis(200), ..request(&receiver.url("/"), &local()) }).await;
+    let sent =
+        outbound().send(Request { timeout: Duration::from_millis(200), ..request(&receiver.url("/"), &local()) }).await;
     assert_eq!((sent.status, sent.error.clone()), (None, Some(SendError::Timeout)));
     assert!(sent.error.unwrap().may_have_arrived());
 }
@@ -256,7 +267,8 @@ async fn a_compressed_answer_stays_closed() {
         }
         encoder.finish().unwrap()
     };
-    let receiver = Receiver::answering(Reply::Answer(200, vec![("content-encoding", "gzip".into())], bomb.clone())).await;
+    let receiver =
+        Receiver::answering(Reply::Answer(200, vec![("content-encoding", "gzip".into())], bomb.clone())).await;
     let sent = outbound().send(request(&receiver.url("/"), &local())).await;
     assert_eq!(sent.text, format!("[{} bytes of compressed data]", bomb.len()));
 }
@@ -308,7 +320,8 @@ async fn one_place_that_hangs_does_not_take_the_slots_of_others() {
 
 #[tokio::test]
 async fn a_secret_in_an_echo_is_taken_out() {
-    let receiver = Receiver::start(|_, got| Reply::Answer(500, Vec::new(), format!("{:?}", got.headers).into_bytes())).await;
+    let receiver =
+        Receiver::start(|_, got| Reply::Answer(500, Vec::new(), format!("{:?}", got.headers).into_bytes())).await;
     let mut made = request(&receiver.url("/"), &local());
     made.headers.insert("x-auth", HeaderValue::from_static("canary-12345"));
     made.redactor.hide(&Secret::new("canary-12345"));

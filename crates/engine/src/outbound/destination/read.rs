@@ -57,7 +57,12 @@ fn destinations(reader: &mut Reader, named: &mut Fields<'_>, egress: &Egress) ->
     for (key, node) in named.free() {
         count += 1;
         if count == DESTINATIONS_MAX + 1 {
-            reader.error(codes::TOO_MANY, key.span, format!("there are more than {DESTINATIONS_MAX} destinations"), None);
+            reader.error(
+                codes::TOO_MANY,
+                key.span,
+                format!("there are more than {DESTINATIONS_MAX} destinations"),
+                None,
+            );
         }
         if !model::id::is_name(&key.text) {
             let help = Some("use up to 64 of a-z, 0-9 and `-`".to_owned());
@@ -87,7 +92,8 @@ pub fn destination(reader: &mut Reader, id: &str, node: &Node, egress: &Egress) 
     let enabled = fields.bool(reader, "enabled").unwrap_or(true);
     let min_severity = severity(reader, &mut fields);
     let kinds = fields.text_list(reader, "kinds", true).map(|list| kinds(reader, list));
-    let tenants = fields.text_list(reader, "tenants", true).map(|list| list.into_iter().map(|(text, _)| text).collect());
+    let tenants =
+        fields.text_list(reader, "tenants", true).map(|list| list.into_iter().map(|(text, _)| text).collect());
     let dedupe = period(reader, &mut fields, "dedupe", DEDUPE_MAX);
     let retry = fields.fields(reader, "retry").and_then(|inner| retry(reader, inner));
     let timeout = period(reader, &mut fields, "timeout", TOTAL_TIMEOUT_MAX);
@@ -198,7 +204,12 @@ fn event_sets(reader: &mut Reader, sets: &mut Fields<'_>) -> BTreeMap<String, Ve
     for (key, node) in sets.free() {
         if !model::id::is_name(&key.text) {
             let help = Some("use up to 64 of a-z, 0-9 and `-`".to_owned());
-            reader.error(codes::EVENT_SET, key.span, format!("`{}` cannot be the name of an event set", key.text), help);
+            reader.error(
+                codes::EVENT_SET,
+                key.span,
+                format!("`{}` cannot be the name of an event set", key.text),
+                help,
+            );
         }
         let Some(items) = reader.list(node, &format!("the event set `{}`", key.text)) else { continue };
         let mut types = Vec::new();

@@ -56,12 +56,20 @@ event_sets:
     .unwrap();
     let desk = &all.map["soc-desk"];
     assert_eq!(desk.target.url().as_str(), "https://desk.example.com/hook");
-    assert!(matches!(&desk.auth, Auth::Header { name, value } if name == "x-auth" && value.to_string() == "${secret:DESK}"));
+    assert!(
+        matches!(&desk.auth, Auth::Header { name, value } if name == "x-auth" && value.to_string() == "${secret:DESK}")
+    );
     assert!(matches!(&desk.sign, Some(Sign::Standard(all)) if all.len() == 1));
     assert!(!desk.enabled);
-    assert_eq!((desk.min_severity, desk.dedupe, desk.timeout), (Some(2), Some(Duration::from_secs(21_600)), Some(Duration::from_secs(20))));
+    assert_eq!(
+        (desk.min_severity, desk.dedupe, desk.timeout),
+        (Some(2), Some(Duration::from_secs(21_600)), Some(Duration::from_secs(20)))
+    );
     assert_eq!(desk.kinds.as_deref(), Some(&["alert".to_owned(), "host".to_owned()][..]));
-    assert_eq!(desk.retry, Some(Retry { max: 5, backoff: Backoff::Linear, first: Duration::from_secs(2), cap: Duration::from_secs(60) }));
+    assert_eq!(
+        desk.retry,
+        Some(Retry { max: 5, backoff: Backoff::Linear, first: Duration::from_secs(2), cap: Duration::from_secs(60) })
+    );
     assert_eq!(desk.time_format, TimeFormat::EpochMicros);
     let Some(Sign::Hmac { scheme, secrets, .. }) = &all.map["thalian"].sign else { panic!("an HMAC") };
     assert_eq!((scheme.hash, scheme.encoding, scheme.signed), (Hash::Sha512, Encoding::Base64, Signed::TimestampBody));
@@ -88,8 +96,17 @@ fn a_blocked_address_is_an_error_at_load_and_a_name_is_not() {
 #[test]
 fn urls_that_are_not_plain_https_are_refused() {
     for url in [
-        "http://h.example/", "gopher://h/", "file:///etc/passwd", "ftp://h/", "\"data:,x\"", "\"https:h\"",
-        "https://u:p@h.example/", "https://evil@127.0.0.1/", "\"https://h\\t.example/\"", "\"https://h\\\\@x/\"", "\"https://[fe80::1%25eth0]/\"",
+        "http://h.example/",
+        "gopher://h/",
+        "file:///etc/passwd",
+        "ftp://h/",
+        "\"data:,x\"",
+        "\"https:h\"",
+        "https://u:p@h.example/",
+        "https://evil@127.0.0.1/",
+        "\"https://h\\t.example/\"",
+        "\"https://h\\\\@x/\"",
+        "\"https://[fe80::1%25eth0]/\"",
     ] {
         assert_eq!(wrong(&format!("destinations:\n  d:\n    url: {url}\n")), [("DS104", 3)], "{url}");
     }
@@ -109,7 +126,17 @@ fn everything_wrong_is_said_at_once_with_its_place() {
     found.sort_by_key(|(_, line)| *line);
     assert_eq!(
         found,
-        [("DS101", 2), ("PB102", 5), ("DS106", 5), ("DS106", 6), ("DS110", 7), ("DS110", 8), ("DS110", 9), ("PB101", 10), ("DS111", 12)]
+        [
+            ("DS101", 2),
+            ("PB102", 5),
+            ("DS106", 5),
+            ("DS106", 6),
+            ("DS110", 7),
+            ("DS110", 8),
+            ("DS110", 9),
+            ("PB101", 10),
+            ("DS111", 12)
+        ]
     );
 }
 
@@ -124,7 +151,11 @@ fn a_broken_reference_to_a_secret_is_an_error_and_a_plain_secret_a_warning_that_
 #[test]
 fn a_header_that_breaks_http_or_is_ours_is_refused() {
     for name in ["\"x: y\"", "Host", "Content-Length", "webhook-id", "\"a b\""] {
-        assert_eq!(wrong_in(&format!("    auth: {{ header: {name}, value: \"${{secret:A}}\" }}\n")), ["DS109"], "{name}");
+        assert_eq!(
+            wrong_in(&format!("    auth: {{ header: {name}, value: \"${{secret:A}}\" }}\n")),
+            ["DS109"],
+            "{name}"
+        );
     }
 }
 
