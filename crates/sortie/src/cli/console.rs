@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 /// Longest cell of a table, in characters; longer text is cut with an ellipsis.
 const CELL_CHARS_MAX: usize = 60;
+/// Longest last cell of a row: nothing stands to its right.
+const LAST_CELL_CHARS_MAX: usize = 160;
 
 /// A way to show text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +135,11 @@ fn paint(color: bool, tone: Tone, text: &str) -> String {
 
 /// A table with its columns lined up, two spaces apart. The first row holds the headings.
 fn table(rows: &[Vec<String>], color: bool) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cell_text(cell)).collect()).collect();
+    let cells = |row: &Vec<String>| -> Vec<String> {
+        let max = |at: usize| if at + 1 == row.len() { LAST_CELL_CHARS_MAX } else { CELL_CHARS_MAX };
+        row.iter().enumerate().map(|(at, cell)| cell_text(cell, max(at))).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
@@ -155,12 +161,12 @@ fn table(rows: &[Vec<String>], color: bool) -> String {
     out
 }
 
-fn cell_text(text: &str) -> String {
+fn cell_text(text: &str, max: usize) -> String {
     let text = one_line(text);
-    if text.chars().count() <= CELL_CHARS_MAX {
+    if text.chars().count() <= max {
         return text;
     }
-    text.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect()
+    text.chars().take(max - 1).chain(['…']).collect()
 }
 
 /// Text from outside as one line without anything that a terminal obeys or that reorders what is read.
@@ -205,8 +211,10 @@ mod tests {
     #[test]
     fn a_long_cell_is_cut() {
         let long = "ä".repeat(500);
+        let text = table(&rows(&[&["NAME", "S"], &[&long, "x"]]), false);
+        assert_eq!(text.lines().nth(1).unwrap().chars().count(), CELL_CHARS_MAX + 3);
         let text = table(&rows(&[&["NAME"], &[&long]]), false);
-        assert_eq!(text.lines().nth(1).unwrap().chars().count(), CELL_CHARS_MAX);
+        assert_eq!(text.lines().nth(1).unwrap().chars().count(), LAST_CELL_CHARS_MAX);
         assert!(text.ends_with('…'));
     }
 }

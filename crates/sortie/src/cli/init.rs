@@ -90,3 +90,23 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
 fn wrong(path: &Path, error: &std::io::Error) -> Error {
     Error::File { path: path.display().to_string(), message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Flags};
+
+    #[test]
+    fn what_is_made_is_right() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("sortie.yaml", CONFIG), ("destinations.yaml", DESTINATIONS)] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let config = config::load(&Flags::default(), dir.path(), &|_| None).unwrap().config;
+        let destinations = crate::setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
+        let catalog = crate::setup::catalog(&config, Some(&destinations));
+        let source = playbook::Source { file: "p".into(), text: PLAYBOOK.to_owned() };
+        playbook::compile(&source, &catalog, &crate::setup::evaluator().unwrap()).unwrap();
+        serde_json::from_str::<serde_json::Value>(EVENT).unwrap();
+    }
+}

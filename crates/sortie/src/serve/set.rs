@@ -71,3 +71,63 @@ fn last_good(
     let source = Source { file: last.file.clone(), text: last.text.clone() };
     playbook::compile(&source, catalog, evaluator).ok().map(Arc::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "playbook: a\ntriggers: [manual]\nsteps:\n  - { id: one, action: log, with: { message: hello } }\n";
+
+    fn source(file: &str, text: &str) -> Source {
+        Source { file: file.into(), text: text.to_owned() }
+    }
+
+    fn made(files: &[(&str, &str)], good: &[Good]) -> Set {
+        let folder = Folder { sources: files.iter().map(|(f, t)| source(f, t)).collect(), diagnostics: Vec::new() };
+        let catalog = Catalog { actions: crate::setup::actions(), ..Catalog::default() };
+        assemble(folder, good, &catalog, &Evaluator::new(crate::memory::allocated).unwrap())
+    }
+
+    fn good(id: &str, file: &str, text: &str) -> Good {
+        Good { id: id.to_owned(), file: file.into(), text: text.to_owned() }
+    }
+
+    fn ids(set: &Set) -> Vec<&str> {
+        set.playbooks.iter().map(|playbook| &*playbook.id).collect()
+    }
+
+    #[test]
+    fn a_broken_file_keeps_its_last_good_text_and_says_so() {
+        let set = made(&[("a.yaml", "playbook: a\nsteps: oops\n")], &[good("a", "a.yaml", GOOD)]);
+        assert_eq!(ids(&set), ["a"]);
+        assert_eq!(&*set.playbooks[0].text, GOOD);
+        assert_eq!(set.kept, [("a".to_owned(), "a.yaml".into())]);
+        assert!(!set.diagnostics.is_empty());
+    }
+
+    #[test]
+    fn a_broken_file_that_was_never_good_is_lost_and_the_others_load() {
+        let set = made(&[("a.yaml", GOOD), ("b.yaml", "playbook: b\n")], &[]);
+        assert_eq!(ids(&set), ["a"]);
+        assert_eq!(set.lost, ["b.yaml".into()]);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_takes_its_playbook_with_it() {
+        let set = made(&[], &[good("a", "a.yaml", GOOD)]);
+        assert!(set.playbooks.is_empty());
+        assert!(set.kept.is_empty());
+    }
+
+    #[test]
+    fn of_two_files_with_one_id_the_loaded_one_stays() {
+        let other = GOOD.replace("hello", "other");
+        let set = made(&[("a.yaml", GOOD), ("b.yaml", &other)], &[good("a", "a.yaml", GOOD)]);
+        assert_eq!(ids(&set), ["a"]);
+        assert_eq!(&*set.playbooks[0].text, GOOD);
+        assert_eq!(set.lost, ["b.yaml".into()]);
+        let set = made(&[("a.yaml", GOOD), ("b.yaml", &other)], &[]);
+        assert!(set.playbooks.is_empty(), "without a loaded one nobody can know which is meant");
+    }
+}

@@ -75,7 +75,9 @@ async fn show(world: &World, workplace: &Workplace, keep: bool, began: Instant) 
     let mut run = None;
     for (number, scene) in (1..).zip(events::scenes()) {
         let answer = api.ask(Ask::post(&["v1", "in", scene.source], scene.body)).await?;
-        teller.event(number, scene.title, scene.source, &answer)?;
+        let id = answer["event_id"].as_str().unwrap_or_default();
+        let told = api.ask(Ask::get(&["v1", "explain", id])).await?;
+        teller.event(number, (scene.title, scene.source), &answer, &told)?;
         settle(&api).await?;
         run = run.or_else(|| run_of(&answer, events::STAR));
     }
@@ -149,5 +151,25 @@ fn io(doing: &str, error: &std::io::Error) -> Error {
     Error::Start {
         message: format!("cannot {doing}: {error}"),
         help: "look at the room and the rights in the folder for temporary files".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup;
+
+    #[test]
+    fn the_playbooks_of_the_demo_fit_its_destinations() {
+        let workplace = Workplace::make(false).unwrap();
+        let config = prepare(&workplace, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
+        let destinations = setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
+        let catalog = setup::catalog(&config, Some(&destinations));
+        let read = serve::folder::read(&config.playbooks, &config.playbooks).unwrap();
+        let checked = playbook::check(&read.sources, &catalog, &setup::evaluator().unwrap());
+        let errors: Vec<_> =
+            checked.diagnostics.iter().filter(|found| found.severity == playbook::Severity::Error).collect();
+        assert_eq!(errors, Vec::<&playbook::Diagnostic>::new());
+        assert_eq!(checked.playbooks.len(), files::PLAYBOOKS.len());
     }
 }

@@ -50,7 +50,7 @@ impl Teller {
     }
 
     /// One event and what was decided.
-    pub(super) fn event(&self, number: usize, title: &str, source: &str, answer: &Value) -> Told {
+    pub(super) fn event(&self, number: usize, (title, source): (&str, &str), answer: &Value, told: &Value) -> Told {
         self.heading(&format!("{number}. {title}"))?;
         let id = show::scalar(&answer["event_id"]);
         if answer["duplicate"] == Value::Bool(true) {
@@ -60,7 +60,7 @@ impl Teller {
             return self.line(Tone::Dim, &line);
         }
         self.line(Tone::Dim, &format!("POST /v1/in/{source} → 202 {id}: accepted, decided and on disk"))?;
-        for transition in answer["transitions"].as_array().into_iter().flatten() {
+        for transition in told["transitions"].as_array().into_iter().flatten() {
             self.line(Tone::Accent, &format!("  {}", show::change(transition)))?;
         }
         let decisions = answer["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
