@@ -98,5 +98,13 @@ fn item(stored: StoredEntry) -> Result<Item, Error> {
         }
     };
     let action = action.unwrap_or_else(|| header.kind.name().to_owned());
-    Ok(Item { seq: header.seq, time: header.time, actor: header.actor, kind: header.kind, action, object: header.object, detail })
+    Ok(Item {
+        seq: header.seq,
+        time: header.time,
+        actor: header.actor,
+        kind: header.kind,
+        action,
+        object: header.object,
+        detail,
+    })
 }

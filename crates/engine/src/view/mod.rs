@@ -11,7 +11,7 @@ pub mod runs;
 mod scan;
 
 use model::history::{EntryKind, Header};
-use model::{Kind, ObjectKey, Seq, Time};
+use model::{Kind, ObjectKey, Seq};
 pub use scan::Range;
 use serde::Deserialize;
 
@@ -71,11 +71,6 @@ pub fn parse_object(text: &str) -> Option<ObjectKey> {
     let (tenant, rest) = text.split_once('/')?;
     let (kind, id) = of_kind(rest)?;
     Some(ObjectKey { tenant: tenant.to_owned(), kind, id })
-}
-
-/// Whether a time is at or after `since` and before `until`.
-pub(crate) fn within(time: Time, since: Option<Time>, until: Option<Time>) -> bool {
-    since.is_none_or(|since| time >= since) && until.is_none_or(|until| time < until)
 }
 
 #[cfg(test)]

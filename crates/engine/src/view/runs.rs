@@ -40,7 +40,12 @@ pub struct Moment {
 ///
 /// # Errors
 /// [`Error`] when the store fails.
-pub fn page(store: &dyn Store, filter: &RunFilter, after: Option<Cursor>, limit: usize) -> Result<Page<RunSummary>, Error> {
+pub fn page(
+    store: &dyn Store,
+    filter: &RunFilter,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<Page<RunSummary>, Error> {
     Ok(store.runs(filter, after, limit)?)
 }
 

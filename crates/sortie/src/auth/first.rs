@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use engine::Engine;
 use model::event::Actor;
 
-use super::token::{self, FIRST, MARKS, RANDOM_BYTES, Token, Tokens, is_secret};
 use super::Role;
+use super::token::{self, FIRST, MARKS, RANDOM_BYTES, Token, Tokens, is_secret};
 
 /// The file in the data folder.
 pub(crate) const FILE: &str = "admin.token";
@@ -108,8 +108,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert!(read(&path).unwrap().is_none());
-        let (secret, _) =
-            Token::make(FIRST, Role::Admin, None, "system", model::Time::EPOCH, &[3; RANDOM_BYTES]);
+        let (secret, _) = Token::make(FIRST, Role::Admin, None, "system", model::Time::EPOCH, &[3; RANDOM_BYTES]);
         write(&path, &secret).unwrap();
         assert_eq!(read(&path).unwrap().as_deref(), Some(secret.as_str()));
         #[cfg(unix)]

@@ -38,7 +38,8 @@ const ONCE_NAMED: [&str; 5] =
 /// How much of a path is logged or recorded.
 const PATH_CHARS_SHOWN: usize = 200;
 /// What a browser may do with an answer: show it as what it is.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// The address a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +87,16 @@ pub(crate) async fn run(
         who = Some(caller.clone());
         permit(&caller, route)?;
         let query = Query::read(&parts.uri, route.query)?;
-        let call = Call { app: Arc::clone(&app), route, peer, caller, path, query, headers: parts.headers, body: Unread::new(body) };
+        let call = Call {
+            app: Arc::clone(&app),
+            route,
+            peer,
+            caller,
+            path,
+            query,
+            headers: parts.headers,
+            body: Unread::new(body),
+        };
         (route.handler)(call).await
     }
     .await;
@@ -220,7 +230,9 @@ fn log(
             tracing::info!(method, path = %shown(uri.path()), status, code = problem.code, %peer, who, micros, "request refused");
         }
         // One line for each event would cost more than the event.
-        None if route.access == Access::Sender => tracing::debug!(method, route = route.path, status, micros, "request"),
+        None if route.access == Access::Sender => {
+            tracing::debug!(method, route = route.path, status, micros, "request")
+        }
         None => tracing::info!(method, path = %shown(uri.path()), status, %peer, who, micros, "request"),
     }
 }

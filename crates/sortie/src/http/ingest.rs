@@ -140,7 +140,9 @@ pub(super) async fn take(mut call: Call) -> Answer {
         now,
         header_key: key(&headers)?,
         content_type: match headers.get(header::CONTENT_TYPE) {
-            Some(value) => Some(value.to_str().map_err(|_| Problem::bad("invalid_header", "`Content-Type` is not text"))?),
+            Some(value) => {
+                Some(value.to_str().map_err(|_| Problem::bad("invalid_header", "`Content-Type` is not text"))?)
+            }
             None => None,
         },
         limits: app.settings.limits,
@@ -189,7 +191,10 @@ fn turned_away(app: &App, door: &Door, call: &Call, denied: Denied) -> Problem {
 /// What makes a repeat recognisable, from the header.
 fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let given = headers.get("idempotency-key").or_else(|| headers.get("webhook-id"));
-    given.map(HeaderValue::to_str).transpose().map_err(|_| Problem::bad("invalid_key", "the event's key is not plain text"))
+    given
+        .map(HeaderValue::to_str)
+        .transpose()
+        .map_err(|_| Problem::bad("invalid_key", "the event's key is not plain text"))
 }
 
 /// Hands what could be read to the engine; the answers stand in the order of the elements.

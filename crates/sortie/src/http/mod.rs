@@ -23,7 +23,6 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
@@ -152,7 +151,8 @@ impl App {
     ) -> Result<T, Problem> {
         let turn = tokio::time::timeout(LOOK_PATIENCE, self.looks.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            let problem = Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "busy", "too many listings are asked for");
+            let problem =
+                Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "busy", "too many listings are asked for");
             return Err(problem.retry_after(LOOK_PATIENCE));
         };
         let store = Arc::clone(self.engine.store());

@@ -52,7 +52,10 @@ fn operation(route: &Route) -> Value {
         match route.access {
             Access::Open => {}
             Access::Sender => {
-                members.insert("description".to_owned(), "authenticated as the source's `auth` in `sortie.yaml` says".into());
+                members.insert(
+                    "description".to_owned(),
+                    "authenticated as the source's `auth` in `sortie.yaml` says".into(),
+                );
             }
             Access::Roles(roles) => {
                 members.insert("security".to_owned(), json!([{ "token": [] }]));
@@ -73,7 +76,10 @@ fn operation(route: &Route) -> Value {
 /// `GET /v1/runs/{id}` is `get_v1_runs_id`.
 fn operation_id(route: &Route) -> String {
     let words = route.path.split(['/', '.']).map(|part| part.trim_matches(['{', '}'])).filter(|part| !part.is_empty());
-    std::iter::once(route.verb.name().to_ascii_lowercase()).chain(words.map(str::to_owned)).collect::<Vec<_>>().join("_")
+    std::iter::once(route.verb.name().to_ascii_lowercase())
+        .chain(words.map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join("_")
 }
 
 fn parameters(route: &Route) -> Vec<Value> {
@@ -139,7 +145,8 @@ const EVENT_HEAD: &str = "event_id type source id? time received_at tenant actor
 const DELIVERY: &str = "delivery_id run_id playbook tenant alert_id? case_id? webhook_id destination step status reason? \
 attempts# http_status# last_at next_at?";
 const TOKEN: &str = "name role tenant? created_at created_by";
-const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! order# tenants[] expires? triggers[] steps# digest file";
+const PLAYBOOK: &str =
+    "playbook name description enabled! enabled_in_file! order# tenants[] expires? triggers[] steps# digest file";
 
 fn schemas() -> Value {
     let free = || json!({ "type": "object", "additionalProperties": true });
@@ -162,7 +169,10 @@ fn schemas() -> Value {
         ("Runs", page_of("Run")),
         ("Fault", object("code message")),
         ("Try", object("n# destination? started_at ended_at outcome http_status# error:Fault next_at? reason?")),
-        ("Step", object("path action status attempts:Try[] input:Any output:Any error:Fault started_at ended_at? handled!")),
+        (
+            "Step",
+            object("path action status attempts:Try[] input:Any output:Any error:Fault started_at ended_at? handled!"),
+        ),
         ("RunMoment", object("seq# time actor fact path? status? detail?")),
         ("RunDetail", with(RUN, "steps:Step[] history:RunMoment[] history_incomplete! playbook_text? cancelled_by?")),
         ("RunMade", object("run_id")),
@@ -170,11 +180,27 @@ fn schemas() -> Value {
         ("EventItem", with(EVENT_HEAD, "about? transitions# decisions_total# runs[] warnings#")),
         ("Events", page_of("EventItem")),
         ("Change", object("object text change")),
-        ("EventDetail", with(EVENT_HEAD, "subject:Any from? data:Any raw:Any raw_base64? transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! runs[] chain[] warnings[]")),
-        ("Explained", object("event_id type transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! note?")),
+        (
+            "EventDetail",
+            with(
+                EVENT_HEAD,
+                "subject:Any from? data:Any raw:Any raw_base64? transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! runs[] chain[] warnings[]",
+            ),
+        ),
+        (
+            "Explained",
+            object(
+                "event_id type transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! note?",
+            ),
+        ),
         ("Object", free()),
         ("Objects", page_of("Object")),
-        ("Moment", object("event_id time actor type? source? changes:Change[] fields:Any data:Any comment? runs[] warnings[] gone!")),
+        (
+            "Moment",
+            object(
+                "event_id time actor type? source? changes:Change[] fields:Any data:Any comment? runs[] warnings[] gone!",
+            ),
+        ),
         ("Moments", page_of("Moment")),
         ("Comment", object("text")),
         ("Recorded", object("event_id")),
@@ -196,7 +222,12 @@ fn schemas() -> Value {
         ("TokenMade", with(TOKEN, "token")),
         ("AuditEntry", object("seq# time actor action kind object detail:Any")),
         ("Audit", page_of("AuditEntry")),
-        ("Status", object("version ready! reason? playbooks# playbooks_digest destinations# sources[] runs_at_work# runs_open# runs_ended# time auth")),
+        (
+            "Status",
+            object(
+                "version ready! reason? playbooks# playbooks_digest destinations# sources[] runs_at_work# runs_open# runs_ended# time auth",
+            ),
+        ),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<_, _>>().into()
 }
@@ -232,7 +263,8 @@ mod tests {
     #[test]
     fn every_route_is_in_the_document_once_with_its_parameters() {
         let document = document();
-        let operations = document["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum::<usize>();
+        let operations =
+            document["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum::<usize>();
         assert_eq!(operations, ROUTES.len());
         let run = &document["paths"]["/v1/runs/{id}"]["get"];
         assert_eq!(run["parameters"][0]["name"], "id");

@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_problem_is_written_with_its_five_members_and_its_headers() {
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "later").retry_after(Duration::from_millis(1200));
+        let problem =
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "later").retry_after(Duration::from_millis(1200));
         let text = serde_json::to_value(problem.shape()).unwrap();
         assert_eq!(text["status"], 429);
         assert_eq!(text["code"], "busy");

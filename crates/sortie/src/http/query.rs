@@ -54,7 +54,8 @@ impl Query {
 
     /// The comma-separated values of a key.
     pub(crate) fn list(&self, key: &str) -> Vec<&str> {
-        self.get(key).map_or(Vec::new(), |text| text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())
+        self.get(key)
+            .map_or(Vec::new(), |text| text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())
     }
 
     /// An instant.
@@ -126,7 +127,8 @@ fn unknown(key: &str, known: &[Key]) -> Problem {
 mod tests {
     use super::*;
 
-    const KNOWN: &[Key] = &[Key { name: "limit", doc: "" }, Key { name: "cursor", doc: "" }, Key { name: "status", doc: "" }];
+    const KNOWN: &[Key] =
+        &[Key { name: "limit", doc: "" }, Key { name: "cursor", doc: "" }, Key { name: "status", doc: "" }];
 
     fn read(query: &str) -> Result<Query, Problem> {
         Query::read(&format!("/v1/runs?{query}").parse().unwrap(), KNOWN)

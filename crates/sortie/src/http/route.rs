@@ -193,13 +193,15 @@ impl Call {
         let held = body::read(&self.headers, body, limit, &self.app.budget).await?;
         self.check_media_type()?;
         let bytes: &[u8] = if held.bytes.is_empty() { b"{}" } else { &held.bytes };
-        serde_json::from_slice(bytes).map_err(|e| Problem::bad("invalid_body", format!("the body is not as expected: {e}")))
+        serde_json::from_slice(bytes)
+            .map_err(|e| Problem::bad("invalid_body", format!("the body is not as expected: {e}")))
     }
 
     fn check_media_type(&self) -> Result<(), Problem> {
         let Some(value) = self.headers.get(axum::http::header::CONTENT_TYPE) else { return Ok(()) };
         let text = value.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
-        let json = text.eq_ignore_ascii_case("application/json") || text.eq_ignore_ascii_case("application/merge-patch+json");
+        let json =
+            text.eq_ignore_ascii_case("application/json") || text.eq_ignore_ascii_case("application/merge-patch+json");
         if json {
             return Ok(());
         }

@@ -159,7 +159,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         let mut methods = MethodRouter::new();
         for route in ROUTES.iter().filter(|route| route.path == path) {
             let app = Arc::clone(&app);
-            let answer = move |params: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>, request: Request| {
+            let answer = move |params: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
+                               request: Request| {
                 dispatch::run(Arc::clone(&app), route, params.ok(), request)
             };
             methods = methods.on(route.verb.filter(), answer);

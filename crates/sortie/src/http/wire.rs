@@ -288,8 +288,11 @@ mod tests {
         assert_eq!(contradictory(&request), None);
     }
 
-    const SHORT: Patience =
-        Patience { idle: Duration::from_millis(120), header: Duration::from_millis(20), body: Duration::from_millis(20) };
+    const SHORT: Patience = Patience {
+        idle: Duration::from_millis(120),
+        header: Duration::from_millis(20),
+        body: Duration::from_millis(20),
+    };
 
     /// How long the watcher waits for more after `first`.
     async fn patience_after(first: &[u8]) -> Duration {

@@ -139,7 +139,8 @@ pub(in crate::http) async fn test_unsaved(mut call: Call) -> Answer {
     let text = json!({ "destinations": { id.as_str(): body } }).to_string();
     // Who may not read a secret must not send it to an address of his own choice either.
     if text.contains(REFERENCE) && call.caller.role != Role::Admin {
-        let detail = "a test that places a secret needs the role admin; test without `auth` and `sign`, or have it saved";
+        let detail =
+            "a test that places a secret needs the role admin; test without `auth` and `sign`, or have it saved";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let context = call.app.engine.context();
@@ -149,7 +150,8 @@ pub(in crate::http) async fn test_unsaved(mut call: Call) -> Answer {
         let all: Vec<String> = found.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         Problem::bad("invalid_destination", all.join("; "))
     })?;
-    let destination = read.map.get(&id).cloned().ok_or_else(|| Problem::bad("invalid_destination", "nothing was read"))?;
+    let destination =
+        read.map.get(&id).cloned().ok_or_else(|| Problem::bad("invalid_destination", "nothing was read"))?;
     send(&call, &destination).await
 }
 
@@ -171,9 +173,7 @@ async fn send(call: &Call, destination: &Destination) -> Answer {
     let sent = deliver(&context.outbound, &context.secrets, destination, message).await;
     let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let tested = match sent {
-        Ok(sent) => {
-            Tested { ok: sent.accepted(), message: test_message(&sent), http_status: sent.status, latency_ms }
-        }
+        Ok(sent) => Tested { ok: sent.accepted(), message: test_message(&sent), http_status: sent.status, latency_ms },
         Err(error) => Tested { ok: false, message: error.to_string(), http_status: None, latency_ms },
     };
     let what = json!({ "action": "destination.tested", "ok": tested.ok, "http_status": tested.http_status });

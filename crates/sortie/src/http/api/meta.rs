@@ -140,7 +140,11 @@ pub(in crate::http) async fn metrics(call: Call) -> Answer {
         gauge("sortie_history_first_seq", "The oldest entry that is kept.", stats.first_seq.0),
         gauge("sortie_store_disk_bytes", "Bytes of the data folder.", stats.disk_bytes),
         gauge("sortie_store_history_bytes", "Bytes of history as stored.", stats.history_bytes),
-        gauge("sortie_store_commit_micros_max", "The longest commit since the start, in microseconds.", stats.commit_micros_max),
+        gauge(
+            "sortie_store_commit_micros_max",
+            "The longest commit since the start, in microseconds.",
+            stats.commit_micros_max,
+        ),
         gauge("sortie_playbooks_loaded", "Playbooks in force.", call.app.engine.playbooks().playbooks().len() as u64),
         gauge("sortie_ready", "Whether events are accepted.", u64::from(call.app.engine.ready().is_ok())),
     ]);
@@ -157,31 +161,55 @@ fn counted(call: &Call) -> Vec<Figure> {
     let counter = |name, help, values| Figure { name, kind: "counter", help, values };
     let class = |n: usize| counters.by_class.get(n).map_or(0, of);
     vec![
-        counter("sortie_events_total", "Events by what became of them.", vec![
-            ("{outcome=\"accepted\"}", of(&figures.events_accepted)),
-            ("{outcome=\"repeated\"}", of(&figures.events_repeated)),
-            ("{outcome=\"refused\"}", of(&figures.events_refused)),
-        ]),
-        counter("sortie_decisions_total", "Decisions that started a run or could not be made.", vec![
-            ("{verdict=\"matched\"}", of(&figures.decisions_matched)),
-            ("{verdict=\"failed\"}", of(&figures.decisions_failed)),
-        ]),
-        counter("sortie_runs_total", "Runs that ended.", vec![
-            ("{status=\"succeeded\"}", of(&figures.runs_succeeded)),
-            ("{status=\"failed\"}", of(&figures.runs_failed)),
-            ("{status=\"needs_attention\"}", of(&figures.runs_need_attention)),
-        ]),
-        counter("sortie_deliveries_total", "Deliveries that ended.", vec![
-            ("{status=\"delivered\"}", of(&figures.deliveries_delivered)),
-            ("{status=\"failed\"}", of(&figures.deliveries_failed)),
-        ]),
-        counter("sortie_http_answers_total", "Answers by the class of their status.", vec![
-            ("{class=\"2xx\"}", class(0)),
-            ("{class=\"3xx\"}", class(1)),
-            ("{class=\"4xx\"}", class(2)),
-            ("{class=\"5xx\"}", class(3)),
-        ]),
-        counter("sortie_http_connections_turned_away_total", "Connections over the limit.", vec![("", of(&counters.turned_away))]),
+        counter(
+            "sortie_events_total",
+            "Events by what became of them.",
+            vec![
+                ("{outcome=\"accepted\"}", of(&figures.events_accepted)),
+                ("{outcome=\"repeated\"}", of(&figures.events_repeated)),
+                ("{outcome=\"refused\"}", of(&figures.events_refused)),
+            ],
+        ),
+        counter(
+            "sortie_decisions_total",
+            "Decisions that started a run or could not be made.",
+            vec![
+                ("{verdict=\"matched\"}", of(&figures.decisions_matched)),
+                ("{verdict=\"failed\"}", of(&figures.decisions_failed)),
+            ],
+        ),
+        counter(
+            "sortie_runs_total",
+            "Runs that ended.",
+            vec![
+                ("{status=\"succeeded\"}", of(&figures.runs_succeeded)),
+                ("{status=\"failed\"}", of(&figures.runs_failed)),
+                ("{status=\"needs_attention\"}", of(&figures.runs_need_attention)),
+            ],
+        ),
+        counter(
+            "sortie_deliveries_total",
+            "Deliveries that ended.",
+            vec![
+                ("{status=\"delivered\"}", of(&figures.deliveries_delivered)),
+                ("{status=\"failed\"}", of(&figures.deliveries_failed)),
+            ],
+        ),
+        counter(
+            "sortie_http_answers_total",
+            "Answers by the class of their status.",
+            vec![
+                ("{class=\"2xx\"}", class(0)),
+                ("{class=\"3xx\"}", class(1)),
+                ("{class=\"4xx\"}", class(2)),
+                ("{class=\"5xx\"}", class(3)),
+            ],
+        ),
+        counter(
+            "sortie_http_connections_turned_away_total",
+            "Connections over the limit.",
+            vec![("", of(&counters.turned_away))],
+        ),
     ]
 }
 

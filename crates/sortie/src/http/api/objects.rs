@@ -16,8 +16,25 @@ use super::{events::Change, listing, range, refusal, tenant};
 
 /// Fields that people may change.
 const CHANGEABLE: [&str; 20] = [
-    "name", "description", "risk_score", "priority", "stage", "queue", "assignee", "tags", "mitres", "use_cases", "users",
-    "endpoints", "src_ips", "dest_ips", "case_id", "closed_reason", "close_supporting_reason", "link", "threat_summary",
+    "name",
+    "description",
+    "risk_score",
+    "priority",
+    "stage",
+    "queue",
+    "assignee",
+    "tags",
+    "mitres",
+    "use_cases",
+    "users",
+    "endpoints",
+    "src_ips",
+    "dest_ips",
+    "case_id",
+    "closed_reason",
+    "close_supporting_reason",
+    "link",
+    "threat_summary",
     "extra",
 ];
 /// Longest comment, in characters.
@@ -132,8 +149,12 @@ impl Moment {
         if let Some(what) = moment.what {
             shown.gone = false;
             shown.changes = what.transitions.iter().map(Change::of).collect();
-            shown.comment =
-                what.data.get("text").and_then(Value::as_str).filter(|_| what.kind.ends_with(".commented")).map(str::to_owned);
+            shown.comment = what
+                .data
+                .get("text")
+                .and_then(Value::as_str)
+                .filter(|_| what.kind.ends_with(".commented"))
+                .map(str::to_owned);
             shown.r#type = Some(what.kind);
             shown.source = Some(what.source);
             shown.fields = Some(what.fields).filter(|fields| !fields.is_empty());

@@ -99,8 +99,11 @@ fn find(call: &Call) -> Result<std::sync::Arc<Playbook>, Problem> {
 /// `GET /v1/playbooks/{id}`
 pub(in crate::http) async fn show(call: Call) -> Answer {
     let playbook = find(&call)?;
-    let filter =
-        RunFilter { playbook: Some(playbook.id.to_string()), tenant: call.caller.tenant.clone(), ..RunFilter::default() };
+    let filter = RunFilter {
+        playbook: Some(playbook.id.to_string()),
+        tenant: call.caller.tenant.clone(),
+        ..RunFilter::default()
+    };
     let page = call.app.look(move |store| view::runs::page(store, &filter, None, LAST_RUNS)).await?;
     let detail = Detail {
         item: Item::of(&playbook, &call.app.engine.playbooks()),

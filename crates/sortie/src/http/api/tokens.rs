@@ -56,7 +56,9 @@ struct Wish {
 fn must_see_all(call: &Call) -> Result<(), Problem> {
     match call.caller.tenant {
         None => Ok(()),
-        Some(_) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "a token of one tenant may not rule over tokens")),
+        Some(_) => {
+            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "a token of one tenant may not rule over tokens"))
+        }
     }
 }
 

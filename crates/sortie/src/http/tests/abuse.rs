@@ -98,7 +98,13 @@ async fn odd_ids_and_paths_are_refused_and_reach_no_file() {
         let reply = server.get(&format!("/v1/playbooks/{id}"), &server.admin).await;
         assert_eq!(reply.status, 400, "{id}");
     }
-    for path in ["/v1/runs/../../etc/passwd", "/v1/runs/%2e%2e%2f", "/v1/runs/run-1", "/v1/events/evt-1-1-1", "/v1/deliveries/x"] {
+    for path in [
+        "/v1/runs/../../etc/passwd",
+        "/v1/runs/%2e%2e%2f",
+        "/v1/runs/run-1",
+        "/v1/events/evt-1-1-1",
+        "/v1/deliveries/x",
+    ] {
         assert_eq!(server.get(path, &server.admin).await.status, 404, "{path}");
     }
     let hidden = server.get("/v1/tokens?token_hash__gt=a", &server.admin).await;

@@ -34,7 +34,8 @@ async fn in_a_batch_each_element_stands_for_itself() {
     assert_eq!(server.event(r#"[{"type":"alert.created"}]"#).await.status, 400, "none is accepted");
     assert_eq!(server.event("[1").await.code(), (400, "invalid_json".to_owned()));
     let lines = format!("{ALERT}\n{{\"type\":\"a.b\"}}\n{{\n");
-    let reply = server.ask("POST", "/v1/in/generic", &[("content-type", "application/x-ndjson")], lines.as_bytes()).await;
+    let reply =
+        server.ask("POST", "/v1/in/generic", &[("content-type", "application/x-ndjson")], lines.as_bytes()).await;
     assert_eq!(reply.status, 202);
     let answers = reply.json();
     assert_eq!((&answers[0]["duplicate"], &answers[1]["duplicate"]), (&true.into(), &false.into()));
@@ -87,7 +88,11 @@ async fn a_signed_event_is_accepted_with_its_own_signature_only() {
     assert_eq!(server.ask("POST", "/v1/in/signed", &headers, changed.as_bytes()).await.status, 401);
     assert_eq!(server.get("/v1/alerts/A-1", &server.admin).await.status, 404, "nothing of it was kept");
     assert_eq!(server.ask("POST", "/v1/in/signed", &headers, ALERT.as_bytes()).await.status, 202);
-    assert_eq!(server.ask("POST", "/v1/in/signed", &headers, ALERT.as_bytes()).await.status, 200, "a replay is a repeat");
+    assert_eq!(
+        server.ask("POST", "/v1/in/signed", &headers, ALERT.as_bytes()).await.status,
+        200,
+        "a replay is a repeat"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

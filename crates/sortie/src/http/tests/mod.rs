@@ -19,9 +19,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{App, Door, Settings};
+use crate::auth::Role;
 use crate::auth::sender::{self, Sender};
 use crate::auth::token::{RANDOM_BYTES, Token};
-use crate::auth::Role;
 
 /// A running server.
 struct Server {
@@ -51,7 +51,10 @@ impl Reply {
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name))).map(|(_, v)| v)
+        self.head
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)))
+            .map(|(_, v)| v)
     }
 }
 
@@ -132,7 +135,11 @@ impl Server {
         let (secret, token) = Token::make(&name, role, tenant.map(str::to_owned), "test", now, &random);
         let (mark, bytes) = token.mark().unwrap();
         let what = serde_json::json!({ "action": "token.created" });
-        self.app.engine.set_marks(vec![(mark, Some(bytes))], "token".into(), what, model::event::Actor::System).await.unwrap();
+        self.app
+            .engine
+            .set_marks(vec![(mark, Some(bytes))], "token".into(), what, model::event::Actor::System)
+            .await
+            .unwrap();
         self.app.tokens.load(self.app.engine.store().marks(crate::auth::token::MARKS).unwrap()).unwrap();
         secret
     }
@@ -165,7 +172,8 @@ impl Server {
 
     async fn post(&self, path: &str, token: &str, body: &str) -> Reply {
         let bearer = format!("Bearer {token}");
-        self.ask("POST", path, &[("authorization", &bearer), ("content-type", "application/json")], body.as_bytes()).await
+        self.ask("POST", path, &[("authorization", &bearer), ("content-type", "application/json")], body.as_bytes())
+            .await
     }
 
     /// Posts an event to the source that lets everyone in.

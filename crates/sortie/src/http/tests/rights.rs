@@ -68,6 +68,15 @@ fn the_table_says_what_is_meant() {
     assert_eq!(ROUTES.iter().map(line).collect::<String>(), MEANT);
 }
 
+#[test]
+fn the_reference_names_every_route_and_no_other() {
+    let page = include_str!("../../../../../docs/reference/http.md");
+    let named = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).map(|(request, _)| request);
+    let named: Vec<&str> = named.filter(|request| request.contains(" /")).collect();
+    let routes: Vec<String> = ROUTES.iter().map(|route| format!("{} {}", route.verb.name(), route.path)).collect();
+    assert_eq!(named, routes);
+}
+
 /// A path of the route that leads to nothing.
 fn path(route: &Route) -> String {
     route.path.replace("{id}", "none").replace("{name}", "none").replace("{source}", "generic")

@@ -7,7 +7,8 @@ async fn server() -> (Server, String) {
     let server = Server::with_tenants(&["acme", "bolt"]).await;
     let acme = server.token(Role::Admin, Some("acme")).await;
     for (tenant, id) in [("acme", "A-1"), ("bolt", "B-1"), ("acme", "X"), ("bolt", "X")] {
-        let body = format!(r#"{{"type":"alert.created","tenant":"{tenant}","alert":{{"id":"{id}","name":"{tenant}"}}}}"#);
+        let body =
+            format!(r#"{{"type":"alert.created","tenant":"{tenant}","alert":{{"id":"{id}","name":"{tenant}"}}}}"#);
         assert_eq!(server.event(&body).await.status, 202);
     }
     (server, acme)
