@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use model::event::{Actor, ReplayKey};
 use model::history::{Entry, EntryKind, Salt};
 use model::run::{RunStart, RunSummary};
-use model::{Digest, Event, EventId, Object, ObjectKey, RunId, Seq, Time, limits};
+use model::{Digest, Event, EventId, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
 use store::{Claim, Commit, Expect, RunWrite, Window};
 
 use crate::action;
@@ -247,6 +247,7 @@ impl<'a> Batch<'a> {
         let after = object_after.as_deref();
         decide::fill(&mut decisions, &decided.listening, &self.set, event, &decided.transitions, after);
         if !decided.runs.is_empty() {
+            self.note_runs(position.seq, &decided.runs)?;
             self.begin_runs(event, decided.runs);
         }
         Ok(Accepted {
@@ -257,6 +258,21 @@ impl<'a> Batch<'a> {
             transitions: decided.transitions,
             warnings: decided.warnings,
         })
+    }
+
+    /// Puts the entry into the histories of all that its runs are about: a run by hand, and one that an alert started and
+    /// that is also about the alert's case, are found from there as well.
+    fn note_runs(&mut self, seq: Seq, runs: &[RunStart]) -> Result<(), Refusal> {
+        for key in runs.iter().flat_map(|start| [Kind::Alert, Kind::Case].map(|kind| start.object(kind))).flatten() {
+            let stored = self.object(&key).map_err(|error| Refusal::from(&error))?;
+            let Some(stored) = stored.filter(|object| object.meta.entries.last() != Some(&seq)) else { continue };
+            let mut object = Arc::unwrap_or_clone(stored);
+            if let Some(block) = object.note_entry(seq) {
+                self.commit.object_blocks.push((key.clone(), block));
+            }
+            self.objects.insert(key, Arc::new(object));
+        }
+        Ok(())
     }
 
     fn begin_runs(&mut self, event: &Event, runs: Vec<RunStart>) {

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod ingest;
+mod runs;
 mod rights;
 mod tenants;
 
@@ -86,21 +87,29 @@ fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
 }
 
 async fn engine() -> Engine {
-    let store = Arc::new(store::Memory::new(engine::clock::wall));
+    engine_over(Arc::new(store::Memory::new(engine::clock::wall)), "").await
+}
+
+/// An engine over this store, with the playbook of this text when there is one.
+async fn engine_over(store: Arc<dyn store::Store>, playbook: &str) -> Engine {
     let words = Vocabulary::default();
+    let catalog = engine::catalog(None, words.clone(), None, None);
+    let evaluator = Evaluator::new(crate::memory::allocated).unwrap();
+    let source = playbook::Source { file: Arc::from("test.yaml"), text: playbook.to_owned() };
+    let compiled = (!playbook.is_empty()).then(|| playbook::compile(&source, &catalog, &evaluator).unwrap());
     let egress = engine::outbound::Egress::default();
     let setup = engine::Setup {
         store,
-        evaluator: Evaluator::new(crate::memory::allocated).unwrap(),
-        words: words.clone(),
+        evaluator,
+        words,
         node: "test".to_owned(),
         outbound: Outbound::new(egress, engine::outbound::Limits::default(), Arc::new(SystemResolver)).unwrap(),
         secrets: Secrets::new(Arc::new(engine::outbound::secret::FromMachine { dir: None })),
         destinations: Destinations::default(),
         queues: BTreeMap::new(),
         public_url: None,
-        playbooks: Vec::new(),
-        catalog: engine::catalog(None, words, None, None),
+        playbooks: compiled.into_iter().map(Arc::new).collect(),
+        catalog,
         runs_max: 4,
         retention: store::Retention { age: Duration::from_secs(86_400), runs: 1_000, bytes: 1_000_000_000 },
     };
@@ -114,9 +123,20 @@ impl Server {
 
     async fn with_tenants(tenants: &[&str]) -> Server {
         let folder = tempfile::tempdir().unwrap();
+        Server::over(engine().await, folder, tenants).await
+    }
+
+    /// A server over sled, with one playbook.
+    async fn with_playbook(text: &str) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store::Sled::open(&folder.path().join("data"), store::Options::default()).unwrap();
+        Server::over(engine_over(Arc::new(store), text).await, folder, &[]).await
+    }
+
+    async fn over(engine: Engine, folder: tempfile::TempDir, tenants: &[&str]) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = super::app(engine().await, settings(folder.path(), tenants), Some(address)).await.unwrap();
+        let app = super::app(engine, settings(folder.path(), tenants), Some(address)).await.unwrap();
         let admin = std::fs::read_to_string(folder.path().join(crate::auth::first::FILE)).unwrap().trim().to_owned();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let serving = Arc::clone(&app);
