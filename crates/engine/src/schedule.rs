@@ -58,7 +58,7 @@ pub(crate) fn entries(set: &Set) -> Vec<Entry> {
 
 /// The cursors that change when a set is put in force: schedules that are new start now, those that are gone leave
 /// nothing, so that they are new when they come back.
-pub(crate) fn cursors(store: &dyn Store, set: &Set) -> Result<Vec<(String, Option<Vec<u8>>)>, store::Error> {
+pub(crate) fn cursors(store: &dyn Store, set: &Set) -> Result<Vec<store::Mark>, store::Error> {
     let now = store.now();
     let wanted: BTreeSet<String> = entries(set).into_iter().map(|entry| entry.cursor).collect();
     let known: BTreeSet<String> = store.marks(CURSOR_PREFIX)?.into_iter().map(|(name, _)| name).collect();

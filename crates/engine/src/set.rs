@@ -31,8 +31,11 @@ pub struct Set {
     digest: Digest,
     has_tenants: bool,
     index: Index,
-    remembered: Mutex<HashMap<(u16, String), Arc<[u32]>>>,
+    remembered: Mutex<Remembered>,
 }
+
+/// Who listens, by the bits of the kinds and the tenant.
+type Remembered = HashMap<(u16, String), Arc<[u32]>>;
 
 #[derive(Debug, Default)]
 struct Index {

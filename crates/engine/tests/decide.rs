@@ -1,6 +1,8 @@
 //! What follows from events: triggers, crossings, windows, order, guards. One `check` runs a list of events through
 //! [`engine::decide`] over a state in memory and writes down what was decided.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of a `#[test]` function")]
+
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

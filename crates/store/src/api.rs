@@ -155,6 +155,9 @@ pub struct Window {
     pub until: Option<Time>,
 }
 
+/// A small named value as it stands afterwards; nothing removes it.
+pub type Mark = (String, Option<Vec<u8>>);
+
 /// What must hold for a run to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
@@ -199,7 +202,7 @@ pub struct Commit {
     /// Runs as they stand afterwards.
     pub runs: Vec<RunWrite>,
     /// Small named values (tokens, toggles, cursors of schedules); nothing removes one.
-    pub marks: Vec<(String, Option<Vec<u8>>)>,
+    pub marks: Vec<Mark>,
     /// Texts by digest (playbooks as they were loaded).
     pub texts: Vec<(Digest, Vec<u8>)>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::run::{RunState, StepState, StepStatus};
 use model::{Kind, Record, Time};
-use playbook::{Body, OnError, Playbook, Root, Scope, Step};
+use playbook::{OnError, Playbook, Root, Scope, Step};
 use serde_json::{Value, json};
 
 use super::Runner;
@@ -63,11 +63,6 @@ fn collect(steps: &[Step], state: &RunState, all: &mut Record) {
         }
         if let OnError::Steps(fallback) = &step.on_error {
             collect(fallback, state, all);
-        }
-        match &step.body {
-            Body::Action { .. } => {}
-            // Blocks with steps of their own come with the rest of the language.
-            _ => {}
         }
     }
 }
