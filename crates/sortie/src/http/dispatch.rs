@@ -87,16 +87,8 @@ pub(crate) async fn run(
         who = Some(caller.clone());
         permit(&caller, route)?;
         let query = Query::read(&parts.uri, route.query)?;
-        let call = Call {
-            app: Arc::clone(&app),
-            route,
-            peer,
-            caller,
-            path,
-            query,
-            headers: parts.headers,
-            body: Unread::new(body),
-        };
+        let call =
+            Call { app: Arc::clone(&app), peer, caller, path, query, headers: parts.headers, body: Unread::new(body) };
         (route.handler)(call).await
     }
     .await;

@@ -149,9 +149,23 @@ const PLAYBOOK: &str =
     "playbook name description enabled! enabled_in_file! order# tenants[] expires? triggers[] steps# digest file";
 
 fn schemas() -> Value {
-    let free = || json!({ "type": "object", "additionalProperties": true });
-    let with = |base: &str, more: &str| object(&format!("{base} {more}"));
-    let all = [
+    let all = of_runs().into_iter().chain(of_the_rest());
+    all.map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<_, _>>().into()
+}
+
+/// `base` with more properties.
+fn with(base: &str, more: &str) -> Value {
+    object(&format!("{base} {more}"))
+}
+
+/// An object of any keys.
+fn free() -> Value {
+    json!({ "type": "object", "additionalProperties": true })
+}
+
+/// What all answers share, events on their way in, and runs.
+fn of_runs() -> Vec<(&'static str, Value)> {
+    vec![
         ("Any", json!({})),
         ("Text", json!({ "type": "string" })),
         ("Bytes", json!({ "type": "string", "format": "binary" })),
@@ -177,6 +191,12 @@ fn schemas() -> Value {
         ("RunDetail", with(RUN, "steps:Step[] history:RunMoment[] history_incomplete! playbook_text? cancelled_by?")),
         ("RunMade", object("run_id")),
         ("Retry", object("from version")),
+    ]
+}
+
+/// Everything else.
+fn of_the_rest() -> Vec<(&'static str, Value)> {
+    vec![
         ("EventItem", with(EVENT_HEAD, "about? transitions# decisions_total# runs[] warnings#")),
         ("Events", page_of("EventItem")),
         ("Change", object("object text change")),
@@ -228,8 +248,7 @@ fn schemas() -> Value {
                 "version ready! reason? playbooks# playbooks_digest destinations# sources[] runs_at_work# runs_open# runs_ended# time auth",
             ),
         ),
-    ];
-    all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<_, _>>().into()
+    ]
 }
 
 #[cfg(test)]

@@ -136,8 +136,6 @@ impl Caller {
 pub(crate) struct Call {
     /// The server.
     pub(crate) app: Arc<App>,
-    /// The route that was found.
-    pub(crate) route: &'static Route,
     /// The address that it comes from.
     pub(crate) peer: IpAddr,
     /// Who asks; [`Caller::local`] only where nobody needs to be known.
