@@ -45,24 +45,25 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
 
 /// Takes one path: a folder or file of playbooks, a `sortie.yaml`, a `destinations.yaml`.
 fn take(path: &Path, config: &Config, sources: &mut Vec<Source>, found: &mut Vec<Diagnostic>) -> Result<(), Error> {
-    match path.file_name().and_then(|name| name.to_str()) {
-        Some(config::FILE) => {
-            let flags = Flags { config: Some(path.to_owned()), ..Flags::default() };
-            match config::load(&flags, &super::working_folder()?, &|_| None) {
-                Ok(loaded) => found.extend(loaded.warnings),
-                Err(diagnostics) => found.extend(diagnostics),
+    let read = folder::read(path, path)
+        .map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
+    found.extend(read.diagnostics);
+    for source in read.sources {
+        let file = Path::new(&*source.file);
+        match file.file_name().and_then(|name| name.to_str()) {
+            Some(config::FILE) => {
+                let flags = Flags { config: Some(file.to_owned()), ..Flags::default() };
+                match config::load(&flags, &super::working_folder()?, &|_| None) {
+                    Ok(loaded) => found.extend(loaded.warnings),
+                    Err(diagnostics) => found.extend(diagnostics),
+                }
             }
-        }
-        Some("destinations.yaml") => {
-            if let Err(diagnostics) = setup::destinations(path, &config.egress) {
-                found.extend(diagnostics);
+            Some("destinations.yaml") => {
+                if let Err(diagnostics) = setup::destinations(file, &config.egress) {
+                    found.extend(diagnostics);
+                }
             }
-        }
-        _ => {
-            let read = folder::read(path, path)
-                .map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
-            sources.extend(read.sources);
-            found.extend(read.diagnostics);
+            _ => sources.push(source),
         }
     }
     Ok(())

@@ -165,7 +165,7 @@ fn placed(destination: &Destination) -> impl Iterator<Item = &Placed> {
 
 fn playbooks(config: &Config, destinations: Option<&Destinations>, findings: &mut Findings) -> Result<(), Error> {
     let path = &config.playbooks;
-    let read = match folder::read(path, path) {
+    let read = match folder::read_configured(path) {
         Ok(read) => read,
         Err(error) => {
             findings.warn("playbooks", format!("{} cannot be read: {error}; nothing will run", path.display()));

@@ -57,8 +57,8 @@ fn from_file(world: &World, arguments: &ExplainArguments, file: &Path) -> Result
 
 fn playbooks(world: &World, config: &Config, asked: Option<&Path>) -> Result<engine::Set, Error> {
     let path = asked.unwrap_or(&config.playbooks);
-    let read = folder::read(path, path)
-        .map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
+    let read = if asked.is_some() { folder::read(path, path) } else { folder::read_configured(path) };
+    let read = read.map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
     // Whether destinations exist does not change a decision.
     let event_sets = setup::destinations(&config.destinations, &config.egress).ok().flatten();
     let catalog = playbook::Catalog { destinations: None, ..setup::catalog(config, event_sets.as_ref()) };

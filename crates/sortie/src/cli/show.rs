@@ -10,6 +10,25 @@ use super::records::Column;
 /// Deepest nesting that is spelled out; deeper parts are shown as JSON.
 const DEPTH_MAX: usize = 4;
 
+/// The columns of a run's steps.
+const STEPS: &[Column] = &[
+    ("STEP", &["path"]),
+    ("ACTION", &["action"]),
+    ("STATUS", &["status"]),
+    ("STARTED", &["started_at"]),
+    ("ENDED", &["ended_at"]),
+];
+/// The columns of a run's deliveries.
+const SENT: &[Column] = &[
+    ("DELIVERY", &["delivery_id"]),
+    ("DESTINATION", &["destination"]),
+    ("STATUS", &["status"]),
+    ("HTTP", &["http_status"]),
+    ("TRIES", &["attempts"]),
+    ("NEXT", &["next_at"]),
+    ("WHY", &["reason"]),
+];
+
 /// The rows of a listing, the headings first.
 pub(super) fn rows(items: &[Value], columns: &[Column]) -> Vec<Vec<String>> {
     let mut rows = vec![columns.iter().map(|(heading, _)| (*heading).to_owned()).collect::<Vec<_>>()];
@@ -117,6 +136,62 @@ pub(super) fn scalar(value: &Value) -> String {
             items.iter().map(scalar).collect::<Vec<_>>().join(", ")
         }
         other => one_line(&other.to_string()),
+    }
+}
+
+/// A run: its plain fields, then steps, deliveries and history as tables.
+pub(super) fn run(console: &Console, run: &Value) -> std::io::Result<()> {
+    let mut head = run.clone();
+    let mut take = |key: &str| head.as_object_mut().and_then(|fields| fields.remove(key)).unwrap_or_default();
+    let (steps, sent, moments, text) = (take("steps"), take("sent"), take("history"), take("playbook_text"));
+    console.data(&record(console, &head))?;
+    let tables = [
+        ("steps", rows(list(&steps), STEPS)),
+        ("deliveries", rows(list(&sent), SENT)),
+        ("history", history(list(&moments))),
+    ];
+    for (title, rows) in tables.iter().filter(|(_, rows)| rows.len() > 1) {
+        console.data(&console.paint(Tone::Bold, &format!("\n{title}")))?;
+        console.table(rows)?;
+    }
+    for step in list(&steps) {
+        if let Some(message) = step["error"]["message"].as_str() {
+            let line = format!("\n{} failed: {}", scalar(&step["path"]), one_line(message));
+            console.data(&console.paint(Tone::Bad, &line))?;
+        }
+    }
+    if text.is_string() {
+        console.data(&console.paint(Tone::Dim, "\nthe playbook as it ran, and all inputs and outputs: --json"))?;
+    }
+    Ok(())
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The rows of a run's history, the headings first.
+pub(super) fn history(moments: &[Value]) -> Vec<Vec<String>> {
+    let mut rows = vec![["ENTRY", "TIME", "FACT", "STEP", "OUTCOME"].map(str::to_owned).to_vec()];
+    for moment in moments {
+        let [seq, time, fact, path] = ["seq", "time", "fact", "path"].map(|key| scalar(&moment[key]));
+        rows.push(vec![seq, time, fact, path, outcome(moment)]);
+    }
+    rows
+}
+
+/// What a moment of a run's history came to.
+fn outcome(moment: &Value) -> String {
+    let attempt = &moment["attempt"];
+    if attempt.is_object() {
+        let to = attempt["destination"].as_str().map_or(String::new(), |to| format!("{to}: "));
+        let status = attempt["http_status"].as_u64().map_or(String::new(), |status| format!(" (HTTP {status})"));
+        return format!("{to}try {} {}{status}", attempt["n"], scalar(&attempt["outcome"]));
+    }
+    match (moment["status"].as_str(), moment["detail"].as_str()) {
+        (Some(status), Some(detail)) => format!("{status}: {detail}"),
+        (Some(text), None) | (None, Some(text)) => text.to_owned(),
+        (None, None) => String::new(),
     }
 }
 

@@ -27,7 +27,13 @@ pub(super) fn runs(world: &World, command: RunsCommand) -> Result<(), Error> {
             ]);
             records::list(world, "runs", filters, RUNS, list.output)
         }
-        RunsCommand::Show(show) => records::one(world, "runs", &show),
+        RunsCommand::Show(show) => {
+            let run = records::ask(world, Ask::get(&["v1", "runs", &show.id]))?;
+            if show.output.json {
+                return records::present(world, &run, show.output);
+            }
+            Ok(super::show::run(&world.console, &run)?)
+        }
         RunsCommand::Cancel { id } => {
             let answer = records::ask(world, Ask::post(&["v1", "runs", &id, "cancel"], json!({})))?;
             done(world, &format!("run {id} is cancelled before its next step"), &answer);

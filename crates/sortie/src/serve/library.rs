@@ -105,7 +105,7 @@ impl Library {
 
     fn assemble(&self, known: &Destinations) -> Result<Set, Error> {
         let path = &self.config.playbooks;
-        let folder = match folder::read(path, path) {
+        let folder = match folder::read_configured(path) {
             Ok(folder) => folder,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 tracing::warn!(folder = %path.display(), "there is no playbook folder; nothing is loaded from it");

@@ -128,17 +128,8 @@ impl Teller {
     /// The history of one run.
     pub(super) fn history(&self, run: &Value) -> Told {
         self.heading(&format!("the history of {}", show::scalar(&run["run_id"])))?;
-        let mut rows = vec![["ENTRY", "TIME", "FACT", "STEP", "OUTCOME"].map(str::to_owned).to_vec()];
-        for moment in run["history"].as_array().into_iter().flatten() {
-            rows.push(vec![
-                show::scalar(&moment["seq"]),
-                show::scalar(&moment["time"]),
-                show::scalar(&moment["fact"]),
-                show::scalar(&moment["path"]),
-                outcome(moment),
-            ]);
-        }
-        self.console.table(&rows)?;
+        let moments = run["history"].as_array().map(Vec::as_slice).unwrap_or_default();
+        self.console.table(&show::history(moments))?;
         self.line(
             Tone::Dim,
             "each entry is one line of a gap-free history; a run's status is nothing but what its entries say",
@@ -168,20 +159,5 @@ impl Teller {
             Some(path) => self.line(Tone::Dim, &format!("  kept: {}", path.display())),
             None => Ok(()),
         }
-    }
-}
-
-/// What a moment of a run's history came to.
-fn outcome(moment: &Value) -> String {
-    let attempt = &moment["attempt"];
-    if attempt.is_object() {
-        let to = attempt["destination"].as_str().map_or(String::new(), |to| format!("{to}: "));
-        let status = attempt["http_status"].as_u64().map_or(String::new(), |status| format!(" (HTTP {status})"));
-        return format!("{to}try {} {}{status}", attempt["n"], show::scalar(&attempt["outcome"]));
-    }
-    match (moment["status"].as_str(), moment["detail"].as_str()) {
-        (Some(status), Some(detail)) => format!("{status}: {detail}"),
-        (Some(text), None) | (None, Some(text)) => text.to_owned(),
-        (None, None) => String::new(),
     }
 }
