@@ -62,7 +62,8 @@ const EXCERPT_CHARS_MAX: usize = 160;
 impl Diagnostic {
     /// `file:line:column`, the message, the line with a mark under the place, and the help.
     pub fn render(&self, color: bool) -> String {
-        let paint = |code: &str, text: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
+        let paint =
+            |code: &str, text: &str| if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
         let tone = if self.severity == Severity::Error { "1;31" } else { "1;33" };
         let head = format!("{}[{}]", self.severity.name(), self.code);
         let mut out = format!("{}: {}\n", paint(tone, &head), clean(&self.message));
@@ -108,14 +109,4 @@ fn window(line: &str, column: u32) -> (String, usize) {
     let end = line.len().min(start + EXCERPT_CHARS_MAX);
     let shown: String = line.get(start..end).unwrap_or_default().iter().collect();
     (shown, column - start.min(column))
-}
-
-/// The page about a code.
-pub fn explain_code(_code: &str) -> Option<&'static str> {
-    None
-}
-
-/// All codes with their titles, in order.
-pub fn codes() -> &'static [(&'static str, &'static str)] {
-    &[]
 }

@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::diagnostic::Span;
-use crate::reader::{Reader, clamp, did_you_mean, either};
+use crate::reader::{Reader, did_you_mean, either};
 use crate::yaml::{Key, Node, Value};
 
 impl Reader {
@@ -123,7 +123,8 @@ impl<'a> Fields<'a> {
     pub fn node(&mut self, reader: &mut Reader, name: &'static str) -> Option<&'a Node> {
         let node = self.opt_node(name);
         if node.is_none() {
-            let near = self.entries.iter().zip(&self.used).filter(|(_, used)| !**used).map(|((key, _), _)| key.text.as_str());
+            let near =
+                self.entries.iter().zip(&self.used).filter(|(_, used)| !**used).map(|((key, _), _)| key.text.as_str());
             let help = model::record::nearest(name, near).map(|near| format!("is `{near}` meant to be `{name}`?"));
             reader.error("PB102", self.span, format!("{} needs `{name}`", self.what), help);
         }
@@ -258,9 +259,4 @@ pub(crate) fn number_of(reader: &mut Reader, node: &Node, name: &str) -> Option<
             None
         }
     }
-}
-
-/// A place inside a text, from the place of the text.
-pub(crate) fn inside(span: Span, chars_before: usize, len: usize) -> Span {
-    Span { line: span.line, column: span.column + clamp(chars_before), len: clamp(len.max(1)) }
 }

@@ -9,9 +9,11 @@
 
 pub mod catalog;
 pub mod check;
+mod codes;
 pub mod diagnostic;
 pub mod fields;
 pub mod reader;
+mod reference;
 pub mod schedule;
 pub mod script;
 pub mod syntax;
@@ -20,9 +22,11 @@ pub mod yaml;
 
 pub use catalog::{ActionSpec, Catalog, Effect, Param, ParamType};
 pub use check::{Checked, Source, check, compile};
-pub use diagnostic::{Diagnostic, Severity, Span, codes, explain_code};
+pub use codes::{codes, explain_code};
+pub use diagnostic::{Diagnostic, Severity, Span};
 pub use fields::Fields;
 pub use reader::Reader;
+pub use reference::reference;
 pub use schedule::{Missed, Schedule};
 pub use script::{
     Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Root, Scope, ScriptError, ScriptSource,

@@ -4,6 +4,7 @@
 //! live engine, a restart and a back-test find the same instants.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use croner::errors::CronError;
 use croner::{CivilDate, CivilDateTime, CivilTime, Cron, CronDateTime, Resolution, Weekday};
@@ -33,7 +34,7 @@ pub struct Schedule {
     pub timezone: String,
     /// What happens with missed instants.
     pub missed: Missed,
-    parsed: Cron,
+    parsed: Arc<Cron>,
     zone: TimeZone,
 }
 
@@ -66,7 +67,7 @@ impl Schedule {
         let parsed = cron
             .parse::<Cron>()
             .map_err(|error| ScheduleError::Cron { cron: cron.to_owned(), why: error.to_string() })?;
-        Ok(Schedule { cron: cron.to_owned(), timezone: timezone.to_owned(), missed, parsed, zone })
+        Ok(Schedule { cron: cron.to_owned(), timezone: timezone.to_owned(), missed, parsed: Arc::new(parsed), zone })
     }
 
     /// The first instant strictly after `after`; nothing when there is none.
@@ -176,7 +177,10 @@ mod tests {
 
     #[test]
     fn six_fields_begin_with_seconds_and_seven_end_with_a_year() {
-        assert_eq!(times("*/20 * * * * *", "UTC", "2026-11-25T00:00:00Z", 2), ["2026-11-25T00:00:20.000Z", "2026-11-25T00:00:40.000Z"]);
+        assert_eq!(
+            times("*/20 * * * * *", "UTC", "2026-11-25T00:00:00Z", 2),
+            ["2026-11-25T00:00:20.000Z", "2026-11-25T00:00:40.000Z"]
+        );
         assert_eq!(times("0 0 0 1 1 * 2030", "UTC", "2026-11-25T00:00:00Z", 1), ["2030-01-01T00:00:00.000Z"]);
     }
 

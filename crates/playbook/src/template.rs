@@ -22,11 +22,17 @@ pub struct Template {
 enum Tree {
     Constant(Value),
     Value(Expression),
-    Text { pieces: Vec<Piece>, encode: bool },
+    Text {
+        pieces: Vec<Piece>,
+        encode: bool,
+    },
     /// With its value, when all of it is constant.
     List(Vec<Template>, Option<Value>),
     Map(Vec<(String, Template)>, Option<Value>),
-    Secret { prefix: String, name: String },
+    Secret {
+        prefix: String,
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -51,7 +57,13 @@ impl Template {
     }
 
     /// Parses a value. What is wrong is noted on the reader; the template is then not to be used.
-    pub fn compile(reader: &mut Reader, node: &Node, names: &Names, evaluator: &Evaluator, rules: Rules<'_>) -> Template {
+    pub fn compile(
+        reader: &mut Reader,
+        node: &Node,
+        names: &Names,
+        evaluator: &Evaluator,
+        rules: Rules<'_>,
+    ) -> Template {
         let tree = match &node.value {
             yaml::Value::Text(text) => compile_text(reader, node, text, names, evaluator, rules),
             yaml::Value::List(items) => {
@@ -63,9 +75,9 @@ impl Template {
                     let help = Some("write the key as it is; only values can be computed".to_owned());
                     reader.error("PB406", key.span, "a key cannot be computed", help);
                 }
-                let entries = entries.iter().map(|(key, item)| {
-                    (key.text.clone(), Template::compile(reader, item, names, evaluator, rules))
-                });
+                let entries = entries
+                    .iter()
+                    .map(|(key, item)| (key.text.clone(), Template::compile(reader, item, names, evaluator, rules)));
                 Tree::of_map(entries.collect())
             }
             _ => Tree::Constant(node.to_json()),
@@ -275,10 +287,11 @@ fn secret(reader: &mut Reader, text: &str, raw: &[Raw<'_>], places: &Places, rul
     let Some(declared) = rules.secrets else {
         let help = "secrets are placed in `headers` and `auth` of `http.request`, and in destinations".to_owned();
         reader.error("PB403", span, "a secret cannot stand here", Some(help));
-        return Some(Tree::Constant(Value::Null));
+        return Some(Tree::Secret { prefix: String::new(), name: name.to_owned() });
     };
     if !ends || raw.len() != 1 {
-        let help = "write it as the whole value, or at the end of a constant text such as \"Bearer ${secret:NAME}\"".to_owned();
+        let help = "write it as the whole value, or at the end of a constant text such as \"Bearer ${secret:NAME}\""
+            .to_owned();
         reader.error("PB403", span, "a secret stands alone or at the end of a constant text", Some(help));
     } else if !is_secret_name(name) {
         let help = "use capital letters, digits and `_`, such as `VT_KEY`".to_owned();

@@ -272,7 +272,8 @@ impl Builder {
             return;
         }
         let empty = at.is_empty() && style == Style::Plain;
-        let value = if style == Style::Plain && !tagged { self.plain(text, span) } else { Value::Text(text.to_owned()) };
+        let value =
+            if style == Style::Plain && !tagged { self.plain(text, span) } else { Value::Text(text.to_owned()) };
         let value = if empty { Value::Null } else { value };
         self.put(Node { span, value, style, offset: byte(at) }, tagged);
     }
@@ -319,16 +320,22 @@ impl Builder {
         let mut span = Span { line: clamp(mark.line()), column: clamp(mark.col() + 1), len: 1 };
         let line = self.reader.line(span.line).to_owned();
         let value = unquoted_value(&line);
-        let special = value.map(|(_, value)| value).is_some_and(|v| v.starts_with(['{', '[', '*', '&', '!', '%', '@', '`', '"', '\'', '|', '>', ',']));
-        let colon = value.is_some_and(|(_, v)| v.contains(": ")) && !special;
+        let special = value.is_some_and(|(_, value)| wants_quotes(value));
+        let closed = value.is_some_and(|(_, value)| value.starts_with(['"', '\'', '[', '{']));
+        let colon = value.is_some_and(|(_, value)| value.contains(": ")) && !special && !closed;
         let what = error.info().to_owned();
         if let (Some((column, value)), true) = (value, colon || special) {
             let help = format!("quote this: '{}'", value.replace('\'', "''"));
             span = Span { line: span.line, column, len: clamp(value.chars().count()) };
-            let why = if colon { "contains `: `, which YAML reads as a key" } else { "begins with a character that means something in YAML" };
+            let why = if colon {
+                "contains `: `, which YAML reads as a key"
+            } else {
+                "begins with a character that means something in YAML"
+            };
             self.reader.error("PB010", span, format!("the value {why} ({what})"), Some(help));
         } else {
-            let help = "indent with spaces, the same number for the same level; quote texts with `:` or `#` in them".to_owned();
+            let help = "indent with spaces, the same number for the same level; quote texts with `:` or `#` in them"
+                .to_owned();
             self.reader.error("PB001", span, format!("this is not YAML: {what}"), Some(help));
         }
         Err(Stop)
@@ -344,6 +351,24 @@ impl Builder {
 }
 
 const START: Span = Span { line: 1, column: 1, len: 1 };
+
+/// Whether a value begins with something that YAML takes for its own, and is not a whole list, map or quoted text.
+fn wants_quotes(value: &str) -> bool {
+    let rest = match value.chars().next() {
+        Some('*' | '&' | '!' | '%' | '@' | '`' | ',') => return true,
+        Some(open @ ('"' | '\'')) => value.get(1..).and_then(|rest| rest.split_once(open)).map(|(_, rest)| rest),
+        Some('[' | '{') => {
+            let mut depth = 0_i32;
+            let end = value.find(|c| {
+                depth += i32::from("[{".contains(c)) - i32::from("]}".contains(c));
+                depth == 0
+            });
+            end.and_then(|end| value.get(end + 1..))
+        }
+        _ => return false,
+    };
+    rest.is_none_or(|rest| !rest.trim().is_empty() && !rest.trim_start().starts_with('#'))
+}
 
 /// The value that stands on a line after a key, or after the dash of a list.
 fn unquoted_value(line: &str) -> Option<(u32, &str)> {
@@ -368,7 +393,10 @@ enum Number {
 fn number(text: &str) -> Number {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let radix = |prefix: &str, radix: u32| {
-        digits.strip_prefix(prefix).filter(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_digit(radix))).map(|rest| i64::from_str_radix(rest, radix))
+        digits
+            .strip_prefix(prefix)
+            .filter(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_digit(radix)))
+            .map(|rest| i64::from_str_radix(rest, radix))
     };
     if let Some(read) = radix("0o", 8).or_else(|| radix("0x", 16)) {
         return match read {

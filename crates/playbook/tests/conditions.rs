@@ -180,7 +180,10 @@ fn lists_are_looked_into_with_closures() {
 fn scripts_may_use_let_if_switch_and_functions() {
     for (text, wanted) in [
         ("let high = alert.risk_score > 90; high && alert.users.len() == 2", "yes"),
-        ("if alert.risk_score > 95 { true } else if alert.risk_score > 90 { \"vip\" in alert.tags } else { false }", "yes"),
+        (
+            "if alert.risk_score > 95 { true } else if alert.risk_score > 90 { \"vip\" in alert.tags } else { false }",
+            "yes",
+        ),
         ("switch alert.priority { \"high\" | \"critical\" => true, _ => false }", "yes"),
         ("switch event.data.user.age { 92 => true, _ => false }", "type_mismatch"),
         ("switch alert.description { \"x\" => true, _ => false }", "absent"),
@@ -251,7 +254,9 @@ fn mistakes_are_found_at_load() {
 
 #[test]
 fn a_no_says_which_part_and_what_it_saw() {
-    let Answer::No { reason, at } = answer("alert.risk_score > 10 && alert.priority == \"high\" && true") else { panic!("no") };
+    let Answer::No { reason, at } = answer("alert.risk_score > 10 && alert.priority == \"high\" && true") else {
+        panic!("no")
+    };
     assert_eq!(reason, "`alert.priority == \"high\"` is false: alert.priority is \"critical\"");
     assert_eq!((at.line, at.column, at.len), (1, 26, 24));
     let Answer::No { reason, .. } = answer("alert.users.some(|u| u == \"eve\") && true") else { panic!("no") };
@@ -263,18 +268,31 @@ fn a_no_says_which_part_and_what_it_saw() {
 
 #[test]
 fn plain_comparisons_need_no_rhai() {
-    assert_eq!(compile("alert.risk_score > 90 && \"vip\" in alert.tags && alert.priority == \"critical\"").unwrap().scripted_parts(), 0);
+    assert_eq!(
+        compile("alert.risk_score > 90 && \"vip\" in alert.tags && alert.priority == \"critical\"")
+            .unwrap()
+            .scripted_parts(),
+        0
+    );
     assert_eq!(compile("alert.risk_score > 90 && alert.users.len() > 1").unwrap().scripted_parts(), 1);
 }
 
 #[test]
 fn an_expression_keeps_the_type_of_its_value() {
-    let value = |text: &str| Expression::compile(ScriptSource::loose(text), &names(), &evaluator()).unwrap().value(&evaluator(), &scope(), PATIENT).unwrap();
+    let value = |text: &str| {
+        Expression::compile(ScriptSource::loose(text), &names(), &evaluator())
+            .unwrap()
+            .value(&evaluator(), &scope(), PATIENT)
+            .unwrap()
+    };
     assert_eq!(value("alert.users"), json!(["alice", "bob"]));
     assert_eq!(value("alert.risk_score + 1"), json!(93));
     assert_eq!(value("alert.description"), Value::Null);
     assert_eq!(value("event.data.user"), json!({"name": "alice", "age": "92"}));
-    assert_eq!(value("alert.detections.filter(|d| d.score > 5)"), json!([{"id": "D-1", "type": "analytics", "rules": ["Geo velocity"], "use_case": "Geo velocity", "score": 7}]));
+    assert_eq!(
+        value("alert.detections.filter(|d| d.score > 5)"),
+        json!([{"id": "D-1", "type": "analytics", "rules": ["Geo velocity"], "use_case": "Geo velocity", "score": 7}])
+    );
     assert_eq!(value("#{a: [1, ()], b: alert.name}"), json!({"a": [1, null], "b": "Impossible travel"}));
     assert_eq!(value("vars.limit"), json!(90));
 }

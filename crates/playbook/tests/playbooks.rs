@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use model::Time;
 use playbook::{
-    Answer, Backoff, Body, Budget, Catalog, Checked, Evaluator, Missed, On, OnError, Playbook, Retry, Root, Scope, Source, check, compile,
+    Answer, Backoff, Body, Budget, Catalog, Checked, Evaluator, Missed, On, OnError, Playbook, Retry, Root, Scope,
+    Source, check, compile,
 };
 use serde_json::{Value, json};
 
@@ -84,8 +85,12 @@ fn codes(text: &str) -> Vec<&'static str> {
 }
 
 fn scope() -> Scope {
-    let Value::Object(alert) = json!({"id": "A-1", "name": "a b/ü", "risk_score": 92, "users": ["alice"]}) else { panic!("object") };
-    Scope::new(Time::EPOCH).known(Root::Alert, Some(Arc::new(alert))).free(Root::Vars, Arc::new(json!({"desk": "soc-desk"})))
+    let Value::Object(alert) = json!({"id": "A-1", "name": "a b/ü", "risk_score": 92, "users": ["alice"]}) else {
+        panic!("object")
+    };
+    Scope::new(Time::EPOCH)
+        .known(Root::Alert, Some(Arc::new(alert)))
+        .free(Root::Vars, Arc::new(json!({"desk": "soc-desk"})))
 }
 
 #[test]
@@ -96,10 +101,14 @@ fn everything_in_a_playbook_is_read() {
     assert_eq!(playbook.expires, Some(Time::parse("2027-06-30T00:00:00Z").unwrap()));
     assert!(playbook.enabled && playbook.triggers_itself && playbook.tests.is_some());
     let on: Vec<&On> = playbook.triggers.iter().map(|trigger| &trigger.on).collect();
-    assert!(matches!(on[0], On::StageChanged { from, to } if from == &["New"] && to == &["Investigation", "Remediation"]));
+    assert!(
+        matches!(on[0], On::StageChanged { from, to } if from == &["New"] && to == &["Investigation", "Remediation"])
+    );
     assert_eq!(playbook.triggers[1].when.as_ref().unwrap().source(), "alert.risk_score >= 90");
     assert!(matches!(on[2], On::AlertUpdated { changed } if changed == &["priority"]));
-    assert!(matches!(on[3], On::Score { of, levels, dedupe } if of == "host" && levels == &[("urgency".to_owned(), 80.0)] && *dedupe == Some(Duration::from_secs(21_600))));
+    assert!(
+        matches!(on[3], On::Score { of, levels, dedupe } if of == "host" && levels == &[("urgency".to_owned(), 80.0)] && *dedupe == Some(Duration::from_secs(21_600)))
+    );
     assert!(matches!(on[4], On::Score { levels, .. } if levels.len() == 2));
     assert!(matches!(on[5], On::Schedule(schedule) if schedule.missed == Missed::All));
     assert!(matches!(on[6], On::Event { types } if types == &["holm.*", "x.y", "holm.finished_scan"]));
@@ -109,7 +118,10 @@ fn everything_in_a_playbook_is_read() {
     let OnError::Steps(inner) = &playbook.steps[1].on_error else { panic!("steps") };
     assert_eq!(inner[0].path, "#2.on_error.tell");
     let own = Retry { max: 0, backoff: Backoff::Linear, first: Duration::from_secs(2), cap: Duration::from_secs(3) };
-    assert_eq!((playbook.steps[0].retry, playbook.steps[1].retry, playbook.steps[2].retry), (Some(own), Some(Retry::NETWORK), None));
+    assert_eq!(
+        (playbook.steps[0].retry, playbook.steps[1].retry, playbook.steps[2].retry),
+        (Some(own), Some(Retry::NETWORK), None)
+    );
 }
 
 #[test]
@@ -120,16 +132,24 @@ fn templates_keep_types_and_put_texts_in() {
     let mut render = |name: &str| with[name].render(&evaluator(), &scope(), &mut room).unwrap();
     assert_eq!(render("body"), json!({"id": "A-1", "score": 92, "text": "Score 92, !", "list": [["alice"], 5]}));
     assert_eq!(render("url"), json!("https://vt.example/api/a%20b%2F%C3%BC?x=1"));
-    assert_eq!(render("headers"), json!({"X-Key": "${secret:VT_KEY}", "Authorization": "Bearer ${secret:VT_KEY}", "X-Desk": "soc-desk"}));
+    assert_eq!(
+        render("headers"),
+        json!({"X-Key": "${secret:VT_KEY}", "Authorization": "Bearer ${secret:VT_KEY}", "X-Desk": "soc-desk"})
+    );
     let headers = with["headers"].entries().unwrap();
     let secrets: Vec<_> = headers.iter().map(|(name, template)| (*name, template.secret())).collect();
-    assert_eq!(secrets, [("X-Key", Some(("", "VT_KEY"))), ("Authorization", Some(("Bearer ", "VT_KEY"))), ("X-Desk", None)]);
+    assert_eq!(
+        secrets,
+        [("X-Key", Some(("", "VT_KEY"))), ("Authorization", Some(("Bearer ", "VT_KEY"))), ("X-Desk", None)]
+    );
     assert_eq!(with["url"].constant_prefix(), Some("https://vt.example/api/"));
     assert_eq!(with["method"].constant(), Some(&json!("POST")));
 }
 
 fn with_condition(when: &str) -> String {
-    format!("playbook: p\ntriggers: [alert.created]\nwhen: {when}\nsteps:\n  - action: log\n    with: {{ message: x }}\n")
+    format!(
+        "playbook: p\ntriggers: [alert.created]\nwhen: {when}\nsteps:\n  - action: log\n    with: {{ message: x }}\n"
+    )
 }
 
 #[test]
@@ -147,7 +167,9 @@ fn a_condition_fails_where_it_stands_in_the_file() {
 fn data_that_looks_like_a_template_stays_text() {
     let text = "playbook: p\ntriggers: [alert.created]\nsteps:\n  - action: log\n    with: { message: \"${{ alert.name }} and ${{ alert.id }}\" }\n";
     let playbook = read(text);
-    let Value::Object(alert) = json!({"name": "${{ vars.desk }} ${secret:X} {{x}}", "id": "${secret:VT_KEY}"}) else { panic!("object") };
+    let Value::Object(alert) = json!({"name": "${{ vars.desk }} ${secret:X} {{x}}", "id": "${secret:VT_KEY}"}) else {
+        panic!("object")
+    };
     let scope = Scope::new(Time::EPOCH).known(Root::Alert, Some(Arc::new(alert)));
     let Body::Action { with, .. } = &playbook.steps[0].body else { panic!("an action") };
     let message = with["message"].render(&evaluator(), &scope, &mut 10_000).unwrap();
@@ -159,7 +181,9 @@ fn data_that_looks_like_a_template_stays_text() {
 #[test]
 fn a_rendering_that_grows_too_large_is_an_error() {
     let placeholders = "${{ alert.name }}".repeat(5_000);
-    let playbook = read(&format!("playbook: p\ntriggers: [alert.created]\nsteps:\n  - action: log\n    with: {{ message: \"{placeholders}\" }}\n"));
+    let playbook = read(&format!(
+        "playbook: p\ntriggers: [alert.created]\nsteps:\n  - action: log\n    with: {{ message: \"{placeholders}\" }}\n"
+    ));
     let Value::Object(alert) = json!({"name": "x".repeat(64_000)}) else { panic!("object") };
     let scope = Scope::new(Time::EPOCH).known(Root::Alert, Some(Arc::new(alert)));
     let Body::Action { with, .. } = &playbook.steps[0].body else { panic!("an action") };
@@ -174,12 +198,17 @@ fn two_files_with_one_id_are_both_reported_and_neither_is_used() {
     let sources = [source("a.yaml", &text), source("b.yaml", &text), source("c.yaml", &other)];
     let Checked { playbooks, diagnostics } = check(&sources, &support::catalog(), &evaluator());
     assert_eq!(playbooks.iter().map(|p| &*p.id).collect::<Vec<_>>(), ["other"]);
-    assert_eq!(diagnostics.iter().map(|d| (d.code, &*d.file)).collect::<Vec<_>>(), [("PB107", "a.yaml"), ("PB107", "b.yaml")]);
+    assert_eq!(
+        diagnostics.iter().map(|d| (d.code, &*d.file)).collect::<Vec<_>>(),
+        [("PB107", "a.yaml"), ("PB107", "b.yaml")]
+    );
 }
 
 #[test]
 fn playbooks_come_by_order_and_id() {
-    let make = |id: &str, order: i64| source(id, &with_condition("true").replace("playbook: p", &format!("playbook: {id}\norder: {order}")));
+    let make = |id: &str, order: i64| {
+        source(id, &with_condition("true").replace("playbook: p", &format!("playbook: {id}\norder: {order}")))
+    };
     let sources = [make("b", 100), make("c", 5), make("a", 100)];
     let checked = check(&sources, &support::catalog(), &evaluator());
     assert_eq!(checked.playbooks.iter().map(|p| &*p.id).collect::<Vec<_>>(), ["c", "a", "b"]);
@@ -206,11 +235,17 @@ fn a_playbook_has_at_most_so_many_steps_and_bytes() {
 #[test]
 fn playbooks_that_start_each_other_are_warned_about() {
     let make = |id: &str, on: &str, to: &str| {
-        source(id, &format!("playbook: {id}\ntriggers:\n  - case.stage_changed: {{ to: {on} }}\nsteps:\n  - action: case.set_stage\n    with: {{ stage: {to} }}\n"))
+        source(
+            id,
+            &format!(
+                "playbook: {id}\ntriggers:\n  - case.stage_changed: {{ to: {on} }}\nsteps:\n  - action: case.set_stage\n    with: {{ stage: {to} }}\n"
+            ),
+        )
     };
     let ring = check(&[make("a", "New", "Closed"), make("b", "Closed", "New")], &support::catalog(), &evaluator());
     assert_eq!(ring.diagnostics.iter().map(|d| d.code).collect::<Vec<_>>(), ["PB130"]);
     assert_eq!(ring.playbooks.len(), 2);
-    let line = check(&[make("a", "New", "Closed"), make("b", "Closed", "Remediation")], &support::catalog(), &evaluator());
+    let line =
+        check(&[make("a", "New", "Closed"), make("b", "Closed", "Remediation")], &support::catalog(), &evaluator());
     assert!(line.diagnostics.is_empty());
 }

@@ -15,8 +15,7 @@ use crate::template;
 use crate::yaml::{Node, Value};
 
 /// Keys of the language that this version does not know yet.
-const LATER: [&str; 9] =
-    ["mode", "dedupe", "concurrency", "throttle", "fuse", "inputs", "outputs", "catch", "finally"];
+const LATER: [&str; 9] = ["mode", "dedupe", "concurrency", "throttle", "fuse", "inputs", "outputs", "catch", "finally"];
 
 /// What stands before the steps.
 struct Head {
@@ -172,7 +171,12 @@ impl Checker<'_> {
             }
             other => {
                 let message = format!("a condition is a script that answers yes or no; this is {}", other.describe());
-                self.reader.error("PB305", node.span, message, Some("write a script, such as `case.priority == \"critical\"`".to_owned()));
+                self.reader.error(
+                    "PB305",
+                    node.span,
+                    message,
+                    Some("write a script, such as `case.priority == \"critical\"`".to_owned()),
+                );
                 return None;
             }
         };

@@ -9,6 +9,8 @@ mod params;
 mod steps;
 mod triggers;
 
+pub(crate) use triggers::TRIGGERS;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -31,7 +31,11 @@ impl Checker<'_> {
                 let Some(param) = spec.params.iter().find(|param| param.name == key.text) else {
                     let known: Vec<&str> = spec.params.iter().map(|param| param.name).collect();
                     let help = did_you_mean(&key.text, known.iter().copied()).unwrap_or_else(|| {
-                        if known.is_empty() { "it takes none".to_owned() } else { format!("it takes {}", known.join(", ")) }
+                        if known.is_empty() {
+                            "it takes none".to_owned()
+                        } else {
+                            format!("it takes {}", known.join(", "))
+                        }
                     });
                     self.reader.error("PB202", key.span, format!("{what} has no parameter `{}`", key.text), Some(help));
                     continue;
@@ -104,7 +108,9 @@ impl Checker<'_> {
     fn words(&mut self, param: &Param, template: &Template, node: &Node) {
         let lists = param.ty == ParamType::Destinations;
         let items = match (template.items(), lists) {
-            (Some(items), true) => items.iter().filter_map(|item| Some((item.constant()?.clone(), item.span()))).collect(),
+            (Some(items), true) => {
+                items.iter().filter_map(|item| Some((item.constant()?.clone(), item.span()))).collect()
+            }
             _ => template.constant().map(|value| (value.clone(), node.span)).into_iter().collect::<Vec<_>>(),
         };
         for (value, span) in items {
@@ -129,10 +135,13 @@ impl Checker<'_> {
             }
             ParamType::CloseReason if words.close_reason(text).is_none() => {
                 let reasons: Vec<&str> = words.close_reasons.iter().map(String::as_str).collect();
-                let help = did_you_mean(text, reasons.iter().copied()).unwrap_or_else(|| format!("it is {}", either(&reasons)));
+                let help = did_you_mean(text, reasons.iter().copied())
+                    .unwrap_or_else(|| format!("it is {}", either(&reasons)));
                 reader.error("PB208", span, format!("there is no close reason `{text}`"), Some(help));
             }
-            ParamType::Destinations => known("PB205", "destination", self.catalog.destinations.as_ref(), reader, text, span),
+            ParamType::Destinations => {
+                known("PB205", "destination", self.catalog.destinations.as_ref(), reader, text, span)
+            }
             ParamType::Queue => known("PB209", "queue", self.catalog.queues.as_ref(), reader, text, span),
             ParamType::Duration => {
                 if let Err(error) = model::period::parse(text) {
@@ -156,19 +165,20 @@ impl Checker<'_> {
             None => Some("the address must begin with `https://` and a constant host"),
             Some(rest) => {
                 let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-                if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+                if !whole && host.len() == rest.len() {
+                    Some("the host must be constant: only what comes after it may be computed")
+                } else if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
                     Some("the address has no host")
                 } else if host.contains('@') {
                     Some("the address must not hold a user or a password; use `auth`")
-                } else if !whole && host.len() == rest.len() {
-                    Some("the host must be constant: only what comes after it may be computed")
                 } else {
                     None
                 }
             }
         };
         if let Some(problem) = problem {
-            let help = "write `https://host.example/${{ … }}`; for other hosts use one step each, or a destination".to_owned();
+            let help =
+                "write `https://host.example/${{ … }}`; for other hosts use one step each, or a destination".to_owned();
             self.reader.error("PB214", span, problem, Some(help));
         }
     }

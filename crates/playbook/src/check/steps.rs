@@ -14,7 +14,18 @@ use crate::yaml::{Key, Node, Value};
 
 /// Blocks of the language that this version does not know yet.
 const LATER: [&str; 12] = [
-    "for_each", "parallel", "switch", "repeat", "try", "call", "wait", "approve", "set", "stop", "dedupe", "concurrency",
+    "for_each",
+    "parallel",
+    "switch",
+    "repeat",
+    "try",
+    "call",
+    "wait",
+    "approve",
+    "set",
+    "stop",
+    "dedupe",
+    "concurrency",
 ];
 
 /// Most tries after the first.
@@ -76,7 +87,8 @@ impl Checker<'_> {
         let steps = main.map(|node| self.step_list(node, "`steps`", &list, &mut ids)).unwrap_or_default();
         roots.push(Root::Failure);
         let list = List { place, prefix: "on_failure.".to_owned(), roots, depth: 0 };
-        let on_failure = on_failure.map(|node| self.step_list(node, "`on_failure`", &list, &mut ids)).unwrap_or_default();
+        let on_failure =
+            on_failure.map(|node| self.step_list(node, "`on_failure`", &list, &mut ids)).unwrap_or_default();
         (steps, on_failure)
     }
 
@@ -145,8 +157,13 @@ impl Checker<'_> {
     /// Actions of the same family, for someone who remembers half of a name.
     fn same_verb(&self, id: &str) -> Option<String> {
         let family = id.split_once('.')?.0;
-        let alike: Vec<&str> =
-            self.catalog.actions.iter().map(|spec| spec.id).filter(|known| known.split_once('.').is_some_and(|(f, _)| f == family)).collect();
+        let alike: Vec<&str> = self
+            .catalog
+            .actions
+            .iter()
+            .map(|spec| spec.id)
+            .filter(|known| known.split_once('.').is_some_and(|(f, _)| f == family))
+            .collect();
         (!alike.is_empty()).then(|| format!("there are {}", alike.join(", ")))
     }
 

@@ -17,10 +17,16 @@ use crate::yaml::{Key, Node, Value};
 pub(crate) const TRIGGERS: [(&str, &str); 9] = [
     ("case.created", "a case was seen for the first time"),
     ("case.updated", "a case changed; `changed` names the fields that count"),
-    ("case.stage_changed", "the stage of a case changed; `from` and `to` are one stage or a list, and absent means any"),
+    (
+        "case.stage_changed",
+        "the stage of a case changed; `from` and `to` are one stage or a list, and absent means any",
+    ),
     ("alert.created", "an alert was seen for the first time"),
     ("alert.updated", "an alert changed; `changed` names the fields that count"),
-    ("score.threshold", "a score crossed a value upward: `of`, `score` and `above`, or `all` with several; `dedupe` keeps it silent for a while"),
+    (
+        "score.threshold",
+        "a score crossed a value upward: `of`, `score` and `above`, or `all` with several; `dedupe` keeps it silent for a while",
+    ),
     ("schedule", "a time came: `cron`, `timezone` (UTC), `missed` (skip, latest, all)"),
     ("event", "an event came: `type` is one type, a list, or a prefix such as `holm.*`; `set` names an event set"),
     ("manual", "a person or a program asked"),
@@ -145,7 +151,8 @@ impl Checker<'_> {
             }
             name => {
                 let known: Vec<&str> = TRIGGERS.iter().map(|(name, _)| *name).collect();
-                let help = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("it is {}", either(&known)));
+                let help =
+                    did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("it is {}", either(&known)));
                 self.reader.error("PB112", span, format!("unknown trigger `{name}`"), Some(help));
                 return None;
             }
@@ -189,12 +196,19 @@ impl Checker<'_> {
             (Some(score), Some(above), None) => levels.push((score, above)),
             (None, None, Some(mut all)) => {
                 for (key, node) in all.free() {
-                    levels.extend(crate::fields::number_of(&mut self.reader, node, &key.text).map(|n| (key.text.clone(), n)));
+                    levels.extend(
+                        crate::fields::number_of(&mut self.reader, node, &key.text).map(|n| (key.text.clone(), n)),
+                    );
                 }
             }
             _ => {
                 let help = "write `score: urgency` and `above: 80`, or `all: { threat: 50, certainty: 50 }`".to_owned();
-                self.reader.error("PB102", fields.span(), "`score.threshold` needs `score` and `above`, or `all`", Some(help));
+                self.reader.error(
+                    "PB102",
+                    fields.span(),
+                    "`score.threshold` needs `score` and `above`, or `all`",
+                    Some(help),
+                );
                 return None;
             }
         }
@@ -226,8 +240,14 @@ impl Checker<'_> {
             Ok(schedule) => Some(On::Schedule(schedule)),
             Err(error) => {
                 let (code, node, help) = match &error {
-                    ScheduleError::Cron { .. } => ("PB113", cron_node, "five fields: minute, hour, day, month, weekday; such as `0 8 * * MON-FRI`"),
-                    ScheduleError::Zone { .. } => ("PB114", zone_node.unwrap_or(cron_node), "use a name of the IANA database"),
+                    ScheduleError::Cron { .. } => (
+                        "PB113",
+                        cron_node,
+                        "five fields: minute, hour, day, month, weekday; such as `0 8 * * MON-FRI`",
+                    ),
+                    ScheduleError::Zone { .. } => {
+                        ("PB114", zone_node.unwrap_or(cron_node), "use a name of the IANA database")
+                    }
                 };
                 self.reader.error(code, node.span, error.to_string(), Some(help.to_owned()));
                 None
@@ -274,6 +294,7 @@ fn is_type(name: &str) -> bool {
 /// Notes a stage that does not exist.
 pub(super) fn unknown_stage(reader: &mut crate::reader::Reader, words: &record::Vocabulary, name: &str, span: Span) {
     let stages: Vec<&str> = words.stages.iter().map(String::as_str).collect();
-    let help = did_you_mean(name, stages.iter().copied()).unwrap_or_else(|| format!("the stages are {}", either(&stages)));
+    let help =
+        did_you_mean(name, stages.iter().copied()).unwrap_or_else(|| format!("the stages are {}", either(&stages)));
     reader.error("PB206", span, format!("there is no stage `{name}`"), Some(help));
 }

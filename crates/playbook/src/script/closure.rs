@@ -111,9 +111,12 @@ pub(super) fn register(module: &mut Module) {
     module.set_native_fn("reduce", |context: NativeCallContext<'_>, list: &mut Array, closure: Closure| {
         reduce(&context, list, &closure, Dynamic::UNIT)
     });
-    module.set_native_fn("reduce", |context: NativeCallContext<'_>, list: &mut Array, closure: Closure, start: Dynamic| {
-        reduce(&context, list, &closure, start)
-    });
+    module.set_native_fn(
+        "reduce",
+        |context: NativeCallContext<'_>, list: &mut Array, closure: Closure, start: Dynamic| {
+            reduce(&context, list, &closure, start)
+        },
+    );
 }
 
 /// The position of the first item for which the closure says yes.

@@ -138,7 +138,11 @@ impl Part {
 /// A value that must be true or false.
 fn truth(value: Dynamic) -> Result<bool, Stopped> {
     value.as_bool().map_err(|_| {
-        let what = if value.is_unit() { "nothing".to_owned() } else { view::to_json(&value).map_or_else(|f| f.message, |v| super::value::Operand::of(&v).describe().to_owned()) };
+        let what = if value.is_unit() {
+            "nothing".to_owned()
+        } else {
+            view::to_json(&value).map_or_else(|f| f.message, |v| super::value::Operand::of(&v).describe().to_owned())
+        };
         let fault = Fault::new("not_boolean", format!("the condition gives {what}, not true or false"));
         Stopped { fault, at: Position::NONE }
     })
@@ -184,10 +188,12 @@ impl Expression {
             Code::Native(test) => test.holds(scope).map(Value::Bool),
             Code::Script(unit) => {
                 let ran = evaluator.run(&unit.ast, &unit.names, scope, purse);
-                return ran.and_then(|value| view::to_json(&value).map_err(|fault| Stopped { fault, at: Position::NONE })).map_err(|stopped| {
-                    let at = self.source.span(stopped.at, 1);
-                    ScriptError { code: stopped.fault.code, message: stopped.fault.message, at }
-                });
+                return ran
+                    .and_then(|value| view::to_json(&value).map_err(|fault| Stopped { fault, at: Position::NONE }))
+                    .map_err(|stopped| {
+                        let at = self.source.span(stopped.at, 1);
+                        ScriptError { code: stopped.fault.code, message: stopped.fault.message, at }
+                    });
             }
         };
         found.map_err(|fault| ScriptError { code: fault.code, message: fault.message, at: self.at() })
@@ -225,7 +231,12 @@ fn parse(source: &Source, names: &Names, evaluator: &Evaluator) -> Result<Parsed
     let refuse = |code, at, message: String, help| Err(vec![source.diagnostic(code, at, 1, message, help)]);
     if text.len() > limits::SCRIPT_BYTES_MAX {
         let most = limits::SCRIPT_BYTES_MAX / 1024;
-        return refuse("PB307", Position::NONE, format!("the script has {} KB; at most {most} KB are allowed", text.len().div_ceil(1024)), None);
+        return refuse(
+            "PB307",
+            Position::NONE,
+            format!("the script has {} KB; at most {most} KB are allowed", text.len().div_ceil(1024)),
+            None,
+        );
     }
     if text.trim().is_empty() {
         return refuse("PB301", Position::NONE, "the script is empty".to_owned(), None);
@@ -303,7 +314,9 @@ fn whole(source: &Source, parsed: &Parsed) -> Part {
 fn start_of(statement: &Stmt) -> Position {
     match statement {
         Stmt::Expr(expr) => leftmost(expr),
-        Stmt::FnCall(call, at) => call.args.iter().map(leftmost).chain([*at]).filter(|at| !at.is_none()).min().unwrap_or(*at),
+        Stmt::FnCall(call, at) => {
+            call.args.iter().map(leftmost).chain([*at]).filter(|at| !at.is_none()).min().unwrap_or(*at)
+        }
         other => other.position(),
     }
 }
@@ -329,11 +342,19 @@ fn balanced(text: &str) -> &str {
 fn syntax_error(source: &Source, error: &ParseErrorType, at: Position) -> Diagnostic {
     let forbidden = |word: &str| {
         let help = "a script compares and looks into lists with `some`, `all`, `filter` and `map`; it does not loop, define or print".to_owned();
-        source.diagnostic("PB306", at, word.chars().count(), format!("`{word}` is not part of this language"), Some(help))
+        source.diagnostic(
+            "PB306",
+            at,
+            word.chars().count(),
+            format!("`{word}` is not part of this language"),
+            Some(help),
+        )
     };
     let (message, help) = match error {
         ParseErrorType::Reserved(word) | ParseErrorType::UnknownOperator(word) => return forbidden(word),
-        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if super::engine::FORBIDDEN.contains(&word.as_str()) => {
+        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
+            if super::engine::FORBIDDEN.contains(&word.as_str()) =>
+        {
             return forbidden(word);
         }
         ParseErrorType::BadInput(LexError::MalformedChar(_)) => {
@@ -344,7 +365,13 @@ fn syntax_error(source: &Source, error: &ParseErrorType, at: Position) -> Diagno
             ("a text is not closed".to_owned(), Some(help.to_owned()))
         }
         ParseErrorType::ExprTooDeep => {
-            return source.diagnostic("PB307", at, 1, "the script is nested too deep; use `let` for its parts".to_owned(), None);
+            return source.diagnostic(
+                "PB307",
+                at,
+                1,
+                "the script is nested too deep; use `let` for its parts".to_owned(),
+                None,
+            );
         }
         ParseErrorType::MissingToken(token, _) if token == ";" => {
             let help = "between two values there must be an operator: `&&`, `||`, `==`, `in` …";

@@ -9,22 +9,43 @@ use std::time::{Duration, Instant};
 
 use model::limits;
 use rhai::packages::{
-    ArithmeticPackage, BasicArrayPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage, MoreStringPackage, Package,
+    ArithmeticPackage, BasicArrayPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage, MoreStringPackage,
+    Package,
 };
 use rhai::{
     AST, Dynamic, Engine, EvalAltResult, FnCallHashes, Module, OptimizationLevel, Position, Token, is_valid_identifier,
 };
 
+use super::Budget;
 use super::closure;
 use super::scope::{Fault, Root, Scope};
 use super::strict;
 use super::view::View;
-use super::Budget;
 
 /// Words of Rhai that a script may not use.
 pub(super) const FORBIDDEN: [&str; 22] = [
-    "loop", "while", "for", "do", "until", "fn", "private", "import", "export", "eval", "Fn", "call", "curry", "this",
-    "try", "throw", "print", "debug", "is_def_var", "is_def_fn", "is_shared", "goto",
+    "loop",
+    "while",
+    "for",
+    "do",
+    "until",
+    "fn",
+    "private",
+    "import",
+    "export",
+    "eval",
+    "Fn",
+    "call",
+    "curry",
+    "this",
+    "try",
+    "throw",
+    "print",
+    "debug",
+    "is_def_var",
+    "is_def_fn",
+    "is_shared",
+    "goto",
 ];
 
 /// Builds and holds the one Rhai engine. Cheap to clone.
@@ -308,7 +329,7 @@ fn progress(_count: u64) -> Option<Dynamic> {
     if meter.memory.is_some_and(|memory| memory() - meter.memory_before > limits::SCRIPT_MEMORY_BYTES_MAX) {
         return Some(TOO_MUCH_MEMORY.into());
     }
-    let late = meter.used % CLOCK_EVERY == 0 && meter.until.is_some_and(|until| Instant::now() > until);
+    let late = meter.used.is_multiple_of(CLOCK_EVERY) && meter.until.is_some_and(|until| Instant::now() > until);
     late.then(|| TOO_SLOW.into())
 }
 
@@ -332,7 +353,9 @@ fn stopped(error: &EvalAltResult) -> Stopped {
         },
         E::ErrorTooManyOperations(_) => Fault::new("too_many_operations", "the script takes too many steps"),
         E::ErrorDataTooLarge(what, _) => Fault::new("too_large", format!("{what} is over the limit of scripts")),
-        E::ErrorStackOverflow(_) | E::ErrorTooManyVariables(_) => Fault::new("too_deep", "the script is nested too deep"),
+        E::ErrorStackOverflow(_) | E::ErrorTooManyVariables(_) => {
+            Fault::new("too_deep", "the script is nested too deep")
+        }
         E::ErrorArithmetic(message, _) => Fault::new("arithmetic", message.clone()),
         E::ErrorArrayBounds(items, index, _) => {
             Fault::new("index", format!("the list has {items} items, so there is no item {index}"))
@@ -345,7 +368,9 @@ fn stopped(error: &EvalAltResult) -> Stopped {
         E::ErrorMismatchDataType(wanted, got, _) | E::ErrorMismatchOutputType(wanted, got, _) => {
             Fault::new("type_mismatch", format!("{} is needed here, and this is {}", in_words(wanted), in_words(got)))
         }
-        E::ErrorIndexingType(what, _) => Fault::new("type_mismatch", format!("there are no items or keys in {}", in_words(what))),
+        E::ErrorIndexingType(what, _) => {
+            Fault::new("type_mismatch", format!("there are no items or keys in {}", in_words(what)))
+        }
         other => Fault::new("script", other.to_string()),
     };
     Stopped { fault, at }
@@ -357,7 +382,8 @@ fn no_function(call: &str) -> Fault {
     let inside = arguments.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or_default();
     let arguments: Vec<&str> = inside.split(", ").filter(|a| !a.is_empty()).map(in_words).collect();
     let absent = arguments.contains(&in_words("()"));
-    let (code, hint) = if absent { ("absent", "; say what absence means with `?? …`") } else { ("type_mismatch", "") };
+    let (code, hint) =
+        if absent { ("absent", "; say what absence means with `?? …`") } else { ("type_mismatch", "") };
     Fault::new(code, format!("`{name}` does not work with {}{hint}", arguments.join(" and ")))
 }
 

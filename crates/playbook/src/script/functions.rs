@@ -55,7 +55,12 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     function("to_string", "anything", Ty::Text, "as text"),
     function("to_json", "anything", Ty::Text, "as JSON text"),
     function("type_of", "anything", Ty::Text, "the name of its type in Rhai"),
-    function("seconds_between", "time", Ty::Number, "from one time to a later one, such as `seconds_between(alert.created_time, now)`"),
+    function(
+        "seconds_between",
+        "time",
+        Ty::Number,
+        "from one time to a later one, such as `seconds_between(alert.created_time, now)`",
+    ),
 ];
 
 /// The function of this name.

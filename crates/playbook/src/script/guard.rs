@@ -46,21 +46,19 @@ pub(super) fn words(engine: &Engine, source: &str) -> Result<Words, Refused> {
                 }
                 counts.push(Counts::default());
             }
-            Token::RightParen | Token::RightBracket | Token::RightBrace => {
-                if counts.len() > 1 {
-                    counts.pop();
-                }
+            Token::RightParen | Token::RightBracket | Token::RightBrace if counts.len() > 1 => {
+                counts.pop();
             }
-            Token::If | Token::Else | Token::Switch | Token::Pipe | Token::Or => {
-                branches += usize::from(token != Token::Or);
-            }
+            Token::If | Token::Else | Token::Switch | Token::Pipe => branches += 1,
             _ => {}
         }
         let depth = counts.len();
         if let Some(counts) = counts.last_mut() {
             counts.count(&token);
             if depth > limits::SCRIPT_DEPTH_MAX || counts.too_many() || branches > BRANCHES_MAX {
-                return refuse("the script is too deeply nested or too long in one piece; use `let` for its parts".to_owned());
+                return refuse(
+                    "the script is too deeply nested or too long in one piece; use `let` for its parts".to_owned(),
+                );
             }
         }
         kept.push((token, at));

@@ -28,6 +28,7 @@ pub use scope::{Root, Scope};
 pub use source::Source as ScriptSource;
 
 pub(crate) use engine::Purse;
+pub(crate) use functions::FUNCTIONS;
 pub(crate) use places::Places;
 
 use model::limits;

@@ -17,10 +17,20 @@ pub(super) enum Term {
 /// A test.
 #[derive(Debug, Clone)]
 pub(super) enum Test {
-    Compare { left: Term, op: Op, right: Term },
-    In { needle: Term, haystack: Term },
+    Compare {
+        left: Term,
+        op: Op,
+        right: Term,
+    },
+    In {
+        needle: Term,
+        haystack: Term,
+    },
     /// `x == ()`, or `x != ()` when `present`.
-    Absence { of: Path, present: bool },
+    Absence {
+        of: Path,
+        present: bool,
+    },
     Truth(Term),
     Not(Box<Test>),
     All(Vec<Test>),

@@ -9,7 +9,7 @@ use crate::yaml::{Node, Style};
 
 /// Where a text stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub(crate) struct Places {
     runs: Vec<Run>,
 }
 
@@ -23,13 +23,12 @@ struct Run {
 }
 
 impl Places {
-    /// For a text that stands in one piece.
-    pub fn plain(span: Span) -> Places {
+    fn plain(span: Span) -> Places {
         Places { runs: vec![Run { from: 0, line: span.line, column: span.column }] }
     }
 
     /// For a text that is a file of its own.
-    pub fn lines(text: &str) -> Places {
+    pub(crate) fn lines(text: &str) -> Places {
         let mut places = Places { runs: vec![Run { from: 0, line: 1, column: 1 }] };
         let mut line = 1;
         for (at, c) in text.chars().enumerate() {
@@ -42,7 +41,7 @@ impl Places {
     }
 
     /// For the text of a node of this reader's file.
-    pub fn of(reader: &Reader, node: &Node) -> Places {
+    pub(crate) fn of(reader: &Reader, node: &Node) -> Places {
         let Some(text) = node.as_text() else { return Places::plain(node.span) };
         let source = reader.text().get(node.offset..).unwrap_or_default();
         let mut places = Places { runs: Vec::new() };
@@ -68,7 +67,7 @@ impl Places {
     }
 
     /// The place of a character, counted from 0.
-    pub fn at(&self, char_index: usize, len: usize) -> Span {
+    pub(crate) fn at(&self, char_index: usize, len: usize) -> Span {
         let at = clamp(char_index);
         let run = self.runs.partition_point(|run| run.from <= at).checked_sub(1).and_then(|i| self.runs.get(i));
         let Some(run) = run else { return Span { line: 1, column: 1, len: 1 } };
@@ -76,7 +75,7 @@ impl Places {
     }
 
     /// The places from a character on.
-    pub fn after(&self, char_index: usize) -> Places {
+    pub(crate) fn after(&self, char_index: usize) -> Places {
         let from = clamp(char_index);
         let first = self.at(char_index, 1);
         let mut runs = vec![Run { from: 0, line: first.line, column: first.column }];

@@ -259,14 +259,22 @@ impl<'s> Here<'s> {
             },
             Here::NotRun => return Ok(Here::of_step(name)),
             Here::Absent | Here::Value(Value::Null) => {
-                let message = format!("`{0}` is absent, so it has no `{name}`; write `{0}?.{name}` or test `{0} != ()` first", path());
+                let message = format!(
+                    "`{0}` is absent, so it has no `{name}`; write `{0}?.{name}` or test `{0} != ()` first",
+                    path()
+                );
                 return Err(Fault::new("absent", message));
             }
             Here::Value(value) => {
                 let message = format!("`{}` is {}, which has no `{name}`", path(), Operand::of(value).describe());
                 return Err(Fault::new("type_mismatch", message));
             }
-            Here::No => return Err(Fault::new("type_mismatch", format!("`{}` is true or false, which has no `{name}`", path()))),
+            Here::No => {
+                return Err(Fault::new(
+                    "type_mismatch",
+                    format!("`{}` is true or false, which has no `{name}`", path()),
+                ));
+            }
         };
         match found {
             Some(Value::Null) => Ok(Here::Absent),
@@ -286,8 +294,10 @@ impl<'s> Here<'s> {
             Here::Value(Value::Object(object)) => object.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };
-        let hint = record::nearest(name, keys.iter().copied())
-            .map_or_else(|| format!("write `{path}?.{name}` if that is right"), |near| format!("did you mean `{near}`?"));
+        let hint = record::nearest(name, keys.iter().copied()).map_or_else(
+            || format!("write `{path}?.{name}` if that is right"),
+            |near| format!("did you mean `{near}`?"),
+        );
         Fault::new("missing_key", format!("`{path}` has no `{name}`; {hint}"))
     }
 
@@ -301,7 +311,9 @@ impl<'s> Here<'s> {
                 return Err(Fault::new("type_mismatch", message));
             }
         };
-        let at = usize::try_from(index).ok().or_else(|| items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?));
+        let at = usize::try_from(index)
+            .ok()
+            .or_else(|| items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?));
         match at.and_then(|at| items.get(at)) {
             Some(Value::Null) => Ok(Here::Absent),
             Some(value) => Ok(Here::Value(value)),

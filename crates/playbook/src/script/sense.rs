@@ -15,7 +15,9 @@ pub(super) fn comparison(walk: &mut Walk<'_>, left: (&Expr, Ty), op: Op, right: 
     if known && a != b {
         let message = format!("this compares {} with {}, which has no answer", left.1.describe(), right.1.describe());
         let help = match (a, b) {
-            (Ty::Number, Ty::Text) | (Ty::Text, Ty::Number) => Some("compare values of one type; a number has no quotes".to_owned()),
+            (Ty::Number, Ty::Text) | (Ty::Text, Ty::Number) => {
+                Some("compare values of one type; a number has no quotes".to_owned())
+            }
             (Ty::List, _) | (_, Ty::List) => Some("to look into a list write `… in list`".to_owned()),
             _ => None,
         };
@@ -23,12 +25,24 @@ pub(super) fn comparison(walk: &mut Walk<'_>, left: (&Expr, Ty), op: Op, right: 
         return;
     }
     if op.orders() && matches!(a, Ty::Bool | Ty::List | Ty::Object | Ty::Absent) {
-        walk.error("PB309", at, len, format!("`{}` has no meaning between two values that are {}", op.name(), left.1.describe()), None);
+        walk.error(
+            "PB309",
+            at,
+            len,
+            format!("`{}` has no meaning between two values that are {}", op.name(), left.1.describe()),
+            None,
+        );
         return;
     }
     if op.orders() && [left.1, right.1].contains(&Ty::Priority) {
         let help = "priorities are words; write `case.priority in [\"high\", \"critical\"]`".to_owned();
-        walk.error("PB309", at, len, "priorities have no order as text: \"critical\" comes before \"high\"", Some(help));
+        walk.error(
+            "PB309",
+            at,
+            len,
+            "priorities have no order as text: \"critical\" comes before \"high\"",
+            Some(help),
+        );
         return;
     }
     word(walk, left.1, right.0);
@@ -48,6 +62,14 @@ fn word(walk: &mut Walk<'_>, ty: Ty, other: &Expr) {
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let same = words.iter().find(|word| word.eq_ignore_ascii_case(text)).map(|word| format!("write `\"{word}\"`"));
-    let help = same.or_else(|| did_you_mean(text, words.iter().copied())).unwrap_or_else(|| format!("it is {}", either(&words)));
-    walk.error("PB310", leftmost(other), text.chars().count() + 2, format!("`{text}` is never {what}, so this is never true"), Some(help));
+    let help = same
+        .or_else(|| did_you_mean(text, words.iter().copied()))
+        .unwrap_or_else(|| format!("it is {}", either(&words)));
+    walk.error(
+        "PB310",
+        leftmost(other),
+        text.chars().count() + 2,
+        format!("`{text}` is never {what}, so this is never true"),
+        Some(help),
+    );
 }

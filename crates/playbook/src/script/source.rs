@@ -65,7 +65,14 @@ impl Source {
     }
 
     /// A mistake.
-    pub(super) fn diagnostic(&self, code: &'static str, at: Position, len: usize, message: String, help: Option<String>) -> Diagnostic {
+    pub(super) fn diagnostic(
+        &self,
+        code: &'static str,
+        at: Position,
+        len: usize,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
         let span = self.span(at, len);
         let line = self.whole.lines().nth((span.line as usize).saturating_sub(1)).unwrap_or_default();
         let excerpt = line.chars().take(EXCERPT_CHARS_MAX).collect();

@@ -32,7 +32,9 @@ fn comparisons(module: &mut Module) {
                 compare($op, Operand::Text(&a), Operand::Text(&b)).map_err(raise)
             });
             module.set_native_fn($name, |a: i64, b: i64| Ok($op.holds(a.cmp(&b))));
-            module.set_native_fn($name, |a: f64, b: f64| compare($op, Operand::Float(a), Operand::Float(b)).map_err(raise));
+            module.set_native_fn($name, |a: f64, b: f64| {
+                compare($op, Operand::Float(a), Operand::Float(b)).map_err(raise)
+            });
             module.set_native_fn($name, |a: Dynamic, b: Dynamic| compare_any($op, &a, &b).map_err(raise));
         };
     }
@@ -58,7 +60,10 @@ fn fields(module: &mut Module) {
     module.set_native_fn(OPTIONAL_FIELD, |view: &mut View, name: ImmutableString| view.field(&name, true));
     module.set_native_fn(FIELD, |map: &mut Map, name: ImmutableString| match map.get(name.as_str()) {
         Some(value) => Ok(value.clone()),
-        None => Err(raise(Fault::new("missing_key", format!("the object has no `{name}`; write `?.{name}` if that is right")))),
+        None => Err(raise(Fault::new(
+            "missing_key",
+            format!("the object has no `{name}`; write `?.{name}` if that is right"),
+        ))),
     });
     module.set_native_fn(OPTIONAL_FIELD, |map: &mut Map, name: ImmutableString| {
         Ok(map.get(name.as_str()).cloned().unwrap_or(Dynamic::UNIT))
@@ -75,7 +80,9 @@ fn fields(module: &mut Module) {
     }
     module.set_native_fn("get", |view: &mut View, name: ImmutableString| view.field(&name, true));
     module.set_native_fn("keys", |view: &mut View| Ok(view.keys().into_iter().map(Dynamic::from).collect::<Array>()));
-    module.set_native_fn("values", |view: &mut View| view.keys().iter().map(|key| view.field(key, true)).collect::<Given<Array>>());
+    module.set_native_fn("values", |view: &mut View| {
+        view.keys().iter().map(|key| view.field(key, true)).collect::<Given<Array>>()
+    });
     module.set_native_fn("len", |view: &mut View| Ok(i64::try_from(view.keys().len()).unwrap_or(i64::MAX)));
     module.set_native_fn("is_empty", |view: &mut View| Ok(view.keys().is_empty()));
 }
@@ -90,7 +97,9 @@ fn functions(module: &mut Module) {
     module.set_native_fn("to_json", |value: Dynamic| json_text(&value).map_err(raise));
     module.set_native_fn("to_string", |view: &mut View| json_text(&Dynamic::from(view.clone())).map_err(raise));
     module.set_native_fn("to_debug", |view: &mut View| json_text(&Dynamic::from(view.clone())).map_err(raise));
-    module.set_native_fn("seconds_between", |from: ImmutableString, to: ImmutableString| seconds_between(&from, &to).map_err(raise));
+    module.set_native_fn("seconds_between", |from: ImmutableString, to: ImmutableString| {
+        seconds_between(&from, &to).map_err(raise)
+    });
     macro_rules! pick {
         ($name:expr, $op:expr) => {
             module.set_native_fn($name, |a: Dynamic, b: Dynamic| {
@@ -158,9 +167,7 @@ fn list_contains(items: &[Dynamic], needle: &Dynamic) -> Result<bool, Fault> {
         None | Some(Operand::Absent) => contains(Operand::List(&[]), Operand::Absent),
         Some(needle) => {
             for item in items {
-                let found = with_operand(item, |item| {
-                    compare(Op::Eq, item.unwrap_or(Operand::Absent), needle)
-                })?;
+                let found = with_operand(item, |item| compare(Op::Eq, item.unwrap_or(Operand::Absent), needle))?;
                 if found {
                     return Ok(true);
                 }

@@ -192,7 +192,10 @@ fn order_texts(a: &str, b: &str) -> Ordering {
 /// The part of a time in UTC before its `Z`, which orders as text.
 fn utc(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
-    let shape = bytes.len() >= 20 && bytes.get(4) == Some(&b'-') && bytes.get(10) == Some(&b'T') && bytes.get(13) == Some(&b':');
+    let shape = bytes.len() >= 20
+        && bytes.get(4) == Some(&b'-')
+        && bytes.get(10) == Some(&b'T')
+        && bytes.get(13) == Some(&b':');
     text.strip_suffix('Z').filter(|_| shape)
 }
 
@@ -255,7 +258,10 @@ fn same(a: &Value, b: &Value) -> Result<bool, Fault> {
 /// `needle in haystack`.
 pub(crate) fn contains(haystack: Operand<'_>, needle: Operand<'_>) -> Result<bool, Fault> {
     match (haystack, needle) {
-        (_, Operand::Absent) => Err(Fault::new("absent", "an absent value cannot be looked for with `in`; say what absence means with `?? …`")),
+        (_, Operand::Absent) => Err(Fault::new(
+            "absent",
+            "an absent value cannot be looked for with `in`; say what absence means with `?? …`",
+        )),
         (Operand::List(items), needle) => {
             for item in items {
                 if compare(Op::Eq, Operand::of(item), needle)? {
@@ -268,7 +274,8 @@ pub(crate) fn contains(haystack: Operand<'_>, needle: Operand<'_>) -> Result<boo
         (Operand::Record(record), Operand::Text(key)) => Ok(record.contains_key(key)),
         (Operand::Absent, _) => Err(Fault::new("absent", "the right side of `in` is absent; write `in (… ?? [])`")),
         (haystack, needle) => {
-            let message = format!("`in` looks for {} in {}, which is not possible", needle.describe(), haystack.describe());
+            let message =
+                format!("`in` looks for {} in {}, which is not possible", needle.describe(), haystack.describe());
             Err(Fault::new("type_mismatch", message))
         }
     }

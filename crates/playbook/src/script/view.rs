@@ -80,7 +80,12 @@ impl View {
     /// The items of the list at this place.
     fn list(&self, items: &[Value]) -> Given<Dynamic> {
         if items.len() > limits::SCRIPT_ARRAY_ITEMS_MAX {
-            let message = format!("`{}` has {} items; a script reads at most {}", self.text(), items.len(), limits::SCRIPT_ARRAY_ITEMS_MAX);
+            let message = format!(
+                "`{}` has {} items; a script reads at most {}",
+                self.text(),
+                items.len(),
+                limits::SCRIPT_ARRAY_ITEMS_MAX
+            );
             return Err(raise(Fault::new("too_large", message)));
         }
         let mut list = Array::with_capacity(items.len());
@@ -173,6 +178,8 @@ pub(super) fn to_json(value: &Dynamic) -> Result<Value, Fault> {
     match value.as_float().ok().map(serde_json::Number::from_f64) {
         Some(Some(number)) => Ok(Value::Number(number)),
         Some(None) => Err(Fault::new("arithmetic", "the result is not a finite number")),
-        None => Err(Fault::new("type_mismatch", format!("a value of type {} cannot leave a script", value.type_name()))),
+        None => {
+            Err(Fault::new("type_mismatch", format!("a value of type {} cannot leave a script", value.type_name())))
+        }
     }
 }

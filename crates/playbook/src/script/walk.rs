@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use rhai::{AST, ASTFlags, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Module, Position, Stmt, StmtBlock};
+use rhai::{
+    AST, ASTFlags, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Module, Position, Stmt, StmtBlock,
+};
 
 use super::closure::{CAPTURE, Closure};
 
@@ -59,7 +61,14 @@ impl Known {
 }
 
 impl Walk<'_> {
-    pub(super) fn error(&mut self, code: &'static str, at: Position, len: usize, message: impl Into<String>, help: Option<String>) {
+    pub(super) fn error(
+        &mut self,
+        code: &'static str,
+        at: Position,
+        len: usize,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
         let found = self.source.diagnostic(code, at, len, message.into(), help);
         if !self.found.contains(&found) {
             self.found.push(found);
@@ -270,7 +279,13 @@ impl Walk<'_> {
                 Ty::Bool
             }
             "+" if types.iter().any(|ty| ty.broad() == Ty::Text) => Ty::Text,
-            "+" | "-" | "*" | "/" | "%" | "**" => if number(&types) { Ty::Number } else { Ty::Any },
+            "+" | "-" | "*" | "/" | "%" | "**" => {
+                if number(&types) {
+                    Ty::Number
+                } else {
+                    Ty::Any
+                }
+            }
             ".." | "..=" => Ty::Any,
             "&" | "|" | "^" | "<<" | ">>" => {
                 let help = format!("write `{0}{0}` for yes and no", call.name);
@@ -295,7 +310,13 @@ impl Walk<'_> {
         };
         if never {
             let message = format!("looking for {} in {} has no answer", needle.describe(), hay.describe());
-            self.error("PB309", at, 2, message, Some("the right side of `in` is a list, a text or an object".to_owned()));
+            self.error(
+                "PB309",
+                at,
+                2,
+                message,
+                Some("the right side of `in` is a list, a text or an object".to_owned()),
+            );
         }
     }
 
@@ -322,8 +343,11 @@ impl Walk<'_> {
         let unit = call.args.iter().position(|arg| matches!(arg, Expr::Unit(_)));
         if let (Some(unit), false) = (unit, op.orders()) {
             call.args.remove(unit);
-            let (name, hashes) =
-                if op == Op::Eq { (strict::ABSENT, self.hashes.absent) } else { (strict::PRESENT, self.hashes.present) };
+            let (name, hashes) = if op == Op::Eq {
+                (strict::ABSENT, self.hashes.absent)
+            } else {
+                (strict::PRESENT, self.hashes.present)
+            };
             call.name = name.into();
             call.hashes = hashes;
             call.op_token = None;
@@ -337,7 +361,9 @@ impl Walk<'_> {
     fn capture(&mut self, call: &mut FnCallExpr, at: Position) {
         let mut arguments = std::mem::take(&mut call.args).into_iter();
         let name = match arguments.next() {
-            Some(Expr::DynamicConstant(closure, _)) => closure.read_lock::<FnPtr>().map(|closure| closure.fn_name().to_owned()),
+            Some(Expr::DynamicConstant(closure, _)) => {
+                closure.read_lock::<FnPtr>().map(|closure| closure.fn_name().to_owned())
+            }
             _ => None,
         };
         let Some(name) = name else {
@@ -412,14 +438,25 @@ impl Walk<'_> {
     }
 
     fn unknown_name(&mut self, name: &str, at: Position) {
-        let field = [Root::Alert, Root::Case, Root::Event].into_iter().filter(|root| self.names.has(*root)).find(|root| root.field(name).is_some());
+        let field = [Root::Alert, Root::Case, Root::Event]
+            .into_iter()
+            .filter(|root| self.names.has(*root))
+            .find(|root| root.field(name).is_some());
         let help = field.map(|root| format!("did you mean `{}.{name}`?", root.name())).or_else(|| {
             let roots = Root::ALL.iter().map(|root| root.name());
             let own = self.locals.iter().map(|(known, _)| known.as_str());
             let given = self.names.locals.iter().map(String::as_str);
             did_you_mean(name, roots.chain(own).chain(given).chain(["now", "true", "false"]))
         });
-        let words = [("and", "&&"), ("or", "||"), ("not", "!"), ("null", "()"), ("None", "()"), ("True", "true"), ("False", "false")];
+        let words = [
+            ("and", "&&"),
+            ("or", "||"),
+            ("not", "!"),
+            ("null", "()"),
+            ("None", "()"),
+            ("True", "true"),
+            ("False", "false"),
+        ];
         let help = words.iter().find(|(word, _)| *word == name).map(|(_, right)| format!("write `{right}`")).or(help);
         self.error("PB302", at, name.chars().count(), format!("unknown name `{name}`"), help);
     }
@@ -559,7 +596,11 @@ impl Walk<'_> {
 
     fn unknown_field<'n>(&mut self, of: &str, name: &str, at: Position, known: impl Iterator<Item = &'n str> + Clone) {
         let help = did_you_mean(name, known.clone()).unwrap_or_else(|| {
-            let free = if ["alert", "case"].contains(&of) { format!("; what only the source knows is in `{of}.extra`") } else { String::new() };
+            let free = if ["alert", "case"].contains(&of) {
+                format!("; what only the source knows is in `{of}.extra`")
+            } else {
+                String::new()
+            };
             format!("it has {}{free}", known.collect::<Vec<_>>().join(", "))
         });
         self.error("PB303", at, name.chars().count(), format!("`{of}` has no field `{name}`"), Some(help));
@@ -581,7 +622,9 @@ impl Walk<'_> {
     /// A constant of the playbook, when that is what it is.
     fn var(&mut self, name: &str, at: Position, path: Option<&Path>) -> Ty {
         let of_vars = path.is_some_and(|path| path.start == Start::Root(Root::Vars) && path.steps.is_empty());
-        let Some(serde_json::Value::Object(vars)) = self.names.vars.as_deref().filter(|_| of_vars) else { return Ty::Any };
+        let Some(serde_json::Value::Object(vars)) = self.names.vars.as_deref().filter(|_| of_vars) else {
+            return Ty::Any;
+        };
         let Some(value) = vars.get(name) else {
             let help = did_you_mean(name, vars.keys().map(String::as_str));
             self.error("PB303", at, name.chars().count(), format!("`vars` has no `{name}`"), help);
@@ -654,7 +697,9 @@ fn path_links(expr: &Expr, path: &mut Path) -> Option<()> {
 
 /// Where an expression begins.
 pub(super) fn leftmost(expr: &Expr) -> Position {
-    let first = |at: Position, others: &[Expr]| others.iter().map(leftmost).chain([at]).filter(|at| !at.is_none()).min().unwrap_or(at);
+    let first = |at: Position, others: &[Expr]| {
+        others.iter().map(leftmost).chain([at]).filter(|at| !at.is_none()).min().unwrap_or(at)
+    };
     match expr {
         Expr::FnCall(call, at) => first(*at, &call.args),
         Expr::And(items, at) | Expr::Or(items, at) | Expr::Coalesce(items, at) => first(*at, items),

@@ -45,15 +45,22 @@ static HTTP: ActionSpec = ActionSpec {
     example: "",
 };
 
-static SET_STAGE: ActionSpec = case_action("case.set_stage", &[param("stage", ParamType::Stage, true, "the new stage"), CASE]);
+static SET_STAGE: ActionSpec =
+    case_action("case.set_stage", &[param("stage", ParamType::Stage, true, "the new stage"), CASE]);
 static SET_PRIORITY: ActionSpec =
     case_action("case.set_priority", &[param("priority", ParamType::Priority, true, "the new priority"), CASE]);
-static SET_QUEUE: ActionSpec = case_action("case.set_queue", &[param("queue", ParamType::Queue, true, "the queue"), CASE]);
+static SET_QUEUE: ActionSpec =
+    case_action("case.set_queue", &[param("queue", ParamType::Queue, true, "the queue"), CASE]);
 static CLOSE: ActionSpec = case_action(
     "case.close",
-    &[param("reason", ParamType::CloseReason, true, "why"), param("supporting_reason", ParamType::Text, false, "more"), CASE],
+    &[
+        param("reason", ParamType::CloseReason, true, "why"),
+        param("supporting_reason", ParamType::Text, false, "more"),
+        CASE,
+    ],
 );
-static ADD_TAGS: ActionSpec = case_action("case.add_tags", &[param("tags", ParamType::TextList, true, "the tags"), CASE]);
+static ADD_TAGS: ActionSpec =
+    case_action("case.add_tags", &[param("tags", ParamType::TextList, true, "the tags"), CASE]);
 static COMMENT: ActionSpec = case_action("case.comment", &[param("text", ParamType::Text, true, "the comment"), CASE]);
 static LOG: ActionSpec = ActionSpec {
     id: "log",
@@ -62,7 +69,11 @@ static LOG: ActionSpec = ActionSpec {
     effect: Effect::Idempotent,
     about: None,
     network: false,
-    params: &[param("message", ParamType::Text, true, "the line"), param("count", ParamType::Number, false, "a number"), param("loud", ParamType::Bool, false, "whether it is loud")],
+    params: &[
+        param("message", ParamType::Text, true, "the line"),
+        param("count", ParamType::Number, false, "a number"),
+        param("loud", ParamType::Bool, false, "whether it is loud"),
+    ],
     output: "",
     example: "",
 };
