@@ -2,7 +2,7 @@
 //!
 //! The allocator of this test counts what each thread holds, as the one of the server does.
 
-mod support;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

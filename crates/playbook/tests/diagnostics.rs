@@ -2,6 +2,8 @@
 //!
 //! `BLESS=1 cargo test -p playbook --test diagnostics` writes the `.err` files anew; read what changed.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use std::collections::BTreeMap;

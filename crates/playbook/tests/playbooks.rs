@@ -1,5 +1,7 @@
 //! Whole playbooks: what is read from them, and what they render.
 
+#![expect(clippy::panic, reason = "tests")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! From texts to playbooks: everything that is wrong with every file, at once.
 //!
-//! [`head`] reads the keys of a playbook, [`triggers`] what starts it, [`steps`] and [`params`] what it does; [`cycles`]
+//! `head` reads the keys of a playbook, `triggers` what starts it, `steps` and `params` what it does; `cycles`
 //! looks at all of them together.
 
 mod cycles;

@@ -1,7 +1,7 @@
 //! Conditions and expressions: Rhai with strict answers, budgets, and nothing that reaches outside.
 //!
-//! The walk of a script: text → [`guard`] (nothing too deep) → Rhai's parser → [`walk`] (names, types, our own calls) →
-//! parts, of which plain comparisons are [`native`] and the others run in the one [`engine`]. A condition has three
+//! The walk of a script: text → `guard` (nothing too deep) → Rhai's parser → `walk` (names, types, our own calls) →
+//! parts, of which plain comparisons are `native` and the others run in the one `engine`. A condition has three
 //! answers; what cannot be answered is never a no.
 
 mod closure;

@@ -93,7 +93,7 @@ const fn case_action(id: &'static str, params: &'static [Param]) -> ActionSpec {
 }
 
 /// Everything above, and a few names.
-pub fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     let set = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());
     Catalog {
         actions: vec![&SEND_DETAILS, &HTTP, &SET_STAGE, &SET_PRIORITY, &SET_QUEUE, &CLOSE, &ADD_TAGS, &COMMENT, &LOG],
