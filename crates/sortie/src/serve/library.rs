@@ -1,6 +1,5 @@
 //! The playbooks of a server over time: what is read from the folder, what was good before, what is said about it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::engine::PLAYBOOK_PREFIX;
@@ -10,7 +9,7 @@ use playbook::{Diagnostic, Evaluator, Playbook, Severity, Source};
 use store::Store;
 
 use super::Error;
-use super::folder::{self, Folder};
+use super::folder::{self, Folder, Look};
 use super::set::{self, Good, Set};
 use crate::config::{Config, Reload};
 use crate::setup;
@@ -22,7 +21,11 @@ pub(super) struct Library {
     evaluator: Evaluator,
     good: Vec<Good>,
     destinations: Vec<String>,
+    seen: Looks,
 }
+
+/// How the folder and the file of destinations looked.
+pub(super) type Looks = (Look, Look);
 
 /// What is to be loaded.
 pub(super) struct Fresh {
@@ -35,7 +38,10 @@ pub(super) struct Fresh {
 impl Library {
     /// For a configuration.
     pub(super) fn new(config: Config, evaluator: Evaluator) -> Library {
-        Library { config, evaluator, good: Vec::new(), destinations: Vec::new() }
+        let (good, destinations, seen) = (Vec::new(), Vec::new(), Looks::default());
+        let mut library = Library { config, evaluator, good, destinations, seen };
+        library.seen = library.looker()();
+        library
     }
 
     /// How changes are noticed.
@@ -43,9 +49,15 @@ impl Library {
         self.config.reload
     }
 
-    /// The folder of playbooks and the file of destinations.
-    pub(super) fn places(&self) -> (PathBuf, PathBuf) {
-        (self.config.playbooks.clone(), self.config.destinations.clone())
+    /// What looks at the folder of playbooks and the file of destinations, on whatever thread.
+    pub(super) fn looker(&self) -> impl FnOnce() -> Looks + use<> {
+        let (playbooks, destinations) = (self.config.playbooks.clone(), self.config.destinations.clone());
+        move || (folder::look(&playbooks), folder::look_at_file(&destinations))
+    }
+
+    /// How everything looked just before it was read at the start: what changes after that is a change.
+    pub(super) fn seen(&self) -> Looks {
+        self.seen.clone()
     }
 
     /// The playbooks at a start: those of the folder, with the last good texts from the store for broken files.

@@ -124,10 +124,11 @@ pub(crate) fn open(config: &Config) -> Result<Arc<dyn Store>, store::Error> {
 /// [`Error`].
 pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpose) -> Result<Started, Error> {
     let evaluator = setup::evaluator()?;
+    // Before anything is read, so that what changes meanwhile is seen.
+    let mut library = Library::new(config.clone(), evaluator.clone());
     let destinations = setup::destinations(&config.destinations, &config.egress).map_err(Error::Invalid)?;
     let destinations = destinations.unwrap_or_default();
     let client = Outbound::new(config.egress.clone(), outbound::Limits::default(), Arc::new(SystemResolver))?;
-    let mut library = Library::new(config.clone(), evaluator.clone());
     let playbooks = match purpose {
         Purpose::Serve => library.at_start(store.as_ref(), &destinations)?,
         Purpose::Look => library.as_loaded(store.as_ref(), &destinations)?,
@@ -241,3 +242,6 @@ fn node() -> String {
     let name: String = name.trim().chars().filter(|c| c.is_ascii_graphic()).take(NODE_BYTES_MAX).collect();
     if name.is_empty() { "sortie".to_owned() } else { name }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,7 @@ use engine::Engine;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::folder::{self, Look};
-use super::library::Library;
+use super::library::{Library, Looks};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -19,7 +18,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// Watches for ever. `reload` asks for a load at once (SIGHUP).
 pub(super) async fn run(mut library: Library, engine: Engine, reload: &Notify) {
     let settings = library.reload();
-    let mut seen = look(&library).await;
+    let mut seen = library.seen();
     let mut changed: Option<Instant> = None;
     loop {
         let asked = tokio::select! {
@@ -40,10 +39,8 @@ pub(super) async fn run(mut library: Library, engine: Engine, reload: &Notify) {
 }
 
 /// Looks on a thread where that may block; a look that ends early counts as a change.
-async fn look(library: &Library) -> (Look, Look) {
-    let (playbooks, destinations) = library.places();
-    let looks = move || (folder::look(&playbooks), folder::look_at_file(&destinations));
-    tokio::task::spawn_blocking(looks).await.unwrap_or_default()
+async fn look(library: &Library) -> Looks {
+    tokio::task::spawn_blocking(library.looker()).await.unwrap_or_default()
 }
 
 async fn load(mut library: Library, engine: &Engine) -> Library {
