@@ -88,7 +88,11 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
 }
 
 fn wrong(path: &Path, error: &std::io::Error) -> Error {
-    Error::File { path: path.display().to_string(), message: error.to_string() }
+    let message = match error.kind() {
+        std::io::ErrorKind::AlreadyExists => "it is there already; choose an empty folder: `sortie init DIR`".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::File { path: path.display().to_string(), message }
 }
 
 #[cfg(test)]
