@@ -311,6 +311,8 @@ pub struct Stats {
     pub history_bytes: u64,
     /// Keys written since the store was opened.
     pub keys_written: u64,
+    /// Bytes of keys and values written since the store was opened.
+    pub bytes_written: u64,
     /// Commits since the store was opened.
     pub commits: u64,
     /// The longest commit since the store was opened, in microseconds.

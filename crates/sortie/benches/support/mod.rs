@@ -7,6 +7,7 @@ pub(crate) mod alert;
 pub(crate) mod api;
 pub(crate) mod args;
 pub(crate) mod clock;
+pub(crate) mod history;
 pub(crate) mod http;
 pub(crate) mod kill;
 pub(crate) mod load;

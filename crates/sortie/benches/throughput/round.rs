@@ -181,7 +181,7 @@ impl Round {
             let text = String::from_utf8(api.get("/metrics").await?)?;
             let figure = |name| crate::support::api::read_figure(&text, name).ok_or(format!("no figure `{name}`"));
             state.keys = figure("sortie_store_keys_written_total")?;
-            state.bytes = figure("sortie_store_history_bytes")?;
+            state.bytes = figure("sortie_store_bytes_written_total")?;
             state.commits = figure("sortie_store_commits_total")?;
             state.orders = figure("sortie_history_next_seq")?;
             state.at = Instant::now();

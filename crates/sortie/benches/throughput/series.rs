@@ -189,7 +189,7 @@ const HEAD: [&str; 13] = [
     "RSS MB",
     "disk B/event",
     "keys/event",
-    "history B/event",
+    "written B/event",
     "entries/commit",
 ];
 

@@ -115,7 +115,7 @@ fn store(config: &mut Config, fields: &mut Fields<'_>, reader: &mut Reader) {
             reader.error(codes::UNREADABLE_VALUE, span, message, Some("leave `store: sled`".to_owned()));
         }
     }
-    let known = fields.one_of(reader, "durability", &["power", "process"]);
+    let known = fields.one_of(reader, "durability", super::DURABILITIES);
     if let Some(durability) = known.and_then(super::durability) {
         config.durability = durability;
     }

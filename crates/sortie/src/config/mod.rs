@@ -319,8 +319,15 @@ fn format(text: &str) -> Option<Format> {
     }
 }
 
+/// What `durability` may say. Without any flush the harness that kills the server must fail, and only a build that says
+/// so in its features can be told to leave it out.
+const DURABILITIES: &[&str] =
+    if cfg!(feature = "unsafe-durability") { &["power", "process", "nothing"] } else { &["power", "process"] };
+
 fn durability(text: &str) -> Option<Durability> {
     match text {
+        #[cfg(feature = "unsafe-durability")]
+        "nothing" => Some(Durability::Nothing),
         "power" => Some(Durability::Power),
         "process" => Some(Durability::Process),
         _ => None,

@@ -37,6 +37,7 @@ pub(super) struct Base {
     durability: Durability,
     broken: OnceLock<String>,
     keys_written: AtomicU64,
+    bytes_written: AtomicU64,
     preimages: Mutex<Option<Preimages>>,
 }
 
@@ -52,6 +53,7 @@ impl Base {
             durability,
             broken: OnceLock::new(),
             keys_written: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
             preimages: Mutex::new(None),
         })
     }
@@ -78,6 +80,7 @@ impl Base {
 
     fn apply_inner(&self, writes: Writes) -> Result<(), Error> {
         self.keys_written.fetch_add(writes.changes.len() as u64, Ordering::Relaxed);
+        self.bytes_written.fetch_add(writes.bytes as u64, Ordering::Relaxed);
         let mut preimages = lock(&self.preimages);
         if let Some(running) = preimages.as_mut() {
             running.save(&self.tree, &writes.changes)?;
@@ -124,6 +127,11 @@ impl Base {
     /// Keys written since the database was opened.
     pub(super) fn keys_written(&self) -> u64 {
         self.keys_written.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of keys and values written since the database was opened.
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.bytes_written.load(Ordering::Relaxed)
     }
 
     /// The state of a backup that is running. Whoever holds this lock holds up commits.

@@ -273,6 +273,7 @@ impl Store for Sled {
             disk_bytes: self.folder.bytes(),
             history_bytes: figures.history_bytes,
             keys_written: self.base.keys_written(),
+            bytes_written: self.base.bytes_written(),
             commits: figures.commits,
             commit_micros_max: figures.commit_micros_max,
         }

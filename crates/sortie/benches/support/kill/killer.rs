@@ -29,8 +29,8 @@ pub(crate) struct Life {
     pub(crate) started: u64,
     /// How long it took to accept events, if it lived so long, in microseconds.
     pub(crate) ready: Option<u64>,
-    /// When it was killed; nothing for the last one.
-    pub(crate) killed: Option<u64>,
+    /// From when to when it was killed; nothing for the last one.
+    pub(crate) killed: Option<(u64, u64)>,
 }
 
 /// What the killer leaves.
@@ -68,7 +68,7 @@ pub(super) fn run(site: &Site, options: &Options, progress: &Progress) -> Result
         }
         let killed = clock::wall_micros();
         server.kill()?;
-        lives.push(Life { started, ready, killed: Some(killed) });
+        lives.push(Life { started, ready, killed: Some((killed, clock::wall_micros())) });
         if (kill + 1) % 20 == 0 {
             let sent = progress.next.load(Ordering::Relaxed);
             report::note(format!("{} of {} kills, {sent} events", kill + 1, options.kills));

@@ -10,7 +10,7 @@
 mod check;
 mod killer;
 pub(crate) mod random;
-mod scene;
+pub(crate) mod scene;
 mod sender;
 
 use std::net::SocketAddr;

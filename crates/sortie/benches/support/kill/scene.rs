@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 /// What an event leads to, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// Nothing: every condition says no.
     Nothing,
     /// One webhook.
@@ -19,7 +19,7 @@ pub(super) enum Shape {
 
 impl Shape {
     /// That of event `n`.
-    pub(super) const fn of(n: u64) -> Shape {
+    pub(crate) const fn of(n: u64) -> Shape {
         match n % 5 {
             0 => Shape::Nothing,
             1 => Shape::One,
@@ -30,7 +30,7 @@ impl Shape {
     }
 
     /// The tag that the conditions look for, as it stands in the alert's list.
-    pub(super) const fn tags(self) -> &'static str {
+    pub(crate) const fn tags(self) -> &'static str {
         match self {
             Shape::Nothing => "",
             Shape::One => ",\"one\"",
@@ -41,7 +41,7 @@ impl Shape {
     }
 
     /// The playbooks that run, once each.
-    pub(super) const fn playbooks(self) -> &'static [&'static str] {
+    pub(crate) const fn playbooks(self) -> &'static [&'static str] {
         match self {
             Shape::Nothing => &[],
             Shape::One => &["one"],
@@ -52,7 +52,7 @@ impl Shape {
     }
 
     /// How many webhooks with different ids are sent.
-    pub(super) const fn webhooks(self) -> usize {
+    pub(crate) const fn webhooks(self) -> usize {
         match self {
             Shape::Nothing => 0,
             Shape::One | Shape::Flaky | Shape::Local => 1,
@@ -62,10 +62,10 @@ impl Shape {
 }
 
 /// A destination: its name, its URL, and further keys.
-pub(super) type Destination = (&'static str, String, &'static str);
+pub(crate) type Destination = (&'static str, String, &'static str);
 
 /// The destinations and the playbooks.
-pub(super) fn files(receiver: SocketAddr) -> (Vec<Destination>, Vec<String>) {
+pub(crate) fn files(receiver: SocketAddr) -> (Vec<Destination>, Vec<String>) {
     let retry = ", retry: { max: 8, backoff: exponential, first: 50ms, cap: 500ms }";
     let destinations = vec![
         ("steady", format!("http://{receiver}/hook"), retry),

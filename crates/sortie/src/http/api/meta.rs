@@ -151,6 +151,8 @@ pub(in crate::http) async fn metrics(call: Call) -> Answer {
     let counter = |name, help, value| Figure { name, kind: "counter", help, values: vec![("", value)] };
     all.push(counter("sortie_store_commits_total", "Commits since the start.", stats.commits));
     all.push(counter("sortie_store_keys_written_total", "Keys written since the start.", stats.keys_written));
+    let about = "Bytes of keys and values written since the start.";
+    all.push(counter("sortie_store_bytes_written_total", about, stats.bytes_written));
     text("text/plain; version=0.0.4; charset=utf-8", written(&all))
 }
 
