@@ -1,6 +1,12 @@
 //! What the operating system says: stop, reload.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+/// Within this time a second signal is the same word said twice.
+const SAME_WORD: Duration = Duration::from_millis(300);
 
 /// What a signal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +46,16 @@ impl Signals {
         }
     }
 
-    /// Waits for Ctrl-C. A second SIGTERM is no more than a first: supervisors and terminals send it to whole groups.
+    /// Waits for Ctrl-C again. A second SIGTERM is no more than a first, and neither is an interrupt that comes with the
+    /// first one: terminals and supervisors send both to whole groups of processes.
     pub(super) async fn at_once(&mut self) {
+        let began = Instant::now();
         // A stream that has ended brings no more signals.
-        if self.interrupt.recv().await.is_none() {
-            std::future::pending::<()>().await;
+        while self.interrupt.recv().await.is_some() {
+            if began.elapsed() >= SAME_WORD {
+                return;
+            }
         }
+        std::future::pending::<()>().await;
     }
 }
