@@ -89,7 +89,9 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
 
 fn wrong(path: &Path, error: &std::io::Error) -> Error {
     let message = match error.kind() {
-        std::io::ErrorKind::AlreadyExists => "it is there already; choose an empty folder: `sortie init DIR`".to_owned(),
+        std::io::ErrorKind::AlreadyExists => {
+            "it is there already; choose an empty folder: `sortie init DIR`".to_owned()
+        }
         _ => error.to_string(),
     };
     Error::File { path: path.display().to_string(), message }
