@@ -151,7 +151,7 @@ impl Checker<'_> {
         for key in keys.iter().filter(|key| fields.has(key)).copied().collect::<Vec<_>>() {
             if let Some((key, _)) = fields.entry(key) {
                 let message = format!("the {what} `{}` is not supported by this version", key.text);
-                self.reader.error("PB115", key.span, message, Some("leave it out for now".to_owned()));
+                self.reader.error("PB115", key.span, message, Some("leave it out".to_owned()));
             }
         }
     }

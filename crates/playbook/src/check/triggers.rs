@@ -146,7 +146,7 @@ impl Checker<'_> {
             "event" => return self.event(fields),
             name if LATER.contains(&name) => {
                 let message = format!("the trigger `{name}` is not supported by this version");
-                self.reader.error("PB115", span, message, Some("leave it out for now".to_owned()));
+                self.reader.error("PB115", span, message, Some("leave it out".to_owned()));
                 return None;
             }
             name => {
