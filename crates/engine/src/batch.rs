@@ -315,7 +315,7 @@ impl<'a> Batch<'a> {
             |earlier| (earlier.decisions, earlier.decisions_total, earlier.transitions),
         );
         let mut decisions = decisions;
-        decisions.truncate(limits::ANSWER_DECISIONS_MAX);
+        decide::shorten(&mut decisions);
         let warnings = Vec::new();
         Ok(Some(Accepted { event_id: first, duplicate: true, decisions, decisions_total, transitions, warnings }))
     }

@@ -73,6 +73,10 @@ pub(crate) fn event(
     words: &Vocabulary,
 ) -> Result<Event, Refusal> {
     let mut fields = change.fields.clone();
+    if fields.get("id").is_some_and(|id| id.as_str() != Some(&change.object.id)) {
+        let message = format!("`{}.id`: an id never changes", change.object.kind);
+        return Err(Refusal::Invalid { code: "invalid_value", message });
+    }
     match (change.if_object, stored) {
         (If::Exists | If::Open, None) => {
             return Err(Refusal::NotFound { what: format!("{} `{}`", change.object.kind, change.object.id) });

@@ -134,7 +134,7 @@ pub fn decide(event: &Event, at: Position, view: &dyn View, means: Means<'_>) ->
         (Some(key), None, Some(stored)) => Some((key.clone(), (**stored).clone())),
         _ => None,
     };
-    let heard = means.set.hear(&event.kind, &event.tenant, &applied.transitions);
+    let heard = means.set.hear(&event.kind, &event.tenant, key.as_ref(), &applied.transitions);
     let mut hearing = Hearing {
         event,
         at,
@@ -205,7 +205,7 @@ pub fn fill(
     transitions: &[Transition],
     object: Option<&Object>,
 ) {
-    decisions.truncate(limits::ANSWER_DECISIONS_MAX);
+    shorten(decisions);
     if decisions.len() >= listening.len() {
         return;
     }
@@ -215,6 +215,23 @@ pub fn fill(
     for playbook in others.take(room) {
         decisions.push(not_triggered(playbook, event, transitions, object));
     }
+    decisions.sort_by_key(|decision| set.place(&decision.playbook));
+}
+
+/// Leaves as many decisions as an answer shows, in their order: rather those that say more.
+pub(crate) fn shorten(decisions: &mut Vec<Decision>) {
+    if decisions.len() <= limits::ANSWER_DECISIONS_MAX {
+        return;
+    }
+    let mut kept: Vec<usize> = (0..decisions.len()).collect();
+    kept.sort_by_key(|place| std::cmp::Reverse(rank(decisions[*place].verdict)));
+    kept.truncate(limits::ANSWER_DECISIONS_MAX);
+    let kept: HashSet<usize> = kept.into_iter().collect();
+    let mut place = 0;
+    decisions.retain(|_| {
+        place += 1;
+        kept.contains(&(place - 1))
+    });
 }
 
 /// What the answer to an event says, of a decision that is not kept.
@@ -353,6 +370,7 @@ impl Hearing<'_> {
     /// Starts a run, unless the trigger's window is silent.
     fn start(&mut self, playbook: &Arc<Playbook>, fit: &Fit) -> Result<(), store::Error> {
         let span = playbook.triggers[fit.index].span;
+        let mut silence = None;
         if let (Some(dedupe), Some(key)) = (fit.dedupe, self.event.object()) {
             let window = format!("trigger/{}/{key}", playbook.id);
             if let Some(until) = self.view.window(&window, self.at.now)? {
@@ -360,7 +378,7 @@ impl Hearing<'_> {
                 self.decided(playbook, Verdict::Deduplicated, reason, span, Some(fit.index));
                 return Ok(());
             }
-            self.out.windows.push(Window { key: window, until: Some(self.at.now.plus(dedupe)) });
+            silence = Some(Window { key: window, until: Some(self.at.now.plus(dedupe)) });
         }
         let n = u16::try_from(self.out.runs.len()).unwrap_or(u16::MAX);
         if n == u16::MAX {
@@ -368,6 +386,7 @@ impl Hearing<'_> {
             self.decided(playbook, Verdict::Throttled, reason, span, Some(fit.index));
             return Ok(());
         }
+        self.out.windows.extend(silence);
         let id = RunId { seq: self.at.seq, n, tag: self.at.tag };
         let (event, tenant, chain) = (self.event_id(), self.event.tenant.clone(), self.event.chain.clone());
         let about = self.about()?;

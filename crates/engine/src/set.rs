@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::transition::Change;
-use model::{Digest, Kind, Transition};
+use model::{Digest, Kind, ObjectKey, Transition};
 use playbook::{On, Playbook};
 
 /// Kinds of trigger as bits; scores by what carries them, since a host's score is never an account's.
@@ -109,9 +109,14 @@ impl Set {
         self.digest
     }
 
-    /// Which playbooks an event of this type with these transitions concerns.
-    pub fn hear(&self, kind: &str, tenant: &str, transitions: &[Transition]) -> Heard {
-        let mut bits = bits_of_type(kind);
+    /// The place of a playbook in the order.
+    pub fn place(&self, id: &str) -> Option<u32> {
+        self.index.by_id.get(id).copied()
+    }
+
+    /// Which playbooks an event of this type, about this object, with these transitions concerns.
+    pub fn hear(&self, kind: &str, tenant: &str, about: Option<&ObjectKey>, transitions: &[Transition]) -> Heard {
+        let mut bits = bits_of_type(kind, about);
         let mut candidates = Vec::new();
         for transition in transitions {
             self.index.candidates(transition, &mut bits, &mut candidates);
@@ -262,13 +267,14 @@ fn carrier(kind: Kind, id: &str) -> Option<usize> {
 }
 
 /// The kinds that an event's type names by itself: their playbooks get a decision even when nothing changed.
-fn bits_of_type(kind: &str) -> u16 {
+fn bits_of_type(kind: &str, about: Option<&ObjectKey>) -> u16 {
     match kind {
         "alert.created" => ALERT_CREATED,
         "alert.updated" => ALERT_UPDATED,
         "case.created" => CASE_CREATED,
         "case.updated" => CASE_UPDATED,
         "case.stage_changed" => STAGE_CHANGED,
+        "entity.score" => about.and_then(|key| carrier(key.kind, &key.id)).map_or(0, |carrier| SCORE << carrier),
         _ => 0,
     }
 }

@@ -270,7 +270,7 @@ fn expired_and_disabled_playbooks_say_so() {
 #[test]
 fn playbooks_that_listen_to_other_things_get_no_decision_and_others_are_counted() {
     let mut scene = Scene::new(&[STAGE, SCORE, "playbook: t\ntriggers:\n  - event: { type: holm.* }\nsteps:\n  - action: log\n    with: { message: x }\n"]);
-    let means = |scene: &Scene, kind: &str| scene.set.hear(kind, "default", &[]).listening.len();
+    let means = |scene: &Scene, kind: &str| scene.set.hear(kind, "default", None, &[]).listening.len();
     assert_eq!(means(&scene, "holm.finished_scan"), 1);
     assert_eq!(means(&scene, "case.stage_changed"), 1);
     assert_eq!(means(&scene, "alert.created"), 0);

@@ -1,0 +1,222 @@
+//! Runs: failures at each step, retries, handlers, deadlines, panics.
+
+use std::time::Duration;
+
+use engine::{RetryFrom, RetryVersion};
+use serde_json::json;
+use store::Store;
+
+use crate::world::{World, all_runs, eva, plain, quiet, stand, stands, until};
+
+const CHAIN: &str = r#"
+playbook: chain
+triggers:
+  - event: { type: go }
+steps:
+  - { id: s0, action: webhook.send, with: { to: [desk, siem], body: { step: s0 } } }
+  - { id: s1, action: webhook.send, with: { to: [desk, siem], body: { step: s1 } } }
+  - { id: s2, action: webhook.send, with: { to: [desk, siem], body: { step: s2 } } }
+on_failure:
+  - { id: cry, action: webhook.send, with: { to: desk, body: { step: cry, text: "${{ failure.message }}" } } }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_at_any_step_stops_there_and_a_repeat_goes_on_from_there() {
+    for failing in 0..3 {
+        let world = World::new(&[CHAIN]).await;
+        let bad = format!("\"s{failing}\"");
+        world.receiver.answers(move |r| Some(if r.path == "/siem" && r.body.contains(&bad) { 400 } else { 200 }));
+        let store = world.open().await;
+        let engine = world.start(store.clone()).await;
+        engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
+        quiet(store.as_ref()).await;
+        let done: String = (0..failing).map(|n| format!("s{n}=succeeded ")).collect();
+        assert_eq!(stands(store.as_ref()), [format!("chain failed: {done}s{failing}=failed on_failure.cry=succeeded")]);
+        let cry = world.receiver.received().into_iter().find(|one| one.body.contains("cry")).unwrap();
+        assert!(cry.body.contains("HTTP 400"), "{}", cry.body);
+
+        // It fails again, and what is done about a failure is done again.
+        let run = all_runs(store.as_ref())[0].id;
+        let again = engine.retry(run, RetryFrom::Failed, RetryVersion::Same, eva()).await.unwrap();
+        quiet(store.as_ref()).await;
+        assert_eq!(stand(store.as_ref(), again), format!("chain failed: {done}s{failing}=failed on_failure.cry=succeeded"));
+
+        world.receiver.answers(|_| Some(200));
+        let before = world.receiver.received().len();
+        let third = engine.retry(run, RetryFrom::Failed, RetryVersion::Same, eva()).await.unwrap();
+        quiet(store.as_ref()).await;
+        assert_eq!(stand(store.as_ref(), third), "chain succeeded: s0=succeeded s1=succeeded s2=succeeded");
+        let mut sent: Vec<(String, String)> =
+            world.receiver.received().drain(before..).map(|one| (one.path, one.body)).collect();
+        sent.sort();
+        let mut expected = vec![("/siem".to_owned(), format!("{{\"step\":\"s{failing}\"}}"))];
+        for step in failing + 1..3 {
+            for to in ["/desk", "/siem"] {
+                expected.push((to.to_owned(), format!("{{\"step\":\"s{step}\"}}")));
+            }
+        }
+        expected.sort();
+        assert_eq!(sent, expected, "only what had not been delivered");
+        engine.stop(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_is_tried_at_most_four_times_with_one_id_and_one_body() {
+    let world = World::new(&[CHAIN]).await;
+    world.receiver.answers(|r| Some(if r.path == "/siem" { 503 } else { 200 }));
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    let tries: Vec<_> = world.receiver.received().into_iter().filter(|one| one.path == "/siem").collect();
+    assert_eq!(tries.len(), 4);
+    assert!(tries.iter().all(|one| *one == tries[0]));
+    let desk = world.receiver.received().iter().filter(|r| r.path == "/desk" && r.body.contains("s0")).count();
+    assert_eq!(desk, 1, "who took it is not asked again");
+    let run = &all_runs(store.as_ref())[0];
+    let numbers: Vec<u32> = engine::load::load(store.as_ref(), run.id).unwrap().state.steps["s0"]
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.destination.as_deref() == Some("siem"))
+        .map(|attempt| attempt.n)
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+const HANDLED: &str = r#"
+playbook: handled
+triggers:
+  - event: { type: go }
+steps:
+  - id: go-on
+    action: webhook.send
+    with: { to: siem, body: { step: a } }
+    on_error: continue
+  - id: instead
+    action: webhook.send
+    with: { to: siem, body: { step: b } }
+    on_error:
+      - { id: other, action: webhook.send, with: { to: desk, body: { step: other } } }
+  - id: never
+    if: "steps.instead.succeeded"
+    action: log
+    with: { message: x }
+  - id: last
+    action: log
+    with: { message: "${{ event.data.word }}" }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handled_failures_leave_a_warning_and_conditions_are_asked_again_by_a_repeat() {
+    let world = World::new(&[HANDLED]).await;
+    world.receiver.answers(|r| Some(if r.path == "/siem" { 404 } else { 200 }));
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![plain("go", json!({ "word": "hello" }))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    let expected = "handled succeeded_with_warnings: go-on=failed instead=failed instead.on_error.other=succeeded \
+                    never=skipped last=succeeded";
+    let first = all_runs(store.as_ref())[0].id;
+    assert_eq!(stand(store.as_ref(), first), expected);
+    world.receiver.answers(|_| Some(200));
+    let again = engine.retry(first, RetryFrom::Failed, RetryVersion::Same, eva()).await.unwrap();
+    quiet(store.as_ref()).await;
+    let loaded = engine::load::load(store.as_ref(), again).unwrap();
+    assert_eq!(loaded.state.status.name(), "succeeded");
+    assert_eq!(loaded.state.steps["never"].status.name(), "succeeded");
+    assert_eq!(loaded.summary.retry_of, Some(first));
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_sees_the_event_that_started_the_first_run() {
+    let world = World::new(&[HANDLED]).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![plain("go", json!({ "word": "hello" }))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    let first = all_runs(store.as_ref())[0].id;
+    let again = engine.retry(first, RetryFrom::Start, RetryVersion::Same, eva()).await.unwrap();
+    quiet(store.as_ref()).await;
+    let loaded = engine::load::load(store.as_ref(), again).unwrap();
+    assert_eq!(loaded.state.steps["last"].output.as_ref().unwrap()["message"], "hello");
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_over_its_timeout_leaves_nothing_open_and_no_window() {
+    const SLOW: &str = r#"
+playbook: slow
+triggers:
+  - event: { type: go }
+timeout: 300ms
+steps:
+  - { id: send, action: webhook.send, with: { to: desk, body: {}, dedupe: 6h } }
+"#;
+    let mut world = World::new(&[SLOW]).await;
+    world.destination = |destination| {
+        let retry = destination.retry.as_mut().unwrap();
+        (retry.first, retry.cap) = (Duration::from_secs(60), Duration::from_secs(60));
+    };
+    world.receiver.answers(|_| Some(503));
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    assert_eq!(stands(store.as_ref()), ["slow timed_out: send=timed_out"]);
+    assert_eq!(all_runs(store.as_ref())[0].deliveries[0].status.name(), "failed");
+    world.receiver.answers(|_| Some(200));
+    engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    assert_eq!(stands(store.as_ref())[1], "slow succeeded: send=succeeded", "the first did not silence the second");
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_comes_when_it_is_due_and_not_when_the_runner_wakes_by_chance() {
+    let mut world = World::new(&[CHAIN]).await;
+    world.destination = |destination| {
+        let retry = destination.retry.as_mut().unwrap();
+        (retry.first, retry.cap) = (Duration::from_millis(100), Duration::from_millis(100));
+    };
+    let count = std::sync::atomic::AtomicU32::new(0);
+    world.receiver.answers(move |_| {
+        let n = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Some(if n == 0 { 503 } else { 200 })
+    });
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let began = tokio::time::Instant::now();
+    engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_pinned_to_its_text_while_the_set_changes() {
+    let world = World::new(&[CHAIN]).await;
+    world.receiver.answers(|r| if r.body.contains("s0") { None } else { Some(200) });
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
+    until("the first step is at work", || world.receiver.received().len() == 2).await;
+    engine.load(vec![world.compile(&CHAIN.replace("s2", "other"))], eva()).await.unwrap();
+    gone_and_back(world, engine, store).await;
+}
+
+/// After a crash the run goes on with the text it started with, compiled again from the store.
+async fn gone_and_back(world: World, engine: engine::Engine, store: std::sync::Arc<store::Sled>) {
+    crate::world::gone(engine, store).await;
+    world.receiver.answers(|_| Some(200));
+    let store = world.open().await;
+    let mut setup = world.setup(store.clone());
+    setup.playbooks.clear();
+    let engine = engine::Engine::start(setup).await.unwrap();
+    quiet(store.as_ref()).await;
+    assert_eq!(stands(store.as_ref()), ["chain succeeded: s0=succeeded s1=succeeded s2=succeeded"]);
+    assert_eq!(store.stats().open_runs, 0);
+    engine.stop(Duration::from_secs(1)).await;
+}
