@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn a_cancelled_run_does_nothing_more() {
         let cancel = Fact::CancelRequested { by: "token:eva".into(), at: at(1) };
-        assert_eq!(says(OnError::Fail, &[cancel.clone()], 2), "cancelled");
+        assert_eq!(says(OnError::Fail, std::slice::from_ref(&cancel), 2), "cancelled");
         assert_eq!(says(OnError::Fail, &[begun(), acting("a", false), cancel], 2), "cancelled");
     }
 

@@ -1,5 +1,8 @@
 //! The real engine, over a real store, with real receivers on the network: what survives what.
 
+// `cfg(test)` tells the lints that all of this is test code.
+#![cfg(test)]
+
 mod crash;
 mod people;
 mod receiver;

@@ -166,14 +166,13 @@ fn told(engine: &Engine, store: &dyn store::Store, event: &view::events::Event) 
         return Ok(Told { decisions, complete });
     }
     let about: Arc<model::Event> = accepted.event();
-    let object = match about.object() {
-        Some(key) => store.object(&key)?,
+    let key = about.object();
+    let object = match &key {
+        Some(key) => store.object(key)?,
         None => None,
     };
-    let heard = set.hear(&accepted.kind, &accepted.tenant, &accepted.transitions);
+    let heard = set.hear(&accepted.kind, &accepted.tenant, key.as_ref(), &accepted.transitions);
     decide::fill(&mut decisions, &heard.listening, &set, &about, &accepted.transitions, object.as_ref());
-    let place = |decision: &Decision| set.playbooks().iter().position(|p| p.id == decision.playbook);
-    decisions.sort_by_key(place);
     let complete = decisions.len() >= accepted.decisions_total;
     Ok(Told { decisions, complete })
 }
