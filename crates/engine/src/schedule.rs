@@ -226,6 +226,22 @@ mod tests {
     }
 
     #[test]
+    fn a_year_away_from_a_schedule_of_each_second_costs_no_more_than_a_day() {
+        let schedule = Schedule::new("* * * * * *", "UTC", Missed::All).unwrap();
+        let due = due(&schedule, at("2025-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"));
+        assert_eq!(due.len(), limits::SCHEDULE_CATCH_UP_MAX);
+        assert_eq!(due[0].0, at("2025-12-31T23:58:21Z"));
+        assert_eq!(due.last().unwrap().0, at("2026-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_rare_schedule_is_found_however_long_ago_it_was_due() {
+        let schedule = Schedule::new("0 0 1 1 *", "UTC", Missed::Latest).unwrap();
+        let due = due(&schedule, at("2020-06-01T00:00:00Z"), at("2026-06-01T00:00:00Z"));
+        assert_eq!(due, [(at("2026-01-01T00:00:00Z"), true)]);
+    }
+
+    #[test]
     fn nothing_is_due_twice() {
         let now = at("2026-01-01T00:10:01Z");
         assert!(due(&schedule(Missed::All), at("2026-01-01T00:10:00Z"), now).is_empty());
