@@ -6,8 +6,9 @@ use model::limits;
 use rhai::{AST, Dynamic, Expr, LexError, Module, ParseErrorType, Position, Stmt};
 use serde_json::Value;
 
-use super::engine::{Evaluator, Name, Purse, Stopped};
+use super::engine::{Evaluator, Name, Stopped};
 use super::guard::{self, Words};
+use super::meter::Purse;
 use super::names::Names;
 use super::native::{Term, Test, describe_paths};
 use super::scope::{Fault, Path, Scope};

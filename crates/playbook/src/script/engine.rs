@@ -3,9 +3,7 @@
 //! Rhai's own limits do not stop everything: memory is counted by the allocator of the thread, time by the clock, both
 //! looked at while a script runs. Values are never shared between a script and its closures, so nothing can lock.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use model::limits;
 use rhai::packages::{
@@ -16,8 +14,8 @@ use rhai::{
     AST, Dynamic, Engine, EvalAltResult, FnCallHashes, Module, OptimizationLevel, Position, Token, is_valid_identifier,
 };
 
-use super::Budget;
 use super::closure;
+use super::meter::{self, Meter, Purse, TOO_MUCH_MEMORY, TOO_SLOW};
 use super::scope::{Fault, Root, Scope};
 use super::strict;
 use super::view::View;
@@ -185,6 +183,8 @@ fn engine() -> Engine {
     BasicMapPackage::init(&mut module);
     strict::register(&mut module);
     closure::register(&mut module);
+    // Otherwise each call of a function searches the lists of the packages from end to end.
+    module.register_lazy_functions();
     engine.register_global_module(module.into());
     engine.register_type_with_name::<View>("map");
     engine.register_indexer_get(|view: &mut View, name: rhai::ImmutableString| view.field(&name, false));
@@ -201,7 +201,7 @@ fn engine() -> Engine {
     engine.set_max_map_size(limits::SCRIPT_MAP_ENTRIES_MAX);
     engine.on_print(|_| {});
     engine.on_debug(|_, _, _| {});
-    engine.on_progress(progress);
+    engine.on_progress(|_count| meter::progress());
     for word in FORBIDDEN {
         engine.disable_symbol(word);
     }
@@ -256,81 +256,6 @@ impl Name {
 pub(super) struct Stopped {
     pub(super) fault: Fault,
     pub(super) at: Position,
-}
-
-thread_local! {
-    /// What the script that runs on this thread may use. Rhai's callback takes no argument of ours.
-    static METER: Cell<Meter> = const { Cell::new(Meter::IDLE) };
-}
-
-/// What is left of a budget while the parts of one script run.
-#[derive(Debug)]
-pub(crate) struct Purse {
-    operations: u64,
-    until: Option<Instant>,
-}
-
-impl Purse {
-    pub(crate) fn new(budget: Budget) -> Purse {
-        let until = Instant::now().checked_add(Duration::from_millis(budget.millis));
-        Purse { operations: budget.operations, until }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Meter {
-    used: u64,
-    operations: u64,
-    until: Option<Instant>,
-    memory: Option<fn() -> isize>,
-    memory_before: isize,
-}
-
-/// Takes the limits away again when the script has ended.
-struct Running<'a>(&'a mut Purse);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let used = METER.replace(Meter::IDLE).used;
-        self.0.operations = self.0.operations.saturating_sub(used);
-    }
-}
-
-const TOO_MANY_OPERATIONS: i64 = 1;
-const TOO_SLOW: i64 = 2;
-const TOO_MUCH_MEMORY: i64 = 3;
-
-/// The clock is looked at once in so many operations; memory every time.
-const CLOCK_EVERY: u64 = 16;
-
-impl Meter {
-    const IDLE: Meter = Meter { used: 0, operations: u64::MAX, until: None, memory: None, memory_before: 0 };
-
-    fn start(purse: &mut Purse, memory: Option<fn() -> isize>) -> Running<'_> {
-        METER.set(Meter {
-            used: 0,
-            operations: purse.operations,
-            until: purse.until,
-            memory,
-            memory_before: memory.map_or(0, |memory| memory()),
-        });
-        Running(purse)
-    }
-}
-
-/// Counts one operation. Rhai's own count begins anew in each closure, so it is not used.
-fn progress(_count: u64) -> Option<Dynamic> {
-    let mut meter = METER.get();
-    meter.used += 1;
-    METER.set(meter);
-    if meter.used > meter.operations {
-        return Some(TOO_MANY_OPERATIONS.into());
-    }
-    if meter.memory.is_some_and(|memory| memory() - meter.memory_before > limits::SCRIPT_MEMORY_BYTES_MAX) {
-        return Some(TOO_MUCH_MEMORY.into());
-    }
-    let late = meter.used.is_multiple_of(CLOCK_EVERY) && meter.until.is_some_and(|until| Instant::now() > until);
-    late.then(|| TOO_SLOW.into())
 }
 
 /// What an error of Rhai means here.

@@ -4,11 +4,13 @@
 //! parts, of which plain comparisons are `native` and the others run in the one `engine`. A condition has three
 //! answers; what cannot be answered is never a no.
 
+mod chain;
 mod closure;
 mod compile;
 mod engine;
 mod functions;
 mod guard;
+mod meter;
 mod names;
 mod native;
 mod places;
@@ -27,8 +29,8 @@ pub use names::Names;
 pub use scope::{Root, Scope};
 pub use source::Source as ScriptSource;
 
-pub(crate) use engine::Purse;
 pub(crate) use functions::FUNCTIONS;
+pub(crate) use meter::Purse;
 pub(crate) use places::Places;
 
 use model::limits;
@@ -40,7 +42,7 @@ use crate::diagnostic::Span;
 pub struct Budget {
     /// Rhai operations.
     pub operations: u64,
-    /// Wall time, in milliseconds.
+    /// Time, in milliseconds, as far as it is the script's own and not the machine's.
     pub millis: u64,
 }
 

@@ -3,9 +3,9 @@
 use rhai::{Expr, FnCallExpr};
 use serde_json::Value;
 
+use super::chain::path_of;
 use super::scope::{Fault, Path, Scope};
 use super::value::{Op, Operand, compare, contains};
-use super::walk::path_of;
 
 /// One side of a comparison.
 #[derive(Debug, Clone)]

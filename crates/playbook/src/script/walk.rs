@@ -3,8 +3,6 @@
 //!
 //! What closures capture is given to them by value, so that a script and its closures never share anything.
 
-use std::sync::Arc;
-
 use rhai::{
     AST, ASTFlags, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Module, Position, Stmt, StmtBlock,
 };
@@ -15,7 +13,7 @@ use super::engine::{Hashes, Name};
 use super::functions;
 use super::guard::Words;
 use super::names::Names;
-use super::scope::{Path, Root, STEP_FIELDS, Start, Step};
+use super::scope::{Path, Root};
 use super::source::Source;
 use super::strict;
 use super::types::Ty;
@@ -39,27 +37,6 @@ pub(super) struct Walk<'a> {
     pub(super) found: Vec<Diagnostic>,
 }
 
-/// What is known about a value on the way along a chain.
-struct Known {
-    ty: Ty,
-    path: Option<Path>,
-}
-
-impl Known {
-    const ANY: Known = Known { ty: Ty::Any, path: None };
-
-    fn of(ty: Ty) -> Known {
-        Known { ty, path: None }
-    }
-
-    /// The path with one more step.
-    fn step(&mut self, step: impl FnOnce() -> Step) -> Option<Path> {
-        let mut path = self.path.take()?;
-        path.steps.push(step());
-        Some(path)
-    }
-}
-
 impl Walk<'_> {
     pub(super) fn error(
         &mut self,
@@ -75,7 +52,7 @@ impl Walk<'_> {
         }
     }
 
-    fn forbid(&mut self, at: Position, what: &str, help: &str) {
+    pub(super) fn forbid(&mut self, at: Position, what: &str, help: &str) {
         self.error("PB306", at, 1, format!("{what} is not part of this language"), Some(help.to_owned()));
     }
 
@@ -250,15 +227,6 @@ impl Walk<'_> {
         }
     }
 
-    fn keep(&mut self, known: Known) -> Ty {
-        if let Some(path) = known.path
-            && !self.paths.contains(&path)
-        {
-            self.paths.push(path);
-        }
-        known.ty
-    }
-
     /// A call of an operator or a function.
     fn call(&mut self, call: &mut FnCallExpr, at: Position) -> Ty {
         if call.name == "curry" {
@@ -320,7 +288,7 @@ impl Walk<'_> {
         }
     }
 
-    fn function(&mut self, name: &str, at: Position) -> Ty {
+    pub(super) fn function(&mut self, name: &str, at: Position) -> Ty {
         if let Some(function) = functions::find(name) {
             return function.gives;
         }
@@ -398,246 +366,6 @@ impl Walk<'_> {
         self.locals.truncate(outer);
         Closure::new(AST::new(body, Module::new()), params, captures)
     }
-
-    /// A name at the start of a chain, or alone.
-    fn variable(&mut self, expr: &Expr) -> Known {
-        let Expr::Variable(variable, _, at) = expr else { return Known::ANY };
-        let name = variable.1.as_str();
-        if let Some((_, ty)) = self.locals.iter().rev().find(|(known, _)| known == name) {
-            return Known::of(*ty);
-        }
-        if name == "now" {
-            self.uses(Name::Now);
-            return Known { ty: Ty::Time, path: Some(Path { start: Start::Now, steps: Vec::new() }) };
-        }
-        if self.names.locals.iter().any(|known| known == name) {
-            let name: Arc<str> = name.into();
-            self.uses(Name::Local(name.clone()));
-            return Known { ty: Ty::Any, path: Some(Path { start: Start::Local(name), steps: Vec::new() }) };
-        }
-        let Some(root) = Root::from_name(name) else {
-            self.unknown_name(name, *at);
-            return Known::ANY;
-        };
-        if !self.names.has(root) {
-            let message = format!("`{name}` has no meaning here");
-            self.error("PB304", *at, name.len(), message, Some(Names::why_not(root)));
-        }
-        self.uses(Name::Root(root));
-        let ty = match root {
-            Root::Vars | Root::Inputs => Ty::Any,
-            root => Ty::Record(root),
-        };
-        Known { ty, path: Some(Path { start: Start::Root(root), steps: Vec::new() }) }
-    }
-
-    fn uses(&mut self, name: Name) {
-        if !self.used.contains(&name) {
-            self.used.push(name);
-        }
-    }
-
-    fn unknown_name(&mut self, name: &str, at: Position) {
-        let field = [Root::Alert, Root::Case, Root::Event]
-            .into_iter()
-            .filter(|root| self.names.has(*root))
-            .find(|root| root.field(name).is_some());
-        let help = field.map(|root| format!("did you mean `{}.{name}`?", root.name())).or_else(|| {
-            let roots = Root::ALL.iter().map(|root| root.name());
-            let own = self.locals.iter().map(|(known, _)| known.as_str());
-            let given = self.names.locals.iter().map(String::as_str);
-            did_you_mean(name, roots.chain(own).chain(given).chain(["now", "true", "false"]))
-        });
-        let words = [
-            ("and", "&&"),
-            ("or", "||"),
-            ("not", "!"),
-            ("null", "()"),
-            ("None", "()"),
-            ("True", "true"),
-            ("False", "false"),
-        ];
-        let help = words.iter().find(|(word, _)| *word == name).map(|(_, right)| format!("write `{right}`")).or(help);
-        self.error("PB302", at, name.chars().count(), format!("unknown name `{name}`"), help);
-    }
-
-    /// A chain such as `alert.users[0].len()`.
-    fn chain(&mut self, expr: &mut Expr) -> Ty {
-        let lhs = match expr {
-            Expr::Dot(x, ..) | Expr::Index(x, ..) => &mut x.lhs,
-            _ => return Ty::Any,
-        };
-        let known = if matches!(lhs, Expr::Variable(..)) { self.variable(lhs) } else { Known::of(self.expr(lhs)) };
-        let known = self.links(expr, known);
-        self.keep(known)
-    }
-
-    /// The links of a chain after what is `known`.
-    fn links(&mut self, expr: &mut Expr, known: Known) -> Known {
-        match expr {
-            Expr::Dot(x, flags, _) => {
-                let optional = flags.intersects(ASTFlags::NEGATED);
-                match &mut x.rhs {
-                    rest @ (Expr::Dot(..) | Expr::Index(..)) => {
-                        let known = match rest {
-                            Expr::Dot(inner, ..) | Expr::Index(inner, ..) => self.link(&mut inner.lhs, optional, known),
-                            _ => Known::ANY,
-                        };
-                        self.links(rest, known)
-                    }
-                    link => self.link(link, optional, known),
-                }
-            }
-            Expr::Index(x, flags, _) => {
-                let ends = flags.intersects(ASTFlags::BREAK);
-                match &mut x.rhs {
-                    rest @ (Expr::Dot(..) | Expr::Index(..)) if !ends => {
-                        let known = match rest {
-                            Expr::Dot(inner, ..) | Expr::Index(inner, ..) => self.index(&mut inner.lhs, known),
-                            _ => Known::ANY,
-                        };
-                        self.links(rest, known)
-                    }
-                    index => self.index(index, known),
-                }
-            }
-            _ => known,
-        }
-    }
-
-    /// One `.name` or `.name(…)`.
-    fn link(&mut self, link: &mut Expr, optional: bool, mut known: Known) -> Known {
-        match link {
-            Expr::Property(property, at) => {
-                let (name, at) = (property.2.clone(), *at);
-                let ty = self.field(known.ty, &name, at, known.path.as_ref());
-                let path = known.step(|| Step::Field { name: name.as_str().into(), optional });
-                let (getter, hashes) = if optional {
-                    (strict::OPTIONAL_FIELD, self.hashes.optional_field)
-                } else {
-                    (strict::FIELD, self.hashes.field)
-                };
-                let call = FnCallExpr {
-                    name: getter.into(),
-                    hashes,
-                    args: std::iter::once(Expr::StringConstant(name, at)).collect(),
-                    capture_parent_scope: false,
-                    op_token: None,
-                };
-                *link = Expr::MethodCall(Box::new(call), at);
-                Known { ty, path }
-            }
-            Expr::MethodCall(call, at) => {
-                let at = *at;
-                self.keep(known);
-                let name = call.name.clone();
-                call.args.iter_mut().for_each(|arg| {
-                    self.expr(arg);
-                });
-                Known::of(self.function(&name, at))
-            }
-            other => {
-                let at = other.start_position();
-                self.forbid(at, "this", "write a field or a function after the dot");
-                Known::ANY
-            }
-        }
-    }
-
-    /// One `[index]`.
-    fn index(&mut self, index: &mut Expr, mut known: Known) -> Known {
-        match index {
-            Expr::IntegerConstant(at, _) => {
-                let at = *at;
-                Known { ty: Ty::Any, path: known.step(|| Step::Index(at)) }
-            }
-            Expr::StringConstant(name, at) => {
-                let (name, at) = (name.clone(), *at);
-                let ty = self.field(known.ty, &name, at, known.path.as_ref());
-                Known { ty, path: known.step(|| Step::Field { name: name.as_str().into(), optional: false }) }
-            }
-            other => {
-                self.expr(other);
-                self.keep(known);
-                Known::ANY
-            }
-        }
-    }
-
-    /// The type of a field, which must exist where that is known.
-    fn field(&mut self, of: Ty, name: &ImmutableString, at: Position, path: Option<&Path>) -> Ty {
-        match of {
-            Ty::Record(Root::Steps) => self.step_id(name, at),
-            Ty::Record(root) => match root.field(name) {
-                Some(field) => Ty::of(field.ty),
-                None => {
-                    let known = root.fields().unwrap_or_default().iter().map(|field| field.name);
-                    self.unknown_field(root.name(), name, at, known);
-                    Ty::Any
-                }
-            },
-            Ty::Step => match STEP_FIELDS.iter().find(|(known, _)| *known == name.as_str()) {
-                Some(("succeeded", _)) => Ty::Bool,
-                Some((_, ty)) => Ty::of(*ty),
-                None => {
-                    self.unknown_field("a step", name, at, STEP_FIELDS.iter().map(|(known, _)| *known));
-                    Ty::Any
-                }
-            },
-            Ty::Any => self.var(name, at, path),
-            known => {
-                let function = functions::find(name).map(|function| format!("write `{}()`", function.name));
-                let message = format!("{} has no `{name}`", known.describe());
-                self.error("PB303", at, name.chars().count(), message, function);
-                Ty::Any
-            }
-        }
-    }
-
-    fn unknown_field<'n>(&mut self, of: &str, name: &str, at: Position, known: impl Iterator<Item = &'n str> + Clone) {
-        let help = did_you_mean(name, known.clone()).unwrap_or_else(|| {
-            let free = if ["alert", "case"].contains(&of) {
-                format!("; what only the source knows is in `{of}.extra`")
-            } else {
-                String::new()
-            };
-            format!("it has {}{free}", known.collect::<Vec<_>>().join(", "))
-        });
-        self.error("PB303", at, name.chars().count(), format!("`{of}` has no field `{name}`"), Some(help));
-    }
-
-    fn step_id(&mut self, name: &str, at: Position) -> Ty {
-        let len = name.chars().count();
-        if self.names.later_steps.iter().any(|id| id == name) {
-            let help = Some("refer to steps that come before".to_owned());
-            self.error("PB212", at, len, format!("the step `{name}` has not run at this point"), help);
-        } else if !self.names.steps.iter().any(|id| id == name) && self.names.has(Root::Steps) {
-            let ids = self.names.steps.iter().chain(&self.names.later_steps).map(String::as_str);
-            let help = did_you_mean(name, ids);
-            self.error("PB212", at, len, format!("there is no step `{name}`"), help);
-        }
-        Ty::Step
-    }
-
-    /// A constant of the playbook, when that is what it is.
-    fn var(&mut self, name: &str, at: Position, path: Option<&Path>) -> Ty {
-        let of_vars = path.is_some_and(|path| path.start == Start::Root(Root::Vars) && path.steps.is_empty());
-        let Some(serde_json::Value::Object(vars)) = self.names.vars.as_deref().filter(|_| of_vars) else {
-            return Ty::Any;
-        };
-        let Some(value) = vars.get(name) else {
-            let help = did_you_mean(name, vars.keys().map(String::as_str));
-            self.error("PB303", at, name.chars().count(), format!("`vars` has no `{name}`"), help);
-            return Ty::Any;
-        };
-        match value {
-            serde_json::Value::String(_) => Ty::Text,
-            serde_json::Value::Number(_) => Ty::Number,
-            serde_json::Value::Bool(_) => Ty::Bool,
-            serde_json::Value::Array(_) => Ty::List,
-            _ => Ty::Any,
-        }
-    }
 }
 
 /// The statements of a closure.
@@ -653,46 +381,6 @@ fn closure_body(ast: &AST, name: &str) -> Vec<Stmt> {
         true
     });
     body
-}
-
-/// The path that an expression is, when it is nothing else.
-pub(super) fn path_of(expr: &Expr, locals: &[String]) -> Option<Path> {
-    match expr {
-        Expr::Variable(variable, _, _) => {
-            let name = variable.1.as_str();
-            let start = match Root::from_name(name) {
-                Some(root) => Start::Root(root),
-                None if name == "now" => Start::Now,
-                None => Start::Local(locals.iter().find(|known| *known == name)?.as_str().into()),
-            };
-            Some(Path { start, steps: Vec::new() })
-        }
-        Expr::Dot(x, ..) | Expr::Index(x, ..) => {
-            let mut path = path_of(&x.lhs, locals)?;
-            path_links(expr, &mut path)?;
-            Some(path)
-        }
-        _ => None,
-    }
-}
-
-fn path_links(expr: &Expr, path: &mut Path) -> Option<()> {
-    let (x, optional, ends, dot) = match expr {
-        Expr::Dot(x, flags, _) => (x, flags.intersects(ASTFlags::NEGATED), false, true),
-        Expr::Index(x, flags, _) => (x, false, flags.intersects(ASTFlags::BREAK), false),
-        _ => return None,
-    };
-    let (link, rest) = match &x.rhs {
-        rest @ (Expr::Dot(inner, ..) | Expr::Index(inner, ..)) if !ends => (&inner.lhs, Some(rest)),
-        link => (link, None),
-    };
-    path.steps.push(match link {
-        Expr::Property(property, _) if dot => Step::Field { name: property.2.as_str().into(), optional },
-        Expr::StringConstant(name, _) if !dot => Step::Field { name: name.as_str().into(), optional: false },
-        Expr::IntegerConstant(at, _) if !dot => Step::Index(*at),
-        _ => return None,
-    });
-    rest.map_or(Some(()), |rest| path_links(rest, path))
 }
 
 /// Where an expression begins.
