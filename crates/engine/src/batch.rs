@@ -210,21 +210,20 @@ impl<'a> Batch<'a> {
     }
 
     fn means<'b>(&'b self, spent: &'b dyn Fn() -> Duration) -> Means<'b> {
-        Means {
-            set: &self.set,
-            evaluator: &self.shared.evaluator,
-            closed_stage: self.shared.words.closed(),
-            spent,
-        }
+        Means { set: &self.set, evaluator: &self.shared.evaluator, closed_stage: self.shared.words.closed(), spent }
     }
 
     /// Takes over everything that follows from an event.
-    fn accept(&mut self, event: &Event, raw: &Raw, at: (Position, Salt), decided: Decided) -> Result<Accepted, Refusal> {
+    fn accept(
+        &mut self,
+        event: &Event,
+        raw: &Raw,
+        at: (Position, Salt),
+        decided: Decided,
+    ) -> Result<Accepted, Refusal> {
         let position = at.0;
-        let payload = record::accepted(event, raw, &decided, self.set.digest()).map_err(|error| Refusal::Invalid {
-            code: "internal",
-            message: error.to_string(),
-        })?;
+        let payload = record::accepted(event, raw, &decided, self.set.digest())
+            .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
         if let Some(replay) = &event.replay {
             self.remember(event, replay, position);
         }
@@ -299,8 +298,15 @@ impl<'a> Batch<'a> {
         let first = EventId { seq: claim.by, tag: claim.tag };
         if claim.body != body_key(replay) {
             let at = self.position();
-            let payload = serde_json::json!({ "code": "key_reused", "source": event.source, "first": first, "key": replay.key });
-            self.entry(EntryKind::Refused, at, event.actor.clone(), first.to_string(), payload.to_string().into_bytes());
+            let payload =
+                serde_json::json!({ "code": "key_reused", "source": event.source, "first": first, "key": replay.key });
+            self.entry(
+                EntryKind::Refused,
+                at,
+                event.actor.clone(),
+                first.to_string(),
+                payload.to_string().into_bytes(),
+            );
             return Err(Refusal::KeyReused { first });
         }
         let earlier = match self.commit.entries.iter().find(|entry| entry.header.seq == claim.by) {

@@ -99,7 +99,10 @@ pub(crate) fn event(
     }
     let (problems, _) = record::normalise(change.object.kind, &mut fields, words, Strictness::Strict);
     if let Some(problem) = problems.first() {
-        return Err(Refusal::Invalid { code: "invalid_value", message: format!("`{}`: {}", problem.path, problem.message) });
+        return Err(Refusal::Invalid {
+            code: "invalid_value",
+            message: format!("`{}`: {}", problem.path, problem.message),
+        });
     }
     Ok(Event {
         source: OURS.to_owned(),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use model::event::Actor;
 use model::object::OURS;
 use model::record::Record;
-use model::run::{Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepState, StepStatus};
+use model::run::{
+    Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepState, StepStatus,
+};
 use model::{DeliveryId, Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
 use playbook::{Body, OnError, Playbook, Retry, Scope, Step};
 use serde_json::{Value, json};
@@ -17,9 +19,9 @@ use tokio::sync::oneshot;
 use crate::action::{self, Call};
 use crate::change::LocalChange;
 use crate::engine::Engine;
+use crate::next::CONDITION;
 use crate::record::Progressed;
 use crate::refusal::Refusal;
-use crate::next::CONDITION;
 use crate::runner::load::{self, Loaded};
 use crate::writer::{Accepted, Order, Progress, Start};
 
@@ -215,16 +217,24 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal`] when there is no such run, it has not ended, or the wanted text is gone.
-    pub async fn retry(&self, run: RunId, from: RetryFrom, version: RetryVersion, actor: Actor) -> Result<RunId, Refusal> {
+    pub async fn retry(
+        &self,
+        run: RunId,
+        from: RetryFrom,
+        version: RetryVersion,
+        actor: Actor,
+    ) -> Result<RunId, Refusal> {
         let Loaded { state, summary, event } = self.loaded(run).await?;
         if !state.status.is_final() {
             return Err(Refusal::Conflict(format!("run {run} has not ended; cancel it first")));
         }
         let playbook = match version {
-            RetryVersion::Same => self.runner().playbook(&summary.playbook, summary.digest).map_err(|error| match error {
-                load::LoadError::Text { .. } => Refusal::Conflict(error.to_string()),
-                error => Refusal::Store(error.to_string()),
-            })?,
+            RetryVersion::Same => {
+                self.runner().playbook(&summary.playbook, summary.digest).map_err(|error| match error {
+                    load::LoadError::Text { .. } => Refusal::Conflict(error.to_string()),
+                    error => Refusal::Store(error.to_string()),
+                })?
+            }
             RetryVersion::Current => {
                 let set = self.playbooks();
                 let missing = || Refusal::NotFound { what: format!("playbook `{}`", summary.playbook) };
@@ -254,7 +264,10 @@ impl Engine {
         if delivery.status != DeliveryStatus::Failed {
             return Err(Refusal::Conflict(format!("the delivery did not fail; it is {}", delivery.status.name())));
         }
-        let playbook = self.runner().playbook(&summary.playbook, summary.digest).map_err(|error| Refusal::Store(error.to_string()))?;
+        let playbook = self
+            .runner()
+            .playbook(&summary.playbook, summary.digest)
+            .map_err(|error| Refusal::Store(error.to_string()))?;
         let step = find_step(&playbook, &delivery.path).ok_or_else(missing)?;
         let mut attempt = self.try_once_more(&state, step, &delivery).await.ok_or_else(missing)?;
         // By hand means once: nobody tries again by himself.

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::run::RunStart;
-use model::{ChainLink, Decision, Event, EventId, Kind, Object, ObjectKey, Place, RunId, Seq, Time, Transition, Verdict};
+use model::{
+    ChainLink, Decision, Event, EventId, Kind, Object, ObjectKey, Place, RunId, Seq, Time, Transition, Verdict,
+};
 use model::{limits, object, record};
 use playbook::{Answer, Budget, Condition, Evaluator, Playbook, Root, Scope, Span};
 use store::Window;
@@ -184,7 +186,12 @@ pub fn decide_one(
 }
 
 /// The decision of a playbook whose triggers' own arguments did not fit; recomputed whenever it is shown.
-pub fn not_triggered(playbook: &Playbook, event: &Event, transitions: &[Transition], object: Option<&Object>) -> Decision {
+pub fn not_triggered(
+    playbook: &Playbook,
+    event: &Event,
+    transitions: &[Transition],
+    object: Option<&Object>,
+) -> Decision {
     let (reason, span) = trigger::why_not(playbook, event, transitions, object);
     Decision {
         playbook: Arc::clone(&playbook.id),
@@ -346,7 +353,8 @@ impl Hearing<'_> {
         }
         let limit = Duration::from_millis(limits::EVENT_CONDITIONS_MILLIS_MAX);
         if (self.means.spent)() > limit {
-            let reason = format!("the conditions of this event took longer than {} together", model::period::format(limit));
+            let reason =
+                format!("the conditions of this event took longer than {} together", model::period::format(limit));
             return Ok(Turn::Other(Verdict::Failed, reason, playbook.triggers[fit.index].span));
         }
         let scope = self
@@ -459,7 +467,10 @@ fn loop_guard(playbook: &Playbook, chain: &[ChainLink]) -> Option<String> {
     }
     let own = chain.iter().find(|link| link.playbook == *playbook.id);
     own.filter(|_| !playbook.triggers_itself).map(|link| {
-        format!("run {} of this playbook is in the chain behind this event; `triggers_itself: allow` permits it", link.run)
+        format!(
+            "run {} of this playbook is in the chain behind this event; `triggers_itself: allow` permits it",
+            link.run
+        )
     })
 }
 

@@ -154,7 +154,14 @@ impl Engine {
         let engine = Engine::open(Setup { playbooks: Vec::new(), ..setup })?;
         let shared = &engine.inner.shared;
         let set = Set::new(playbooks, switched_off(shared.store.as_ref())?);
-        engine.record(EntryKind::Server, "server".to_owned(), json!({ "what": "started", "version": env!("CARGO_PKG_VERSION") }), Actor::System).await?;
+        engine
+            .record(
+                EntryKind::Server,
+                "server".to_owned(),
+                json!({ "what": "started", "version": env!("CARGO_PKG_VERSION") }),
+                Actor::System,
+            )
+            .await?;
         engine.put_in_force(set, Actor::System).await?;
         let stopped = engine.inner.stop.subscribe();
         let mut tasks = JoinSet::new();
@@ -199,7 +206,14 @@ impl Engine {
             setup.runs_max,
             stopped,
         ));
-        let inner = Inner { shared, orders, runner, stop, tasks: Mutex::new(None), changing_set: tokio::sync::Mutex::default() };
+        let inner = Inner {
+            shared,
+            orders,
+            runner,
+            stop,
+            tasks: Mutex::new(None),
+            changing_set: tokio::sync::Mutex::default(),
+        };
         Ok(Engine { inner: Arc::new(inner) })
     }
 
@@ -317,7 +331,8 @@ impl Engine {
 
     /// Keeps texts by their digests.
     pub(crate) async fn keep_texts(&self, texts: Vec<(Digest, Vec<u8>)>, actor: Actor) -> Result<(), Refusal> {
-        let payload = json!({ "what": "text kept", "digests": texts.iter().map(|(digest, _)| digest).collect::<Vec<_>>() });
+        let payload =
+            json!({ "what": "text kept", "digests": texts.iter().map(|(digest, _)| digest).collect::<Vec<_>>() });
         let (reply, answer) = oneshot::channel();
         let kind = EntryKind::SettingChanged;
         let object = "playbooks".to_owned();
@@ -531,11 +546,16 @@ pub fn catalog(
 ///
 /// # Errors
 /// Never in practice: a state that knows nothing can always be read.
-pub fn explain(incoming: &Incoming, set: &Set, evaluator: &Evaluator, words: &Vocabulary, now: Time) -> Result<Accepted, Refusal> {
+pub fn explain(
+    incoming: &Incoming,
+    set: &Set,
+    evaluator: &Evaluator,
+    words: &Vocabulary,
+    now: Time,
+) -> Result<Accepted, Refusal> {
     let spent = || Duration::ZERO;
     let means = Means { set, evaluator, closed_stage: words.closed(), spent: &spent };
     let at = Position { seq: Seq(1), tag: 0, now };
     let decided = decide::decide(&incoming.event, at, &Nothing, means).map_err(|error| Refusal::from(&error))?;
     Ok(decide::answer(decided, &incoming.event, set, at))
 }
-

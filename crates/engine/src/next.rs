@@ -242,7 +242,8 @@ mod tests {
     }
 
     fn ended(path: &str, status: StepStatus) -> Fact {
-        let error = status.is_failure().then(|| StepError { code: "http_status".into(), message: "no".into(), at: None });
+        let error =
+            status.is_failure().then(|| StepError { code: "http_status".into(), message: "no".into(), at: None });
         let path = path.to_owned();
         Fact::StepEnded { path, action: "log".into(), status, at: at(1), output: None, error, handled: false }
     }
@@ -332,7 +333,8 @@ mod tests {
         assert_eq!(says(OnError::Fail, &[begun(), acting("a", true)], 99), "needs_attention", "whatever the time");
         assert_eq!(says(OnError::Continue, &[begun(), ended("a", StepStatus::NeedsAttention)], 2), "needs_attention");
         // A failure that is known may be followed by another try, even of what must not be repeated unseen.
-        let known = [begun(), acting("a", true), acting("a", false), tried("a", None, AttemptOutcome::Retry { at: at(3) })];
+        let known =
+            [begun(), acting("a", true), acting("a", false), tried("a", None, AttemptOutcome::Retry { at: at(3) })];
         assert_eq!(says(OnError::Fail, &known, 2), "at 3");
         assert_eq!(says(OnError::Fail, &known, 3), "a");
     }
@@ -340,7 +342,8 @@ mod tests {
     #[test]
     fn the_next_try_is_when_the_first_of_the_destinations_is_due() {
         let retry = |second| AttemptOutcome::Retry { at: at(second) };
-        let mut facts = vec![begun(), acting("a", false), tried("a", Some("x"), retry(5)), tried("a", Some("y"), retry(7))];
+        let mut facts =
+            vec![begun(), acting("a", false), tried("a", Some("x"), retry(5)), tried("a", Some("y"), retry(7))];
         assert_eq!(says(OnError::Fail, &facts, 4), "at 5");
         assert_eq!(says(OnError::Fail, &facts, 5), "a");
         facts.push(tried("a", Some("x"), AttemptOutcome::Succeeded));

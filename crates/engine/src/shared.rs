@@ -48,7 +48,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(store: Arc<dyn store::Store>, evaluator: Evaluator, words: Vocabulary, node: String, set: Set) -> Shared {
+    pub(crate) fn new(
+        store: Arc<dyn store::Store>,
+        evaluator: Evaluator,
+        words: Vocabulary,
+        node: String,
+        set: Set,
+    ) -> Shared {
         Shared {
             store,
             evaluator,
@@ -113,7 +119,9 @@ impl Shared {
 
     /// Gives room back.
     pub(crate) fn release_bytes(&self, bytes: usize) {
-        let _ = self.waiting_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| Some(all.saturating_sub(bytes)));
+        let _ = self
+            .waiting_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |all| Some(all.saturating_sub(bytes)));
     }
 
     /// Random bytes for the commitment of an entry.

@@ -38,7 +38,8 @@ fn fit(
     let mut put = |name: &str, value: Value| facts.insert(name.to_owned(), value);
     put("kind", Value::from(trigger.on.kind()));
     let mut dedupe = None;
-    let found = |kind: Kind, want: fn(&Change) -> bool| transitions.iter().find(|t| t.object.kind == kind && want(&t.change));
+    let found =
+        |kind: Kind, want: fn(&Change) -> bool| transitions.iter().find(|t| t.object.kind == kind && want(&t.change));
     let reason = match &trigger.on {
         On::AlertCreated => described(found(Kind::Alert, |c| matches!(c, Change::Created))?),
         On::CaseCreated => described(found(Kind::Case, |c| matches!(c, Change::Created))?),

@@ -63,12 +63,8 @@ impl Scene {
         self.seq += 1;
         let now = Time::EPOCH.plus(Duration::from_secs(60 * minute));
         (event.time, event.received) = (now, now);
-        let means = Means {
-            set: &self.set,
-            evaluator: &self.evaluator,
-            closed_stage: "Closed",
-            spent: &|| Duration::ZERO,
-        };
+        let means =
+            Means { set: &self.set, evaluator: &self.evaluator, closed_stage: "Closed", spent: &|| Duration::ZERO };
         let at = Position { seq: Seq(self.seq), tag: 1, now };
         let decided = decide(&event, at, &self.state, means).unwrap();
         if let Some((key, object)) = decided.object {
@@ -183,9 +179,14 @@ steps:
 #[test]
 fn an_update_whose_stage_differs_is_a_stage_change() {
     let mut scene = Scene::new(&[STAGE]);
-    assert!(scene.at(0, case("case.created", json!({ "id": "C-1", "stage": "New", "priority": "critical" }))).is_empty());
+    assert!(
+        scene.at(0, case("case.created", json!({ "id": "C-1", "stage": "New", "priority": "critical" }))).is_empty()
+    );
     assert_eq!(scene.at(1, case("case.updated", json!({ "id": "C-1", "stage": "Investigation" }))), ["moved matched"]);
-    assert!(scene.at(2, case("case.updated", json!({ "id": "C-1", "stage": "Remediation" }))).is_empty(), "not from New");
+    assert!(
+        scene.at(2, case("case.updated", json!({ "id": "C-1", "stage": "Remediation" }))).is_empty(),
+        "not from New"
+    );
 }
 
 #[test]
@@ -214,7 +215,9 @@ steps:
 #[test]
 fn order_decides_who_comes_first_and_ties_go_by_id() {
     let playbook = |id: &str, order: i64| {
-        format!("playbook: {id}\norder: {order}\ntriggers: [alert.created]\nsteps:\n  - action: log\n    with: {{ message: x }}\n")
+        format!(
+            "playbook: {id}\norder: {order}\ntriggers: [alert.created]\nsteps:\n  - action: log\n    with: {{ message: x }}\n"
+        )
     };
     let texts = [playbook("b", 100), playbook("z", 1), playbook("a", 100)];
     let mut scene = Scene::new(&texts.each_ref().map(String::as_str));
@@ -269,7 +272,11 @@ fn expired_and_disabled_playbooks_say_so() {
 
 #[test]
 fn playbooks_that_listen_to_other_things_get_no_decision_and_others_are_counted() {
-    let mut scene = Scene::new(&[STAGE, SCORE, "playbook: t\ntriggers:\n  - event: { type: holm.* }\nsteps:\n  - action: log\n    with: { message: x }\n"]);
+    let mut scene = Scene::new(&[
+        STAGE,
+        SCORE,
+        "playbook: t\ntriggers:\n  - event: { type: holm.* }\nsteps:\n  - action: log\n    with: { message: x }\n",
+    ]);
     let means = |scene: &Scene, kind: &str| scene.set.hear(kind, "default", None, &[]).listening.len();
     assert_eq!(means(&scene, "holm.finished_scan"), 1);
     assert_eq!(means(&scene, "case.stage_changed"), 1);

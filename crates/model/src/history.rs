@@ -88,7 +88,14 @@ pub struct Entry {
 
 impl Entry {
     /// An entry over a payload; computes the commitment.
-    pub fn new(kind: EntryKind, at: (Seq, Time), who: (String, Actor), object: String, salt: Salt, payload: Vec<u8>) -> Entry {
+    pub fn new(
+        kind: EntryKind,
+        at: (Seq, Time),
+        who: (String, Actor),
+        object: String,
+        salt: Salt,
+        payload: Vec<u8>,
+    ) -> Entry {
         let (seq, time) = at;
         let (node, actor) = who;
         let header = Header { actor, kind, node, object, payload: commitment(&salt, &payload), seq, time };

@@ -316,7 +316,13 @@ mod tests {
     fn event(source: &str, kind: &str, fields: Value) -> Event {
         let Value::Object(fields) = fields else { panic!("an object") };
         let subject = Subject {
-            kind: if kind.starts_with("alert") { Kind::Alert } else if kind.starts_with("case") { Kind::Case } else { Kind::Entity },
+            kind: if kind.starts_with("alert") {
+                Kind::Alert
+            } else if kind.starts_with("case") {
+                Kind::Case
+            } else {
+                Kind::Entity
+            },
             id: fields.get("id").and_then(Value::as_str).unwrap_or("x").to_owned(),
             fields,
         };
@@ -346,14 +352,16 @@ mod tests {
 
     #[test]
     fn a_new_case_is_created_and_has_no_stage_change() {
-        let (_, changes) = after(None, &event("generic", "case.created", json!({"id": "C", "stage": "New", "risk_score": 40})));
+        let (_, changes) =
+            after(None, &event("generic", "case.created", json!({"id": "C", "stage": "New", "risk_score": 40})));
         assert_eq!(changes, [Change::Created, Change::ScoreMoved { score: "risk".into(), from: None, to: 40.0 }]);
     }
 
     #[test]
     fn an_update_whose_stage_differs_is_a_stage_change() {
         let (case, _) = after(None, &event("generic", "case.created", json!({"id": "C", "stage": "New"})));
-        let (case, changes) = after(Some(&case), &event("generic", "case.updated", json!({"id": "C", "stage": "Closed"})));
+        let (case, changes) =
+            after(Some(&case), &event("generic", "case.updated", json!({"id": "C", "stage": "Closed"})));
         assert!(changes.contains(&Change::StageChanged { from: "New".into(), to: "Closed".into() }));
         assert_eq!(case.text("closed_time"), Some("1970-01-01T00:00:01.000Z"));
         let (case, _) = after(Some(&case), &event("generic", "case.updated", json!({"id": "C", "stage": "New"})));
@@ -375,7 +383,8 @@ mod tests {
         let (case, _) = after(Some(&case), &event(OURS, "case.updated", json!({"id": "C", "stage": "Investigation"})));
         let (case, changes) = after(Some(&case), &event("exabeam", "case.updated", json!({"id": "C", "stage": "New"})));
         assert_eq!((case.text("stage"), changes.len()), (Some("Investigation"), 0));
-        let (case, _) = after(Some(&case), &event("exabeam", "case.updated", json!({"id": "C", "stage": "Investigation"})));
+        let (case, _) =
+            after(Some(&case), &event("exabeam", "case.updated", json!({"id": "C", "stage": "Investigation"})));
         let (case, changes) = after(Some(&case), &event("exabeam", "case.updated", json!({"id": "C", "stage": "New"})));
         assert_eq!(case.text("stage"), Some("New"));
         assert!(changes.contains(&Change::StageChanged { from: "Investigation".into(), to: "New".into() }));
@@ -413,8 +422,18 @@ mod tests {
 
     #[test]
     fn scores_of_entities_move_by_name() {
-        let (host, _) = after(None, &event("vectra", "entity.score", json!({"id": "h", "kind": "host", "scores": {"urgency": 40}})));
-        let (_, changes) = after(Some(&host), &event("vectra", "entity.score", json!({"id": "h", "kind": "host", "scores": {"urgency": 83, "threat": 1}})));
+        let (host, _) = after(
+            None,
+            &event("vectra", "entity.score", json!({"id": "h", "kind": "host", "scores": {"urgency": 40}})),
+        );
+        let (_, changes) = after(
+            Some(&host),
+            &event(
+                "vectra",
+                "entity.score",
+                json!({"id": "h", "kind": "host", "scores": {"urgency": 83, "threat": 1}}),
+            ),
+        );
         assert!(changes.contains(&Change::ScoreMoved { score: "urgency".into(), from: Some(40.0), to: 83.0 }));
         assert!(changes.contains(&Change::ScoreMoved { score: "threat".into(), from: None, to: 1.0 }));
     }

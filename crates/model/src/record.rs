@@ -430,8 +430,7 @@ fn normalise_value(
                         *item = Value::String(n.to_string());
                     }
                 }
-                items.iter().all(Value::is_string)
-                    || notes.wrong(path(), "it must be a list of texts".to_owned())
+                items.iter().all(Value::is_string) || notes.wrong(path(), "it must be a list of texts".to_owned())
             }
             _ => notes.wrong(path(), "it must be a list of texts".to_owned()),
         },
@@ -551,13 +550,17 @@ mod tests {
     fn names_take_their_canonical_form_and_numbers_as_ids_become_text() {
         let (fields, problems, warnings) =
             strict(Kind::Case, json!({"id": 4711, "stage": "NEW", "priority": "CRITICAL", "tags": ["a", 5]}));
-        assert_eq!(Value::Object(fields), json!({"id": "4711", "stage": "New", "priority": "critical", "tags": ["a", "5"]}));
+        assert_eq!(
+            Value::Object(fields),
+            json!({"id": "4711", "stage": "New", "priority": "critical", "tags": ["a", "5"]})
+        );
         assert!(problems.is_empty() && warnings.is_empty());
     }
 
     #[test]
     fn a_wrong_type_is_a_problem_with_its_path() {
-        let (_, problems, _) = strict(Kind::Alert, json!({"id": "A", "risk_score": "92", "created_time": "2026-11-22 08:00"}));
+        let (_, problems, _) =
+            strict(Kind::Alert, json!({"id": "A", "risk_score": "92", "created_time": "2026-11-22 08:00"}));
         let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
         assert_eq!(paths, ["alert.created_time", "alert.risk_score"]);
     }

@@ -527,9 +527,11 @@ impl RunState {
             .filter(|(_, step)| !step.status.is_final())
             .map(|(path, step)| {
                 let (status, code, message) = match status {
-                    _ if step.outcome_unknown() => {
-                        (StepStatus::NeedsAttention, "unknown_outcome", "it was begun, and whether it happened is not known")
-                    }
+                    _ if step.outcome_unknown() => (
+                        StepStatus::NeedsAttention,
+                        "unknown_outcome",
+                        "it was begun, and whether it happened is not known",
+                    ),
                     RunStatus::TimedOut => (StepStatus::TimedOut, "timeout", "the run took longer than its timeout"),
                     RunStatus::Cancelled => (StepStatus::Cancelled, "cancelled", "the run was cancelled"),
                     _ => (StepStatus::Failed, "run_ended", "the run ended before it did"),
@@ -814,7 +816,13 @@ mod tests {
     }
 
     fn started() -> Fact {
-        Fact::StepStarted { path: "send".into(), action: "webhook.send".into(), at: Time::EPOCH, input: None, once: false }
+        Fact::StepStarted {
+            path: "send".into(),
+            action: "webhook.send".into(),
+            at: Time::EPOCH,
+            input: None,
+            once: false,
+        }
     }
 
     fn ended(status: RunStatus) -> Fact {

@@ -95,7 +95,8 @@ impl Time {
         }
         let civil: jiff::civil::DateTime = text.parse().map_err(|_| TimeError::NotATime(text.to_owned()))?;
         let zone = jiff::tz::TimeZone::get(zone).map_err(|_| TimeError::NoSuchZone(zone.to_owned()))?;
-        let zoned = zone.to_ambiguous_timestamp(civil).compatible().map_err(|_| TimeError::NotATime(text.to_owned()))?;
+        let zoned =
+            zone.to_ambiguous_timestamp(civil).compatible().map_err(|_| TimeError::NotATime(text.to_owned()))?;
         Ok(Time(zoned.as_microsecond()))
     }
 }

@@ -65,13 +65,23 @@ impl Load {
             let mut bytes = [0; 16];
             bytes[..8].copy_from_slice(&salt.to_be_bytes());
             bytes[8..].copy_from_slice(&salt.rotate_left(17).to_be_bytes());
-            commit.entries.push(Entry::new(kind, (here, now), ("node-1".into(), Actor::Source("exabeam".into())), object, bytes, payload));
+            commit.entries.push(Entry::new(
+                kind,
+                (here, now),
+                ("node-1".into(), Actor::Source("exabeam".into())),
+                object,
+                bytes,
+                payload,
+            ));
             seq = seq.next();
             here
         };
         for mut run in std::mem::take(&mut self.pending) {
             let salt = self.random();
-            let text = format!("{{\"run\":\"{}\",\"facts\":[{{\"fact\":\"ended\",\"status\":\"succeeded\",\"salt\":{salt}}}]}}", run.id);
+            let text = format!(
+                "{{\"run\":\"{}\",\"facts\":[{{\"fact\":\"ended\",\"status\":\"succeeded\",\"salt\":{salt}}}]}}",
+                run.id
+            );
             let here = entry(EntryKind::RunProgressed, &mut commit, text.into_bytes(), format!("run:{}", run.id), salt);
             run.status = RunStatus::Succeeded;
             run.version += 1;
@@ -83,12 +93,24 @@ impl Load {
             let id = format!("A-{}", self.random() % OBJECTS);
             let (payload, salt) = (self.payload(), self.random());
             let here = entry(EntryKind::EventAccepted, &mut commit, payload, format!("alert:{id}"), salt);
-            let meta = model::object::Meta { last: here, updated_at: now, source: "exabeam".into(), entries: vec![here], ..Default::default() };
+            let meta = model::object::Meta {
+                last: here,
+                updated_at: now,
+                source: "exabeam".into(),
+                entries: vec![here],
+                ..Default::default()
+            };
             let key = ObjectKey { tenant: "default".into(), kind: Kind::Alert, id: id.clone() };
             commit.objects.push((key, Object { record: self.record(&id).into(), meta }));
             let mut claim = [0; 16];
             claim[..8].copy_from_slice(&self.random().to_be_bytes());
-            commit.claims.push(Claim { key: claim, by: here, tag: 1, body: [1; 16], until: now.plus(Duration::from_secs(86_400)) });
+            commit.claims.push(Claim {
+                key: claim,
+                by: here,
+                tag: 1,
+                body: [1; 16],
+                until: now.plus(Duration::from_secs(86_400)),
+            });
             if i % 2 == 0 {
                 let run = self.run(here, id);
                 let summary = RunSummary::new(&run, now);
@@ -123,7 +145,8 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let number = |at: usize, default: u64| args.get(at).and_then(|arg| arg.parse().ok()).unwrap_or(default);
     let (events, group) = (number(0, 100_000), number(1, 64));
-    let durability = if args.get(2).is_some_and(|arg| arg == "process") { Durability::Process } else { Durability::Power };
+    let durability =
+        if args.get(2).is_some_and(|arg| arg == "process") { Durability::Process } else { Durability::Power };
     let dir = tempfile::tempdir_in(std::env::var_os("SORTIE_BENCH_DIR").unwrap_or(".".into())).unwrap();
     let store = Sled::open(dir.path(), Options { durability, ..Options::default() }).unwrap();
     let mut load = Load { random: 0x9e37_79b9_7f4a_7c15, pending: Vec::new() };
@@ -141,7 +164,21 @@ fn main() {
     spent.sort_unstable();
     let stats = store.stats();
     println!("{done} events in groups of {group}, {durability:?}: {:.0} events/s", done as f64 / total.as_secs_f64());
-    println!("commit p50 {:?}, p99 {:?}, longest {:?}", spent[spent.len() / 2], spent[spent.len() * 99 / 100], spent[spent.len() - 1]);
-    println!("{:.2} keys per event, {} per commit", stats.keys_written as f64 / done as f64, stats.keys_written / stats.commits);
-    println!("{} MB raw payload, {} MB history as stored, {} MB on disk", raw >> 20, stats.history_bytes >> 20, stats.disk_bytes >> 20);
+    println!(
+        "commit p50 {:?}, p99 {:?}, longest {:?}",
+        spent[spent.len() / 2],
+        spent[spent.len() * 99 / 100],
+        spent[spent.len() - 1]
+    );
+    println!(
+        "{:.2} keys per event, {} per commit",
+        stats.keys_written as f64 / done as f64,
+        stats.keys_written / stats.commits
+    );
+    println!(
+        "{} MB raw payload, {} MB history as stored, {} MB on disk",
+        raw >> 20,
+        stats.history_bytes >> 20,
+        stats.disk_bytes >> 20
+    );
 }

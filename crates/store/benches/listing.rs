@@ -58,7 +58,12 @@ fn pages(store: &Sled, runs: u64) {
         let cold = started.elapsed();
         let started = Instant::now();
         store.runs(&filter, None, 50).unwrap();
-        println!("{name}: {} items, more: {}, first time {cold:?}, again {:?}", page.items.len(), page.next.is_some(), started.elapsed());
+        println!(
+            "{name}: {} items, more: {}, first time {cold:?}, again {:?}",
+            page.items.len(),
+            page.next.is_some(),
+            started.elapsed()
+        );
     }
 }
 

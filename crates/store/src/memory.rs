@@ -247,7 +247,8 @@ impl Store for Memory {
 
     fn take_due(&self, now: Time, max: usize, lease: Duration) -> Result<Vec<Lease>, Error> {
         let mut state = self.lock();
-        let mut due: Vec<(Time, RunId)> = state.open().map(|h| (h.due(), h.summary.id)).filter(|d| d.0 <= now).collect();
+        let mut due: Vec<(Time, RunId)> =
+            state.open().map(|h| (h.due(), h.summary.id)).filter(|d| d.0 <= now).collect();
         due.sort_unstable();
         let mut taken = Vec::new();
         for (_, run) in due.into_iter().take(max) {
@@ -268,7 +269,9 @@ impl Store for Memory {
     fn prolong(&self, leases: &[Lease], now: Time, lease: Duration) -> Result<Vec<bool>, Error> {
         let mut state = self.lock();
         let mut prolong = |wanted: &Lease| match state.runs.get_mut(&(wanted.run.seq, wanted.run.n)) {
-            Some(Held { lease: Some((epoch, until)), summary, .. }) if *epoch == wanted.epoch && summary.id == wanted.run => {
+            Some(Held { lease: Some((epoch, until)), summary, .. })
+                if *epoch == wanted.epoch && summary.id == wanted.run =>
+            {
                 *until = now.plus(lease);
                 true
             }
@@ -298,7 +301,8 @@ impl Store for Memory {
         while (swept.entries as usize) < SWEEP_ENTRIES_MAX {
             let over = state.ended() > keep.runs || state.bytes() > keep.bytes;
             let oldest = state.entries.values().find(|entry| !pinned.contains(&entry.header.seq));
-            let Some(seq) = oldest.filter(|e| over || e.header.time < cut).map(|e| e.header.seq).filter(|s| *s != last) else {
+            let Some(seq) = oldest.filter(|e| over || e.header.time < cut).map(|e| e.header.seq).filter(|s| *s != last)
+            else {
                 break;
             };
             if swept.range.is_some_and(|(_, to)| to.next() != seq) {

@@ -9,7 +9,8 @@ use store::conformance::{CASES, Case};
 use store::{Durability, Memory, Options, Sled};
 
 fn open(dir: &Path) -> Sled {
-    let options = Options { durability: Durability::Process, cache_bytes: 8 << 20, reserve_bytes: 0, ..Options::default() };
+    let options =
+        Options { durability: Durability::Process, cache_bytes: 8 << 20, reserve_bytes: 0, ..Options::default() };
     Sled::open(dir, options).unwrap()
 }
 

@@ -54,7 +54,10 @@ fn a_lease_does_not_outlive_the_process_and_is_never_mistaken_for_a_later_one() 
     assert!(after.epoch > before.epoch);
     let mut draft = Draft::on(&store);
     let seq = draft.entry(b"{}");
-    draft.write(build::moved(&run, RunStatus::Running, seq, draft.time), Expect::Lease { epoch: before.epoch, version: 0 });
+    draft.write(
+        build::moved(&run, RunStatus::Running, seq, draft.time),
+        Expect::Lease { epoch: before.epoch, version: 0 },
+    );
     assert!(matches!(draft.commit(&store), Err(Error::Fenced { .. })));
 }
 
@@ -227,7 +230,10 @@ fn a_backup_made_under_load_is_one_moment_and_restores_whole() {
     let mut out = Meanwhile { store: &store, bytes: Vec::new() };
     assert!(store.backup(&mut out).unwrap() > 200);
     let bytes = out.bytes;
-    assert!(store.next_seq().0 > before.next_seq.0 + 5 && store.stats().first_seq > before.first_seq, "it was under load");
+    assert!(
+        store.next_seq().0 > before.next_seq.0 + 5 && store.stats().first_seq > before.first_seq,
+        "it was under load"
+    );
     let fresh = tempfile::tempdir().unwrap();
     let folder = fresh.path().join("data");
     store::restore(&folder, &mut bytes.as_slice()).unwrap();

@@ -41,7 +41,8 @@ fn killed(folder: &Path, flush: bool, after: usize) -> u64 {
     }
     let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut acknowledged = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok());
+    let mut acknowledged =
+        lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok());
     let mut last: u64 = acknowledged.by_ref().take(after).last().unwrap();
     child.kill().unwrap();
     last = acknowledged.last().unwrap_or(last);

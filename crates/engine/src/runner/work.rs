@@ -167,10 +167,8 @@ async fn send(
 ) -> Result<Seq, Refusal> {
     let run = summary.id;
     let actor = Actor::Run { playbook: summary.playbook.clone(), run };
-    let payload = serde_json::to_vec(&Progressed { run, facts: facts.to_vec() }).map_err(|error| Refusal::Invalid {
-        code: "internal",
-        message: error.to_string(),
-    })?;
+    let payload = serde_json::to_vec(&Progressed { run, facts: facts.to_vec() })
+        .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
     let mut stop = runner.stop.clone();
     loop {
         let (reply, answer) = oneshot::channel();
@@ -216,7 +214,8 @@ impl Work {
                 Ok(Turn::Rest)
             }
             Next::End { status, reason } => {
-                let windows = action::held_windows(&self.state, runner.shared.store.as_ref()).map_err(|_| Halt::Later)?;
+                let windows =
+                    action::held_windows(&self.state, runner.shared.store.as_ref()).map_err(|_| Halt::Later)?;
                 for fact in self.state.ending(status, now, reason) {
                     self.apply(fact)?;
                 }
@@ -250,7 +249,10 @@ impl Work {
 
     async fn step(&mut self, runner: &Arc<Runner>, step: &Step, now: Time) -> Result<Turn, Halt> {
         let Body::Action { spec, with } = &step.body else {
-            return Err(Halt::Broken("unsupported", format!("step `{}` is of a kind that this version cannot run", step.path)));
+            return Err(Halt::Broken(
+                "unsupported",
+                format!("step `{}` is of a kind that this version cannot run", step.path),
+            ));
         };
         let Ok(scope) = scope::of_step(runner, self, now) else { return Err(Halt::Later) };
         if !self.state.steps.contains_key(&step.path)
@@ -270,7 +272,8 @@ impl Work {
         };
         let once = action.effect(with) == Effect::Once;
         if once {
-            let fact = Fact::StepStarted { path: step.path.clone(), action: spec.id.to_owned(), at: now, input: None, once };
+            let fact =
+                Fact::StepStarted { path: step.path.clone(), action: spec.id.to_owned(), at: now, input: None, once };
             self.apply(fact)?;
             self.record(runner, now, true, Extra::default()).await?;
         } else if self.outcome_pending {
@@ -295,9 +298,7 @@ impl Work {
         let outcome = match tokio::time::timeout(limit, acting).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => broken_off("panic", "the action panicked; see the server's log".to_owned(), once),
-            Err(_) => {
-                broken_off("timeout", format!("it did not end within {}", model::period::format(limit)), once)
-            }
+            Err(_) => broken_off("timeout", format!("it did not end within {}", model::period::format(limit)), once),
         };
         self.take(runner, step, (spec.id, now), outcome).await
     }
@@ -493,4 +494,3 @@ fn chain_of(start: &RunStart) -> Vec<ChainLink> {
 fn place(step: &Step) -> Option<(u32, u32)> {
     Some((step.span.line, step.span.column))
 }
-

@@ -66,16 +66,13 @@ pub(super) fn parse(text: &str, bounds: Bounds) -> Result<(Value, usize), (Fault
 pub(super) fn split(text: &str, limit: usize) -> Result<Vec<&str>, Split> {
     let over = Cell::new(false);
     let mut reader = serde_json::Deserializer::from_str(text);
-    let read = reader
-        .deserialize_seq(Elements { limit, over: &over })
-        .and_then(|elements| reader.end().map(|()| elements));
-    read.map_err(|error| {
-        if over.get() {
-            Split::TooMany
-        } else {
-            Split::Syntax(message_of(&error), byte_of(text, &error))
-        }
-    })
+    let read =
+        reader.deserialize_seq(Elements { limit, over: &over }).and_then(|elements| reader.end().map(|()| elements));
+    read.map_err(
+        |error| {
+            if over.get() { Split::TooMany } else { Split::Syntax(message_of(&error), byte_of(text, &error)) }
+        },
+    )
 }
 
 /// Why an array cannot be split.

@@ -30,10 +30,7 @@ pub use id::prefixed;
 
 /// Every shape that events can be sent in: one line for each source.
 pub fn shapes() -> &'static [&'static dyn Shape] {
-    &[
-        &generic::Generic,
-        &exabeam::Exabeam,
-    ]
+    &[&generic::Generic, &exabeam::Exabeam]
 }
 
 /// The shape of this name.

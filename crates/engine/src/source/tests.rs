@@ -90,8 +90,7 @@ fn every_source_has_its_page_and_the_bodies_on_it_are_read_without_a_warning() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/sources");
     for shape in shapes() {
         let page = std::fs::read_to_string(folder.join(format!("{}.md", shape.name()))).expect("the source's page");
-        let bodies: Vec<&str> =
-            page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let bodies: Vec<&str> = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
         assert!(!bodies.is_empty(), "{} has no example", shape.name());
         for body in bodies {
             let event = to(shape.name()).event(body);

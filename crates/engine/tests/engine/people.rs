@@ -120,7 +120,8 @@ async fn a_change_of_what_is_not_there_is_refused_and_leaves_no_trace() {
     let store = world.open().await;
     let engine = world.start(store.clone()).await;
     let before = store.next_seq();
-    let change = LocalChange { data: json!({ "text": "x" }), ..LocalChange::of(key(Kind::Case, "C-9"), "case.commented") };
+    let change =
+        LocalChange { data: json!({ "text": "x" }), ..LocalChange::of(key(Kind::Case, "C-9"), "case.commented") };
     assert!(matches!(engine.change(change, eva()).await, Err(Refusal::NotFound { .. })));
     let alert = snapshot("alert.created", &json!({ "id": "A-1" }));
     engine.ingest(vec![alert]).await.remove(0).unwrap();

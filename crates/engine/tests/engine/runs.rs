@@ -39,7 +39,10 @@ async fn a_failure_at_any_step_stops_there_and_a_repeat_goes_on_from_there() {
         let run = all_runs(store.as_ref())[0].id;
         let again = engine.retry(run, RetryFrom::Failed, RetryVersion::Same, eva()).await.unwrap();
         quiet(store.as_ref()).await;
-        assert_eq!(stand(store.as_ref(), again), format!("chain failed: {done}s{failing}=failed on_failure.cry=succeeded"));
+        assert_eq!(
+            stand(store.as_ref(), again),
+            format!("chain failed: {done}s{failing}=failed on_failure.cry=succeeded")
+        );
 
         world.receiver.answers(|_| Some(200));
         let before = world.receiver.received().len();

@@ -16,8 +16,8 @@ use model::{Digest, Event, Kind, Object, ObjectKey, RunId, Seq, Subject, Time};
 use playbook::{Evaluator, Playbook, Source};
 use serde_json::{Value, json};
 use store::{
-    Claim, Commit, Cursor, Durability, Error, Lease, Options, Page, Retention, RunFilter, Sled, Stats, Store, StoredEntry,
-    Swept,
+    Claim, Commit, Cursor, Durability, Error, Lease, Options, Page, Retention, RunFilter, Sled, Stats, Store,
+    StoredEntry, Swept,
 };
 use tempfile::TempDir;
 

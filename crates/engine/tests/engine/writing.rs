@@ -51,7 +51,10 @@ async fn of_a_batch_the_event_that_cannot_be_kept_is_refused_alone() {
     // The object grows by parts over what the store takes.
     let part = |n: usize| {
         let id = format!("D-{n}");
-        snapshot("alert.updated", &json!({ "id": "A-1", "detections": [{ "id": id, "description": "x".repeat(900_000) }] }))
+        snapshot(
+            "alert.updated",
+            &json!({ "id": "A-1", "detections": [{ "id": id, "description": "x".repeat(900_000) }] }),
+        )
     };
     let mut answers = Vec::new();
     for n in 0..6 {
@@ -105,7 +108,8 @@ async fn events_of_many_senders_leave_no_gap_and_every_run_ends() {
         senders.spawn(async move {
             for n in 0..25 {
                 let key = format!("{sender}-{n}");
-                let accepted = engine.ingest(vec![keyed(plain("go", json!({ "n": n })), &key)]).await.remove(0).unwrap();
+                let accepted =
+                    engine.ingest(vec![keyed(plain("go", json!({ "n": n })), &key)]).await.remove(0).unwrap();
                 assert_eq!(accepted.decisions.len(), 1);
             }
         });

@@ -36,7 +36,14 @@ impl Draft {
         let salt = [seq.0.to_be_bytes()[7] ^ 0x5a; 16];
         let who = ("node".to_owned(), Actor::System);
         let object = format!("alert:A-{seq}");
-        self.commit.entries.push(Entry::new(EntryKind::EventAccepted, (seq, self.time), who, object, salt, payload.to_vec()));
+        self.commit.entries.push(Entry::new(
+            EntryKind::EventAccepted,
+            (seq, self.time),
+            who,
+            object,
+            salt,
+            payload.to_vec(),
+        ));
         self.next = seq.next();
         seq
     }

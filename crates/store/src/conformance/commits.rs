@@ -144,11 +144,21 @@ pub(super) fn the_history_has_no_gap(store: &dyn Store) {
     draft.commit.entries[1].header.seq = Seq(next.0 + 2);
     assert!(matches!(draft.commit(store), Err(Error::NotNext { .. })));
     let mut forward = Vec::new();
-    store.entries_forward(Seq(1), &mut |entry| { forward.push(entry.entry.unwrap()); true }).unwrap();
+    store
+        .entries_forward(Seq(1), &mut |entry| {
+            forward.push(entry.entry.unwrap());
+            true
+        })
+        .unwrap();
     assert_eq!(forward, written);
     assert!(forward.iter().all(model::history::Entry::verifies));
     let mut back = Vec::new();
-    store.entries_back(None, &mut |entry| { back.push(entry.entry.unwrap()); true }).unwrap();
+    store
+        .entries_back(None, &mut |entry| {
+            back.push(entry.entry.unwrap());
+            true
+        })
+        .unwrap();
     back.reverse();
     assert_eq!(back, written);
     for seq in [1, 2, 4, 5, 150, 204, 205, 206, next.0 - 1] {
@@ -156,10 +166,20 @@ pub(super) fn the_history_has_no_gap(store: &dyn Store) {
         assert_eq!(found.entry.as_ref(), written.get(seq as usize - 1));
     }
     let mut some = Vec::new();
-    store.entries_back(Some(Seq(100)), &mut |entry| { some.push(entry.header.seq.0); some.len() < 3 }).unwrap();
+    store
+        .entries_back(Some(Seq(100)), &mut |entry| {
+            some.push(entry.header.seq.0);
+            some.len() < 3
+        })
+        .unwrap();
     assert_eq!(some, [99, 98, 97]);
     let mut some = Vec::new();
-    store.entries_forward(Seq(100), &mut |entry| { some.push(entry.header.seq.0); some.len() < 3 }).unwrap();
+    store
+        .entries_forward(Seq(100), &mut |entry| {
+            some.push(entry.header.seq.0);
+            some.len() < 3
+        })
+        .unwrap();
     assert_eq!(some, [100, 101, 102]);
 }
 

@@ -68,7 +68,22 @@ pub(super) fn large_values(store: &dyn Store) {
 
 pub(super) fn names_of_any_content(store: &dyn Store) {
     let long = "k".repeat(NAME_BYTES_MAX);
-    let names = ["", "\0", "\0\0", "a", "a\0", "a\0b", "a/b", "\u{ffff}", "ä", "a\u{301}", &long, &long[1..], &long[..200], &long[..201]];
+    let names = [
+        "",
+        "\0",
+        "\0\0",
+        "a",
+        "a\0",
+        "a\0b",
+        "a/b",
+        "\u{ffff}",
+        "ä",
+        "a\u{301}",
+        &long,
+        &long[1..],
+        &long[..200],
+        &long[..201],
+    ];
     let mut draft = Draft::on(store);
     let time = store.now();
     for (i, name) in names.iter().enumerate() {
@@ -130,7 +145,10 @@ pub(super) fn extremes(store: &dyn Store) {
         draft.commit.claims.push(build::claim(seq.0 as u8, seq, due_at));
         draft.commit.windows.push(Window { key: "w".into(), until: Some(due_at) });
         draft.commit(store).unwrap();
-        assert_eq!(store.window("w", Time::from_micros(i64::MIN)).unwrap(), Some(due_at).filter(|at| at.micros() > i64::MIN));
+        assert_eq!(
+            store.window("w", Time::from_micros(i64::MIN)).unwrap(),
+            Some(due_at).filter(|at| at.micros() > i64::MIN)
+        );
         runs.push(run);
     }
     assert_eq!(store.next_due(), Some(Time::from_micros(i64::MIN)));

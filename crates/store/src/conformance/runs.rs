@@ -87,7 +87,10 @@ pub(super) fn a_lease_that_ended_is_fenced(store: &dyn Store) {
     write(second, true, 1, RunStatus::Running).unwrap();
     assert_eq!(store.take_due(later, 10, LEASE).unwrap(), [], "the lease was kept");
     write(second, false, 2, RunStatus::Waiting).unwrap();
-    assert!(matches!(write(second, false, 3, RunStatus::Succeeded), Err(Error::Fenced { .. })), "the lease was given up");
+    assert!(
+        matches!(write(second, false, 3, RunStatus::Succeeded), Err(Error::Fenced { .. })),
+        "the lease was given up"
+    );
     let third = store.take_due(later, 10, LEASE).unwrap()[0];
     write(third, true, 3, RunStatus::Succeeded).unwrap();
     assert!(matches!(write(third, true, 4, RunStatus::Succeeded), Err(Error::AlreadyEnded { .. })));
@@ -110,7 +113,8 @@ pub(super) fn due_order(store: &dyn Store) {
         }
         taken.extend(some.into_iter().map(|lease| lease.run));
     }
-    let mut expected: Vec<(Time, RunId)> = runs.iter().map(|run| (run.due_at, run.id)).filter(|due| due.0 <= middle).collect();
+    let mut expected: Vec<(Time, RunId)> =
+        runs.iter().map(|run| (run.due_at, run.id)).filter(|due| due.0 <= middle).collect();
     expected.sort_unstable();
     assert_eq!(taken, expected.into_iter().map(|(_, run)| run).collect::<Vec<_>>());
     assert!(!taken.is_empty() && taken.len() < runs.len());
@@ -225,12 +229,17 @@ pub(super) fn filters_agree(store: &dyn Store) {
         RunFilter { statuses: vec![RunStatus::Failed, RunStatus::NeedsAttention], ..all() },
         RunFilter { statuses: vec![RunStatus::Running, RunStatus::TimedOut], ..all() },
         RunFilter { statuses: vec![RunStatus::Succeeded], ..all() },
-        RunFilter { since: Some(time.plus(Duration::from_secs(30))), until: Some(time.plus(Duration::from_secs(40))), ..all() },
+        RunFilter {
+            since: Some(time.plus(Duration::from_secs(30))),
+            until: Some(time.plus(Duration::from_secs(40))),
+            ..all()
+        },
         RunFilter { destination: text("desk"), ..all() },
     ];
     runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
     for filter in filters {
-        let expected: Vec<RunSummary> = runs.iter().filter(|run| crate::rules::lets_through(&filter, run)).cloned().collect();
+        let expected: Vec<RunSummary> =
+            runs.iter().filter(|run| crate::rules::lets_through(&filter, run)).cloned().collect();
         for limit in [1, 5, 1000] {
             assert_eq!(pages(store, &filter, limit), expected, "{filter:?}");
         }

@@ -110,7 +110,10 @@ impl<'a> Pair<'a> {
         draft.commit.claims.push(build::claim(name % 16, next, self.now.plus(Duration::from_secs(5))));
         let until = (!name.is_multiple_of(3)).then(|| self.now.plus(Duration::from_secs(name.into())));
         draft.commit.windows.push(Window { key: format!("w{}", name % 5), until });
-        draft.commit.marks.push((format!("m{}", name % 6), (!name.is_multiple_of(4)).then(|| vec![name; usize::from(bytes) * 2])));
+        draft
+            .commit
+            .marks
+            .push((format!("m{}", name % 6), (!name.is_multiple_of(4)).then(|| vec![name; usize::from(bytes) * 2])));
         draft.commit.texts.push((Digest::of(&[name]), vec![name; bytes.into()]));
         if let (Some(entry), true) = (draft.commit.entries.first_mut(), off != 0) {
             entry.header.seq = Seq(entry.header.seq.0.saturating_add_signed(off.into()));

@@ -64,7 +64,10 @@ pub(super) fn what_is_open_stays(store: &dyn Store) {
         for run in runs.iter().filter(|run| !run.status.is_final()) {
             assert_eq!(store.run(run.id).unwrap().as_ref(), Some(run));
             for seq in &run.entries {
-                assert!(store.entry(*seq).unwrap().is_some_and(|entry| entry.entry.is_some()), "entry {seq} of an open run");
+                assert!(
+                    store.entry(*seq).unwrap().is_some_and(|entry| entry.entry.is_some()),
+                    "entry {seq} of an open run"
+                );
             }
         }
     }
@@ -115,7 +118,10 @@ pub(super) fn a_sweep_ends(store: &dyn Store) {
     assert!(stats.history_bytes < before.history_bytes);
     assert_eq!(store.run(runs[0].id).unwrap(), None);
     assert_eq!(store.entry(Seq(5)).unwrap(), None);
-    for filter in [RunFilter { playbook: Some("p".into()), ..RunFilter::default() }, RunFilter { statuses: vec![RunStatus::Failed], ..RunFilter::default() }] {
+    for filter in [
+        RunFilter { playbook: Some("p".into()), ..RunFilter::default() },
+        RunFilter { statuses: vec![RunStatus::Failed], ..RunFilter::default() },
+    ] {
         assert_eq!(store.runs(&filter, None, 100).unwrap().items, []);
     }
     let now = start.plus(DAY * 2);
@@ -126,6 +132,11 @@ pub(super) fn a_sweep_ends(store: &dyn Store) {
     assert_eq!(draft.entry(b"{}"), next);
     draft.commit(store).unwrap();
     let mut seen = Vec::new();
-    store.entries_forward(Seq(1), &mut |entry| { seen.push(entry.header.seq.0); true }).unwrap();
+    store
+        .entries_forward(Seq(1), &mut |entry| {
+            seen.push(entry.header.seq.0);
+            true
+        })
+        .unwrap();
     assert_eq!(seen, [301, 302]);
 }

@@ -199,9 +199,8 @@ fn fill(path: &Path, from: &mut dyn Read) -> Result<u64, Error> {
 
 fn part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Error> {
     let (length, others) = rest.split_first_chunk::<4>().ok_or_else(|| bad("a record is cut short"))?;
-    let (bytes, others) = others
-        .split_at_checked(u32::from_be_bytes(*length) as usize)
-        .ok_or_else(|| bad("a record is cut short"))?;
+    let (bytes, others) =
+        others.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or_else(|| bad("a record is cut short"))?;
     *rest = others;
     Ok(bytes)
 }

@@ -218,7 +218,14 @@ mod tests {
             .map(|n| {
                 let who = ("n1".to_owned(), Actor::System);
                 let payload = vec![b'x'; n as usize * 100 - 700];
-                Entry::new(EntryKind::Server, (Seq(n), Time::from_millis(n as i64)), who, "line\nbreak".into(), [1; 16], payload)
+                Entry::new(
+                    EntryKind::Server,
+                    (Seq(n), Time::from_millis(n as i64)),
+                    who,
+                    "line\nbreak".into(),
+                    [1; 16],
+                    payload,
+                )
             })
             .collect()
     }
@@ -228,7 +235,10 @@ mod tests {
         let mut packer = Packer::new();
         let total = packer.pack(&entries(), 5, 1000).unwrap();
         let said = head(&packer.headers).unwrap();
-        assert_eq!((said.count, said.last_time, said.ended_total, said.bytes_total), (10, Time::from_millis(16), 5, total));
+        assert_eq!(
+            (said.count, said.last_time, said.ended_total, said.bytes_total),
+            (10, Time::from_millis(16), 5, total)
+        );
         assert_eq!(total, 1000 + (packer.headers.len() + packer.payloads.len()) as u64);
         let group = Group::read(7, &packer.headers, Some(&packer.payloads)).unwrap();
         for entry in entries() {

@@ -46,7 +46,8 @@ impl Groups {
 impl Sled {
     fn unpack(&self, key: &IVec, stored: IVec) -> Result<Group, Error> {
         let tree = &self.base.tree;
-        let first = keys::group_first(key).ok_or_else(|| Error::Corrupt { detail: "a key of the history is cut".into() })?;
+        let first =
+            keys::group_first(key).ok_or_else(|| Error::Corrupt { detail: "a key of the history is cut".into() })?;
         let headers = values::whole(tree, key, stored)?;
         let payloads = values::read(tree, &keys::group(Keyspace::Payloads, first))?;
         Group::read(first, &headers, payloads.as_deref())
@@ -81,7 +82,11 @@ impl Sled {
     }
 
     /// Entries before `before`, newest first.
-    pub(super) fn walk_back(&self, before: Option<Seq>, visit: &mut dyn FnMut(StoredEntry) -> bool) -> Result<(), Error> {
+    pub(super) fn walk_back(
+        &self,
+        before: Option<Seq>,
+        visit: &mut dyn FnMut(StoredEntry) -> bool,
+    ) -> Result<(), Error> {
         let next = self.next.load(Ordering::Acquire);
         let mut end = before.map_or(next, |before| before.0.min(next));
         while let Some(last) = end.checked_sub(1) {

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn different_objects_have_different_keys_whatever_their_names_hold() {
-        let object = |tenant: &str, id: &str| ObjectKey { tenant: tenant.into(), kind: model::Kind::Case, id: id.into() };
+        let object =
+            |tenant: &str, id: &str| ObjectKey { tenant: tenant.into(), kind: model::Kind::Case, id: id.into() };
         let long = "x".repeat(300);
         let all = [
             object("a", "b"),

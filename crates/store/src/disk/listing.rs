@@ -65,7 +65,12 @@ impl Making<'_> {
 
 impl Sled {
     /// A page of runs.
-    pub(super) fn list(&self, filter: &RunFilter, after: Option<Cursor>, limit: usize) -> Result<Page<RunSummary>, Error> {
+    pub(super) fn list(
+        &self,
+        filter: &RunFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<RunSummary>, Error> {
         let end = after.map_or(LAST, |cursor| (cursor.seq, cursor.n));
         let making = Making {
             filter,
@@ -157,7 +162,8 @@ impl Sled {
             for status in &sought.ended {
                 let range = keys::run_status(*status, FIRST)..keys::run_status(*status, end);
                 let found = self.base.tree.range(range).rev().take(STRETCH_RUNS);
-                let found: Result<Vec<RunKey>, Error> = found.map(|found| run_found(found.map_err(failed("listing runs"))?)).collect();
+                let found: Result<Vec<RunKey>, Error> =
+                    found.map(|found| run_found(found.map_err(failed("listing runs"))?)).collect();
                 let found = found?;
                 if found.len() == STRETCH_RUNS {
                     whole_from = whole_from.max(found.last().copied().unwrap_or(FIRST));
@@ -175,12 +181,22 @@ impl Sled {
     }
 
     /// Runs that entries about an object started.
-    fn list_object(&self, mut making: Making<'_>, kind: Kind, id: &str, end: RunKey) -> Result<Page<RunSummary>, Error> {
+    fn list_object(
+        &self,
+        mut making: Making<'_>,
+        kind: Kind,
+        id: &str,
+        end: RunKey,
+    ) -> Result<Page<RunSummary>, Error> {
         let mut namesakes = Vec::new();
         for found in self.base.scan(&keys::object_prefix(Keyspace::Object, kind, id)).take(NAMESAKES_MAX) {
             let (key, stored) = found?;
             let object: Object = parse(&values::whole(&self.base.tree, &key, stored)?, "an object")?;
-            namesakes.push(ObjectEntries { key: key.to_vec(), entries: object.meta.entries, blocks: object.meta.blocks });
+            namesakes.push(ObjectEntries {
+                key: key.to_vec(),
+                entries: object.meta.entries,
+                blocks: object.meta.blocks,
+            });
         }
         loop {
             let mut newest: Option<Seq> = None;
@@ -206,7 +222,8 @@ impl Sled {
     /// The runs that an entry started, ascending.
     fn runs_of_entry(&self, seq: Seq) -> Result<Vec<RunKey>, Error> {
         let (start, end) = ((seq, 0), (seq.next(), 0));
-        let mut runs: BTreeSet<RunKey> = lock(&self.schedule).newest(start, end, usize::from(u16::MAX)).into_iter().collect();
+        let mut runs: BTreeSet<RunKey> =
+            lock(&self.schedule).newest(start, end, usize::from(u16::MAX)).into_iter().collect();
         let range = keys::run(Keyspace::RunEnded, start)..keys::run(Keyspace::RunEnded, end);
         for found in self.base.tree.range(range).keys() {
             runs.extend(keys::run_of(&found.map_err(failed("listing runs"))?));

@@ -133,7 +133,9 @@ impl Sled {
     fn run_at(&self, key: keys::RunKey) -> Result<Option<RunSummary>, Error> {
         let place = lock(&self.schedule).place(key);
         let packed = match place {
-            Some(Place::Pack { first, index }) => self.packed_run(first, index)?.filter(|run| keys::run_key(run.id) == key),
+            Some(Place::Pack { first, index }) => {
+                self.packed_run(first, index)?.filter(|run| keys::run_key(run.id) == key)
+            }
             Some(Place::Own) | None => None,
         };
         if packed.is_some() {

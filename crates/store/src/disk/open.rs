@@ -37,7 +37,8 @@ const GROUPS_CHECKED: usize = 1_000;
 pub(super) fn open_database(path: &Path, cache_bytes: u64) -> Result<sled::Db, Error> {
     let started = Instant::now();
     loop {
-        let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MILLIS));
+        let config =
+            sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_EVERY_MILLIS));
         // A damaged file makes the database panic here and there.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let error = match opened {
@@ -128,7 +129,8 @@ fn check_format(base: &Base, there: u64) -> Result<u64, Error> {
         }
         return Ok(1);
     };
-    let found = number(&format).ok_or_else(|| Error::Corrupt { detail: "the format's number is cut short".to_owned() })?;
+    let found =
+        number(&format).ok_or_else(|| Error::Corrupt { detail: "the format's number is cut short".to_owned() })?;
     let found = u32::try_from(found).unwrap_or(u32::MAX);
     if found > keys::FORMAT {
         return Err(Error::Newer { found, known: keys::FORMAT });
@@ -205,7 +207,8 @@ fn load_packs(base: &Base, schedule: &mut Schedule) -> Result<(), Error> {
         let pack = Pack::read(first, &values::whole(&base.tree, &key, stored)?)?;
         for index in 0..pack.len() {
             let run = pack.run(index)?;
-            let newer = |space| base.tree.contains_key(keys::run(space, keys::run_key(run.id))).map_err(failed("reading"));
+            let newer =
+                |space| base.tree.contains_key(keys::run(space, keys::run_key(run.id))).map_err(failed("reading"));
             if !newer(Keyspace::RunOpen)? && !newer(Keyspace::RunEnded)? && run.id.seq.0 >= first {
                 schedule.follow(&run, None, Place::Pack { first, index });
             }

@@ -186,7 +186,8 @@ impl Schedule {
 
     /// Takes up to `max` runs that are due, the first one due in front.
     pub(super) fn take(&mut self, now: Time, max: usize, lease: Duration) -> Vec<Lease> {
-        let due: Vec<RunKey> = self.ready.iter().take_while(|(due, _)| *due <= now).take(max).map(|(_, key)| *key).collect();
+        let due: Vec<RunKey> =
+            self.ready.iter().take_while(|(due, _)| *due <= now).take(max).map(|(_, key)| *key).collect();
         let mut taken = Vec::with_capacity(due.len());
         for key in due {
             self.epoch += 1;

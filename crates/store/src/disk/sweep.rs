@@ -85,7 +85,8 @@ impl Sled {
         let dropped = sweeper.dropped;
         if dropped != before {
             let json = serde_json::to_vec(&dropped);
-            let json = json.map_err(|e| Error::Database { doing: "writing what was dropped", detail: e.to_string() })?;
+            let json =
+                json.map_err(|e| Error::Database { doing: "writing what was dropped", detail: e.to_string() })?;
             writes.put(keys::SWEPT_KEY, &json);
         }
         if !writes.changes.is_empty() {
@@ -224,7 +225,14 @@ impl Sled {
         Ok(true)
     }
 
-    fn sweep_expired(&self, space: Keyspace, key: &IVec, stored: IVec, now: Time, writes: &mut Writes) -> Result<u64, Error> {
+    fn sweep_expired(
+        &self,
+        space: Keyspace,
+        key: &IVec,
+        stored: IVec,
+        now: Time,
+        writes: &mut Writes,
+    ) -> Result<u64, Error> {
         let value = values::whole(&self.base.tree, key, stored)?;
         let until = match space {
             Keyspace::Claim => committer::read_claim([0; 16], &value)?.until,

@@ -55,7 +55,9 @@ impl Sled {
                 }
                 Some(&space) if space == Keyspace::RunOpen as u8 || space == Keyspace::RunEnded as u8 => {
                     let run: model::run::RunSummary = parse(&value, "a run")?;
-                    if run.status.is_final() != (space == Keyspace::RunEnded as u8) || keys::run_of(&key) != Some((run.id.seq, run.id.n)) {
+                    if run.status.is_final() != (space == Keyspace::RunEnded as u8)
+                        || keys::run_of(&key) != Some((run.id.seq, run.id.n))
+                    {
                         return Err(Error::Corrupt { detail: format!("run {} lies where it does not belong", run.id) });
                     }
                     verified.runs += 1;

@@ -34,7 +34,13 @@ fn a_place_in_an_element_is_a_place_in_the_body() {
 
 #[test]
 fn an_array_that_is_not_json_is_refused_as_a_whole() {
-    for body in ["[", "[{\"type\": \"a\"},", "[{\"type\": \"a\"}] x", "[{\"type\": \"a\"}, {\"type\": tru}]", "[{\"type\": \"a\"},]"] {
+    for body in [
+        "[",
+        "[{\"type\": \"a\"},",
+        "[{\"type\": \"a\"}] x",
+        "[{\"type\": \"a\"}, {\"type\": tru}]",
+        "[{\"type\": \"a\"},]",
+    ] {
         let error = to("generic").read(body).unwrap_err();
         assert_eq!(error.code(), "invalid_json", "{body}");
         assert!(error.position().is_some());
@@ -76,10 +82,18 @@ fn a_byte_order_mark_and_white_space_around_are_not_part_of_the_event() {
 #[test]
 fn only_json_is_read_whatever_a_body_claims_to_be() {
     let body = r#"{"type": "a"}"#;
-    for declared in [Some("application/json"), Some("Application/JSON; charset=utf-8"), Some("application/cloudevents+json"), None] {
+    for declared in
+        [Some("application/json"), Some("Application/JSON; charset=utf-8"), Some("application/cloudevents+json"), None]
+    {
         assert!(Request { content_type: declared, ..to("generic") }.read(body).is_ok(), "{declared:?}");
     }
-    for declared in ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/plain", "application/xml", "image/png"] {
+    for declared in [
+        "multipart/form-data; boundary=x",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/xml",
+        "image/png",
+    ] {
         for source in ["generic", "exabeam"] {
             let error = Request { content_type: Some(declared), ..to(source) }.read(body).unwrap_err();
             assert_eq!(error.code(), "unsupported_media_type", "{declared}");

@@ -20,7 +20,10 @@ fn a_cases_message_becomes_a_snapshot_of_the_case() {
     });
     let event = Request { zone: "Europe/Stockholm", ..to("exabeam") }.event(body.to_string());
     assert_eq!(event.warnings, [""; 0]);
-    assert_eq!((event.kind.as_str(), event.first_sight_creates, &event.own_id, &event.replay), ("case.updated", true, &None, &None));
+    assert_eq!(
+        (event.kind.as_str(), event.first_sight_creates, &event.own_id, &event.replay),
+        ("case.updated", true, &None, &None)
+    );
     assert_eq!(event.time.to_string(), "2025-04-04T01:09:48.934673Z");
     assert_eq!(event.subject.as_ref().unwrap().id, "c-77");
     assert_eq!(
@@ -55,7 +58,12 @@ fn a_message_with_both_ids_is_about_the_case() {
 
 #[test]
 fn a_message_with_neither_id_is_kept_as_unreadable() {
-    for body in [r#"{"alert_name": "x"}"#, r#"{"case_id": null, "alert_id": " "}"#, r#"{"case_id": {"a": 1}}"#, r#"{"case_id": 1.5}"#] {
+    for body in [
+        r#"{"alert_name": "x"}"#,
+        r#"{"case_id": null, "alert_id": " "}"#,
+        r#"{"case_id": {"a": 1}}"#,
+        r#"{"case_id": 1.5}"#,
+    ] {
         let incoming = to("exabeam").one(body).unwrap();
         assert_eq!((incoming.event.kind.as_str(), incoming.event.subject), ("exabeam.unreadable", None), "{body}");
         assert_eq!(incoming.raw, Raw::Json(Bytes::from(body)));
@@ -80,7 +88,8 @@ fn lists_may_be_text_with_commas_or_objects() {
 
 #[test]
 fn empty_text_means_nothing_but_in_a_list_means_none() {
-    let body = json!({"case_id": "C", "assignee": "", "priority": "", "case_closed_time": "", "detections": "", "tags": " "});
+    let body =
+        json!({"case_id": "C", "assignee": "", "priority": "", "case_closed_time": "", "detections": "", "tags": " "});
     let event = to("exabeam").event(body.to_string());
     assert_eq!(
         fields(&event),

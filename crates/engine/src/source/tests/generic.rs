@@ -22,7 +22,10 @@ fn a_full_alert_keeps_everything_and_times_take_one_form() {
     let incoming = acme().one(EXAMPLE).unwrap();
     assert_eq!(incoming.raw, Raw::Json(Bytes::from(EXAMPLE)));
     let event = incoming.event;
-    assert_eq!((event.kind.as_str(), event.own_id.as_deref(), event.tenant.as_str()), ("alert.created", Some("evt-1"), "acme"));
+    assert_eq!(
+        (event.kind.as_str(), event.own_id.as_deref(), event.tenant.as_str()),
+        ("alert.created", Some("evt-1"), "acme")
+    );
     assert_eq!(event.time.to_string(), "2026-11-22T08:00:00.000Z");
     assert_eq!(event.received, NOW);
     assert_eq!(event.actor, Actor::Source("generic".to_owned()));
@@ -50,8 +53,19 @@ fn everything_that_is_wrong_is_named_at_once_with_its_path() {
     assert_eq!(
         paths,
         [
-            "case.created_time", "case.detections[0]", "case.extra", "case.name", "case.priority", "case.risk_score",
-            "case.stage", "case.tags", "data", "from", "id", "time", "to",
+            "case.created_time",
+            "case.detections[0]",
+            "case.extra",
+            "case.name",
+            "case.priority",
+            "case.risk_score",
+            "case.stage",
+            "case.tags",
+            "data",
+            "from",
+            "id",
+            "time",
+            "to",
         ]
     );
 }
@@ -59,7 +73,16 @@ fn everything_that_is_wrong_is_named_at_once_with_its_path() {
 #[test]
 fn the_type_is_required_and_plain() {
     let long = format!(r#"{{"type": "{}"}}"#, "a".repeat(129));
-    for body in [r#"{}"#, r#"{"type": null}"#, r#"{"type": 5}"#, r#"{"type": ""}"#, r#"{"type": "Alert.Created"}"#, r#"{"type": "a b"}"#, r#"{"type": "ä"}"#, &long] {
+    for body in [
+        r#"{}"#,
+        r#"{"type": null}"#,
+        r#"{"type": 5}"#,
+        r#"{"type": ""}"#,
+        r#"{"type": "Alert.Created"}"#,
+        r#"{"type": "a b"}"#,
+        r#"{"type": "ä"}"#,
+        &long,
+    ] {
         assert_eq!(to("generic").paths(body), ["type"], "{body}");
     }
     assert_eq!(to("generic").event(r#"{"type": "holm.finished_scan-2"}"#).kind, "holm.finished_scan-2");
@@ -114,7 +137,10 @@ fn stages_are_the_configured_ones() {
     let request = Request { words, ..to("generic") };
     let event = request.event(r#"{"type": "case.updated", "case": {"id": "C", "stage": "triage"}}"#);
     assert_eq!(fields(&event)["stage"], "Triage");
-    assert_eq!(request.paths(r#"{"type": "case.updated", "case": {"id": "C", "stage": "Investigation"}}"#), ["case.stage"]);
+    assert_eq!(
+        request.paths(r#"{"type": "case.updated", "case": {"id": "C", "stage": "Investigation"}}"#),
+        ["case.stage"]
+    );
 }
 
 #[test]
@@ -144,7 +170,8 @@ fn unknown_keys_are_named_and_never_a_reason_to_refuse() {
 fn a_mistyped_type_is_a_plain_event_that_says_so() {
     let event = to("generic").event(r#"{"type": "alert.craeted", "alert": {"id": "A"}}"#);
     assert_eq!(event.subject, None);
-    let expected = "`alert` is kept and not used: events of type `alert.craeted` do not have it; did you mean `alert.created`?";
+    let expected =
+        "`alert` is kept and not used: events of type `alert.craeted` do not have it; did you mean `alert.created`?";
     assert_eq!(event.warnings, [expected]);
 }
 

@@ -12,7 +12,8 @@ fn code(body: impl AsRef<[u8]>) -> &'static str {
 #[test]
 fn sixty_four_levels_are_read_and_no_more() {
     // The event and `data` are two of them.
-    let nested = |levels: usize| format!(r#"{{"type": "x", "data": {{"n": {}{}}}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let nested =
+        |levels: usize| format!(r#"{{"type": "x", "data": {{"n": {}{}}}}}"#, "[".repeat(levels), "]".repeat(levels));
     assert!(to("generic").one(nested(62)).is_ok());
     assert_eq!(code(nested(63)), "too_deep");
     let objects = format!(r#"{{"type": "x", "data": {}1{}}}"#, r#"{"n":"#.repeat(64), "}".repeat(64));
@@ -57,7 +58,20 @@ fn a_key_that_the_json_reader_takes_as_its_own_is_refused() {
 #[test]
 fn extreme_numbers_and_texts_are_errors_or_kept() {
     let body = |value: &str| format!(r#"{{"type": "x", "data": {{"v": {value}}}}}"#);
-    for bad in ["1e999999999", "-1e400", "01", "+1", "NaN", "Infinity", "0x10", ".5", r#""\ud800""#, r#""\udc00x""#, r#""\x""#, "\"\n\""] {
+    for bad in [
+        "1e999999999",
+        "-1e400",
+        "01",
+        "+1",
+        "NaN",
+        "Infinity",
+        "0x10",
+        ".5",
+        r#""\ud800""#,
+        r#""\udc00x""#,
+        r#""\x""#,
+        "\"\n\"",
+    ] {
         assert_eq!(code(body(bad)), "invalid_json", "{bad}");
     }
     assert_eq!(code(body(&"9".repeat(900_000))), "invalid_json");
@@ -77,7 +91,8 @@ fn text_of_an_event_stays_text() {
 fn many_small_values_do_not_take_many_times_the_room_of_their_text() {
     let event = format!(r#"{{"type": "x", "data": {{"l": [{}[]]}}}}"#, "[],".repeat(300_000));
     assert_eq!(code(&event), "too_many_values");
-    let objects = format!(r#"{{"type": "x", "data": {{"l": [{}0]}}}}"#, r#"{"a":1},"#.repeat(limits::EVENT_VALUES_MAX / 11));
+    let objects =
+        format!(r#"{{"type": "x", "data": {{"l": [{}0]}}}}"#, r#"{"a":1},"#.repeat(limits::EVENT_VALUES_MAX / 11));
     assert_eq!(code(&objects), "too_many_values");
     // The event and `data` count as ten each, `type` and `l` as one.
     let part = format!(r#"{{"type": "x", "data": {{"l": [{}0]}}}}"#, "0,".repeat(limits::EVENT_VALUES_MAX - 23));
@@ -99,7 +114,10 @@ fn what_is_said_about_a_body_is_short_and_has_no_control_characters() {
     let said = error.to_string();
     assert!(said.len() < 2_000 && !said.chars().any(char::is_control), "{said}");
     let event = to("generic").event(body.replace("priority", "name"));
-    assert!(event.warnings.len() <= 51 && event.warnings.iter().all(|w| w.len() < 1_000 && !w.chars().any(char::is_control)));
+    assert!(
+        event.warnings.len() <= 51
+            && event.warnings.iter().all(|w| w.len() < 1_000 && !w.chars().any(char::is_control))
+    );
 }
 
 #[test]
@@ -138,7 +156,8 @@ impl Text {
             Text::Leaf(leaf) => (*leaf).to_owned(),
             Text::List(items) => format!("[{}]", items.iter().map(Text::write).collect::<Vec<_>>().join(",")),
             Text::Map(pairs) => {
-                let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("\"{key}\" : {}", value.write())).collect();
+                let pairs: Vec<String> =
+                    pairs.iter().map(|(key, value)| format!("\"{key}\" : {}", value.write())).collect();
                 format!("{{{}}}", pairs.join(" , "))
             }
         }
@@ -159,7 +178,16 @@ impl Text {
 }
 
 fn texts() -> impl Strategy<Value = Text> {
-    let leaf = prop::sample::select(vec!["0", "-1.5e3", "true", "null", "\"a\"", "\"\\u00e4\\n\"", "\"\"", "12345678901234567890"]);
+    let leaf = prop::sample::select(vec![
+        "0",
+        "-1.5e3",
+        "true",
+        "null",
+        "\"a\"",
+        "\"\\u00e4\\n\"",
+        "\"\"",
+        "12345678901234567890",
+    ]);
     let keys = prop::sample::select(vec!["a", "\\u0061", "b", "c", "ä", "\\u00e4", "", "d", "e", "a\\n", "f", "g"]);
     leaf.prop_map(Text::Leaf).prop_recursive(5, 40, 6, move |inner| {
         prop_oneof![

@@ -2,8 +2,8 @@
 
 mod abuse;
 mod ingest;
-mod runs;
 mod rights;
+mod runs;
 mod tenants;
 
 use std::collections::BTreeMap;
