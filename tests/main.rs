@@ -6,6 +6,18 @@
 
 // `cfg(test)` on each module tells the lints that all of this is test code.
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod deliveries;
+#[cfg(test)]
+mod ingest;
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod schedule;
+#[cfg(test)]
+mod score;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

@@ -4,7 +4,9 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod folder;
 pub(crate) mod receiver;
+pub(crate) mod sample;
 pub(crate) mod server;
+pub(crate) mod sign;
 
 use std::time::{Duration, Instant};
 
