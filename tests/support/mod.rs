@@ -38,3 +38,11 @@ pub(crate) fn within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>)
         std::thread::sleep(LOOK_EVERY);
     }
 }
+
+/// Compresses as `gzip` does.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +11,6 @@ use serde_json::Value;
 use super::command::{command, signal};
 use super::{Answer, Client, Folder, eventually, within};
 
-/// How often a start is tried when another process took the port in between.
-const STARTS_MAX: usize = 3;
 /// How long a server may take to end after it was told to.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -50,33 +48,42 @@ impl Server {
     /// The same, with these in its environment.
     #[track_caller]
     pub(crate) fn start_with(folder: &Folder, environment: &[(&str, &str)]) -> Server {
-        for _ in 1..STARTS_MAX {
-            match Server::try_start(folder, environment) {
-                Ok(server) => return server,
-                Err((_, log)) if log.to_lowercase().contains("in use") => {}
-                Err((status, log)) => panic!("the server did not start ({status}): {log}"),
-            }
-        }
-        Server::try_start(folder, environment).unwrap_or_else(|(status, log)| panic!("no start ({status}): {log}"))
+        let start = || Server::try_start(folder, environment);
+        start().or_else(|_| start()).unwrap_or_else(|(status, log)| panic!("no start ({status}): {log}"))
+    }
+
+    /// The same, after these commands of a shell: limits, a file system of its own.
+    #[track_caller]
+    pub(crate) fn start_under(folder: &Folder, shell: &str) -> Server {
+        let mut command = crate::support::command::shell(folder, shell);
+        let address = listen(folder);
+        Server::spawn(command.arg("serve"), folder, address).unwrap_or_else(|(status, log)| panic!("no start ({status}): {log}"))
     }
 
     /// Starts a server that may refuse to start: then how it ended, and what it said.
     #[track_caller]
     pub(crate) fn try_start(folder: &Folder, environment: &[(&str, &str)]) -> Result<Server, (ExitStatus, String)> {
         let address = listen(folder);
-        let mut child = command(folder)
-            .arg("serve")
-            .envs(environment.iter().copied())
+        Server::spawn(command(folder).arg("serve").envs(environment.iter().copied()), folder, address)
+    }
+
+    /// The same, at an address that is chosen by the test.
+    #[track_caller]
+    pub(crate) fn try_start_at(folder: &Folder, address: SocketAddr) -> Result<Server, (ExitStatus, String)> {
+        Server::spawn(command(folder).args(["serve", "--listen", &address.to_string()]), folder, address)
+    }
+
+    fn spawn(command: &mut Command, folder: &Folder, address: SocketAddr) -> Result<Server, (ExitStatus, String)> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the binary starts");
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Log::default();
         collect(child.stdout.take().expect("a pipe"), &log);
         let talk = collect(child.stderr.take().expect("a pipe"), &log);
-        let client = Client::new(address);
-        let mut server = Server { child, client, log };
+        let mut server = Server { child, client: Client::new(address), log };
         let ended = eventually("the server is ready, or says why not", || {
             if let Ok(Some(status)) = server.child.try_wait() {
                 return Some(Some(status));
@@ -88,8 +95,9 @@ impl Server {
             talk.join().expect("the log");
             return Err((status, server.log.text()));
         }
-        let token = std::fs::read_to_string(folder.data().join("admin.token"));
-        server.client = token.map_or_else(|_| Client::new(address), |token| Client::new(address).with_token(&token));
+        if let Ok(token) = std::fs::read_to_string(folder.data().join("admin.token")) {
+            server.client = server.client.with_token(&token);
+        }
         Ok(server)
     }
 
