@@ -102,11 +102,6 @@ fn metadata_addresses_stay_refused_inside_a_wider_allowed_network() {
 
 #[test]
 fn an_http_request_goes_nowhere_where_a_destination_may_not_go() {
-    for url in ["https://127.0.0.1/", "https://2130706433/", "https://[::1]/", "http://example.com/", "https://a:b@example.com/", "https://169.254.169.254/"] {
-        let folder = closed("https://example.com/");
-        folder.playbook("ask", &format!("triggers:\n  - alert.created\nsteps:\n  - id: ask\n    action: http.request\n    with: {{ method: GET, url: \"{url}\" }}\n"));
-        sortie(&folder, &["check", "playbooks/ask.yaml"]).expect(3);
-    }
     let inside = Receiver::start();
     let folder = closed("https://example.com/");
     let url = format!("https://localhost:{}/", inside.address().port());

@@ -36,7 +36,6 @@ fn playbook_files_that_blow_up_or_mean_something_else_are_refused_quickly() {
         ("tilde", format!("playbook: x\ntriggers: [alert.created]\nwhen: ~\n{steps}")),
         ("empty-when", format!("playbook: x\ntriggers: [alert.created]\nwhen:\n{steps}")),
         ("no", format!("playbook: x\nenabled: no\ntriggers: [manual]\n{steps}")),
-        ("octal", format!("playbook: x\norder: 0o17\ntriggers: [manual]\n{steps}")),
         ("sixty", format!("playbook: x\norder: 12:30\ntriggers: [manual]\n{steps}")),
         ("unknown", format!("playbook: x\ntrigers: [manual]\n{steps}")),
         ("many-steps", format!("playbook: x\ntriggers: [manual]\nsteps:\n{}", (0..501).map(|n| format!("  - {{ id: s{n}, action: log, with: {{ message: x }} }}\n")).collect::<String>())),
@@ -222,26 +221,21 @@ fn more_connections_than_the_process_can_hold_hear_503_and_the_others_go_on() {
     let receiver = Receiver::start();
     let folder = desk(&receiver);
     let server = Server::start_under(&folder, "ulimit -n 96");
-    let mut open = Vec::new();
+    let all: Vec<_> = (0..200).filter_map(|_| server.client().connect().ok()).collect();
     let mut turned_away = 0;
-    for _ in 0..200 {
-        let Ok(stream) = server.client().connect() else { continue };
-        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        let mut reader = std::io::BufReader::new(stream);
-        match read_answer(&mut reader) {
-            Ok(answer) => {
-                assert_eq!(answer.status, 503, "{}", answer.text());
-                assert!(answer.header("retry-after").is_some());
-                turned_away += 1;
-                if turned_away > 5 {
-                    break;
-                }
-            }
-            Err(_) => open.push(reader),
+    for stream in &all {
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        if let Ok(answer) = read_answer(&mut std::io::BufReader::new(stream)) {
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            assert!(answer.header("retry-after").is_some());
+            turned_away += 1;
+        }
+        if turned_away > 5 {
+            break;
         }
     }
-    assert!(turned_away > 0, "none was turned away, {} are open", open.len());
-    drop(open);
+    assert!(turned_away > 0, "none of {} was turned away", all.len());
+    drop(all);
     let answer = crate::support::eventually("there is room again", || {
         let sent = serde_json::to_vec(&alert("A-1", 92)).unwrap();
         let answer = server.client().try_request("POST", "/v1/in/generic", &[], &sent).ok()?;

@@ -211,7 +211,7 @@ fn a_sending_by_hand_goes_to_three_at_most_and_stands_in_the_history() {
     let send = |to: &[&str]| server.client().post("/v1/cases/C-1/send", &json!({"to": to}));
     send(&["a", "b", "c", "d"]).problem(400);
     send(&[]).problem(400);
-    send(&["nobody"]).problem(400);
+    send(&["nobody"]).problem(404);
     assert_eq!(receiver.connections(), 0);
     let answer = send(&["a", "b", "c"]);
     assert!([200, 202].contains(&answer.status), "{}", answer.text());

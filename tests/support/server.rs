@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(crate) struct Server {
     child: Child,
     client: Client,
     log: Log,
+    _folder: Folder,
 }
 
 /// What it has said so far.
@@ -83,7 +85,7 @@ impl Server {
         let log = Log::default();
         collect(child.stdout.take().expect("a pipe"), &log);
         let talk = collect(child.stderr.take().expect("a pipe"), &log);
-        let mut server = Server { child, client: Client::new(address), log };
+        let mut server = Server { child, client: Client::new(address), log, _folder: folder.clone() };
         let ended = eventually("the server is ready, or says why not", || {
             if let Ok(Some(status)) = server.child.try_wait() {
                 return Some(Some(status));
@@ -192,10 +194,24 @@ impl Drop for Server {
     }
 }
 
+/// Where the ports of servers begin: below those that the system gives to connections and to receivers, so that the port
+/// of a server that was killed is nobody else's in between.
+const PORTS_FROM: u16 = 16_000;
+/// How many there are.
+const PORTS: u16 = 16_000;
+
 /// Chooses a free port and writes it into the configuration, so that the commands of the folder find the server.
 fn listen(folder: &Folder) -> SocketAddr {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = free.local_addr().expect("an address");
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test runs beside this one begin elsewhere.
+    let begin = u16::try_from(std::process::id() % u32::from(PORTS)).expect("below the number of ports");
+    let address = (0..PORTS)
+        .map(|_| {
+            let n = NEXT.fetch_add(1, Ordering::SeqCst);
+            SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS_FROM + (begin.wrapping_add(n)) % PORTS))
+        })
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("a free port");
     let old = folder.read("sortie.yaml");
     let kept: Vec<&str> = old.lines().filter(|line| !line.starts_with("listen:")).collect();
     folder.write("sortie.yaml", &format!("listen: {address}\n{}\n", kept.join("\n")));

@@ -84,6 +84,14 @@ impl Reader {
         self.note(found);
     }
 
+    /// The same, without the excerpt: for a place that holds what must not be repeated.
+    pub fn quiet_warning(&mut self, code: &'static str, span: Span, message: impl Into<String>, help: Option<String>) {
+        let mut found = self.diagnostic(code, span, message, help);
+        found.severity = Severity::Warning;
+        found.excerpt.clear();
+        self.note(found);
+    }
+
     /// Notes what others found.
     pub fn extend(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
         found.into_iter().for_each(|found| self.note(found));

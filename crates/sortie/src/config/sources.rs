@@ -194,7 +194,7 @@ fn placed(reader: &mut Reader, text: &str, span: Span) -> Option<Secret> {
             if placed.secret.is_none() {
                 let help =
                     Some("write `${secret:NAME}` and set SORTIE_SECRET_NAME, or a file in `secrets_dir`".to_owned());
-                reader.warning(codes::PLAIN_SECRET, span, "a secret stands here for everyone who reads the file", help);
+                reader.quiet_warning(codes::PLAIN_SECRET, span, "a secret stands here for everyone who reads the file", help);
             }
             Some(Secret { text: placed, span })
         }
