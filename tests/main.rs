@@ -6,6 +6,46 @@
 
 // `cfg(test)` on each module tells the lints that all of this is test code.
 #[cfg(test)]
+mod attacks_addresses;
+#[cfg(test)]
+mod attacks_bodies;
+#[cfg(test)]
+mod attacks_paths;
+#[cfg(test)]
+mod attacks_scripts;
+#[cfg(test)]
+mod attacks_templates;
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod deliveries;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+mod ingest;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod schedule;
+#[cfg(test)]
+mod score;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

@@ -63,6 +63,20 @@ pub(crate) fn command(folder: &Folder) -> Command {
     command
 }
 
+/// The same, started by a shell after these commands of it. The process is the same one: its id, its signals.
+pub(crate) fn shell(folder: &Folder, commands: &str) -> Command {
+    let plain = command(folder);
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{commands}; exec \"$0\" \"$@\"")).arg(SORTIE).current_dir(folder.path());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// Runs a command to its end, which must come.
 #[track_caller]
 pub(crate) fn run(command: &mut Command, input: &[u8]) -> Ended {

@@ -1,6 +1,7 @@
 //! A working folder: the configuration, playbooks and destinations of one test, in a temporary place.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -18,9 +19,10 @@ log: { format: json, level: info }
 /// The sources, unless a test names its own.
 const SOURCES: &str = "sources: { generic: { auth: none }, exabeam: { auth: none } }\n";
 
-/// A working folder.
+/// A working folder. It is there as long as anyone who has a clone of it, such as a server.
+#[derive(Clone)]
 pub(crate) struct Folder {
-    dir: TempDir,
+    dir: Arc<TempDir>,
 }
 
 impl Folder {
@@ -32,7 +34,7 @@ impl Folder {
     /// A folder whose configuration ends with these lines instead of the ordinary sources.
     pub(crate) fn with(lines: &str) -> Folder {
         let dir = tempfile::Builder::new().prefix("sortie-test-").tempdir().expect("a temporary folder");
-        let folder = Folder { dir };
+        let folder = Folder { dir: Arc::new(dir) };
         std::fs::create_dir(folder.path().join("playbooks")).unwrap();
         folder.write("sortie.yaml", &format!("{CONFIGURATION}{lines}"));
         folder

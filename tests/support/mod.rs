@@ -4,13 +4,15 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod folder;
 pub(crate) mod receiver;
+pub(crate) mod sample;
 pub(crate) mod server;
+pub(crate) mod sign;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use folder::Folder;
-pub(crate) use receiver::{Received, Receiver, Reply};
+pub(crate) use receiver::{Receiver, Reply};
 pub(crate) use server::Server;
 
 /// How long anything may take that should take no time: generous, since tests share their machine.
@@ -35,4 +37,12 @@ pub(crate) fn within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>)
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Compresses as `gzip` does.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
 }

@@ -141,11 +141,6 @@ impl Receiver {
         self.requests.lock().unwrap().recv_timeout(PATIENCE).expect("a request arrives")
     }
 
-    /// The next request, if one comes within this time.
-    pub(crate) fn next_within(&self, patience: Duration) -> Option<Received> {
-        self.requests.lock().unwrap().recv_timeout(patience).ok()
-    }
-
     /// What has arrived and was not looked at yet.
     pub(crate) fn waiting(&self) -> Vec<Received> {
         self.requests.lock().unwrap().try_iter().collect()

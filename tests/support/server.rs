@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +12,6 @@ use serde_json::Value;
 use super::command::{command, signal};
 use super::{Answer, Client, Folder, eventually, within};
 
-/// How often a start is tried when another process took the port in between.
-const STARTS_MAX: usize = 3;
 /// How long a server may take to end after it was told to.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -21,6 +20,7 @@ pub(crate) struct Server {
     child: Child,
     client: Client,
     log: Log,
+    _folder: Folder,
 }
 
 /// What it has said so far.
@@ -50,33 +50,43 @@ impl Server {
     /// The same, with these in its environment.
     #[track_caller]
     pub(crate) fn start_with(folder: &Folder, environment: &[(&str, &str)]) -> Server {
-        for _ in 1..STARTS_MAX {
-            match Server::try_start(folder, environment) {
-                Ok(server) => return server,
-                Err((_, log)) if log.to_lowercase().contains("in use") => {}
-                Err((status, log)) => panic!("the server did not start ({status}): {log}"),
-            }
-        }
-        Server::try_start(folder, environment).unwrap_or_else(|(status, log)| panic!("no start ({status}): {log}"))
+        let start = || Server::try_start(folder, environment);
+        start().or_else(|_| start()).unwrap_or_else(|(status, log)| panic!("no start ({status}): {log}"))
+    }
+
+    /// The same, after these commands of a shell: limits, a file system of its own.
+    #[track_caller]
+    pub(crate) fn start_under(folder: &Folder, shell: &str) -> Server {
+        let mut command = crate::support::command::shell(folder, shell);
+        let address = listen(folder);
+        Server::spawn(command.arg("serve"), folder, address)
+            .unwrap_or_else(|(status, log)| panic!("no start ({status}): {log}"))
     }
 
     /// Starts a server that may refuse to start: then how it ended, and what it said.
     #[track_caller]
     pub(crate) fn try_start(folder: &Folder, environment: &[(&str, &str)]) -> Result<Server, (ExitStatus, String)> {
         let address = listen(folder);
-        let mut child = command(folder)
-            .arg("serve")
-            .envs(environment.iter().copied())
+        Server::spawn(command(folder).arg("serve").envs(environment.iter().copied()), folder, address)
+    }
+
+    /// The same, at an address that is chosen by the test.
+    #[track_caller]
+    pub(crate) fn try_start_at(folder: &Folder, address: SocketAddr) -> Result<Server, (ExitStatus, String)> {
+        Server::spawn(command(folder).args(["serve", "--listen", &address.to_string()]), folder, address)
+    }
+
+    fn spawn(command: &mut Command, folder: &Folder, address: SocketAddr) -> Result<Server, (ExitStatus, String)> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the binary starts");
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Log::default();
         collect(child.stdout.take().expect("a pipe"), &log);
         let talk = collect(child.stderr.take().expect("a pipe"), &log);
-        let client = Client::new(address);
-        let mut server = Server { child, client, log };
+        let mut server = Server { child, client: Client::new(address), log, _folder: folder.clone() };
         let ended = eventually("the server is ready, or says why not", || {
             if let Ok(Some(status)) = server.child.try_wait() {
                 return Some(Some(status));
@@ -88,8 +98,9 @@ impl Server {
             talk.join().expect("the log");
             return Err((status, server.log.text()));
         }
-        let token = std::fs::read_to_string(folder.data().join("admin.token"));
-        server.client = token.map_or_else(|_| Client::new(address), |token| Client::new(address).with_token(&token));
+        if let Ok(token) = std::fs::read_to_string(folder.data().join("admin.token")) {
+            server.client = server.client.with_token(&token);
+        }
         Ok(server)
     }
 
@@ -164,11 +175,6 @@ impl Server {
         within(END_PATIENCE, || self.child.try_wait().expect("wait"))
             .unwrap_or_else(|| panic!("did not end within {END_PATIENCE:?}: {}", self.log.text()))
     }
-
-    /// How it ended, if it has.
-    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("wait")
-    }
 }
 
 impl Drop for Server {
@@ -184,10 +190,24 @@ impl Drop for Server {
     }
 }
 
+/// Where the ports of servers begin: below those that the system gives to connections and to receivers, so that the port
+/// of a server that was killed is nobody else's in between.
+const PORTS_FROM: u16 = 16_000;
+/// How many there are.
+const PORTS: u16 = 16_000;
+
 /// Chooses a free port and writes it into the configuration, so that the commands of the folder find the server.
 fn listen(folder: &Folder) -> SocketAddr {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = free.local_addr().expect("an address");
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test runs beside this one begin elsewhere.
+    let begin = u16::try_from(std::process::id() % u32::from(PORTS)).expect("below the number of ports");
+    let address = (0..PORTS)
+        .map(|_| {
+            let n = NEXT.fetch_add(1, Ordering::SeqCst);
+            SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS_FROM + (begin.wrapping_add(n)) % PORTS))
+        })
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("a free port");
     let old = folder.read("sortie.yaml");
     let kept: Vec<&str> = old.lines().filter(|line| !line.starts_with("listen:")).collect();
     folder.write("sortie.yaml", &format!("listen: {address}\n{}\n", kept.join("\n")));

@@ -228,6 +228,9 @@ impl Engine {
         if !state.status.is_final() {
             return Err(Refusal::Conflict(format!("run {run} has not ended; cancel it first")));
         }
+        if from == RetryFrom::Failed && state.status == RunStatus::Succeeded {
+            return Err(Refusal::Conflict(format!("no step of run {run} has failed; retry it from the start")));
+        }
         let playbook = match version {
             RetryVersion::Same => {
                 self.runner().playbook(&summary.playbook, summary.digest).map_err(|error| match error {

@@ -145,6 +145,7 @@ pub fn decide(event: &Event, at: Position, view: &dyn View, means: Means<'_>) ->
         transitions: &applied.transitions,
         object: touched.as_ref().map(|(_, object)| object),
         about: None,
+        asked: Duration::ZERO,
         out: Outcome::default(),
     };
     for place in &heard.candidates {
@@ -177,8 +178,17 @@ pub fn decide_one(
     view: &dyn View,
     means: Means<'_>,
 ) -> Result<Decided, store::Error> {
-    let mut hearing =
-        Hearing { event, at, view, means, transitions: &[], object: None, about: None, out: Outcome::default() };
+    let mut hearing = Hearing {
+        event,
+        at,
+        view,
+        means,
+        transitions: &[],
+        object: None,
+        about: None,
+        asked: Duration::ZERO,
+        out: Outcome::default(),
+    };
     hearing.judge_fits(playbook, std::slice::from_ref(fit))?;
     let Outcome { decisions, runs, windows } = hearing.out;
     let listening = Arc::from([]);
@@ -281,6 +291,8 @@ struct Hearing<'a> {
     transitions: &'a [Transition],
     object: Option<&'a Object>,
     about: Option<About>,
+    /// Time that the conditions have taken so far.
+    asked: Duration,
     out: Outcome,
 }
 
@@ -352,7 +364,7 @@ impl Hearing<'_> {
             return Ok(Turn::Yes);
         }
         let limit = Duration::from_millis(limits::EVENT_CONDITIONS_MILLIS_MAX);
-        if (self.means.spent)() > limit {
+        if self.asked > limit {
             let reason =
                 format!("the conditions of this event took longer than {} together", model::period::format(limit));
             return Ok(Turn::Other(Verdict::Failed, reason, playbook.triggers[fit.index].span));
@@ -364,7 +376,13 @@ impl Hearing<'_> {
             .known(Root::Trigger, Some(Arc::new(fit.facts.clone())))
             .free(Root::Vars, Arc::clone(&playbook.vars));
         for condition in conditions {
-            match condition.answer(self.means.evaluator, &scope, Budget::WHEN) {
+            let began = (self.means.spent)();
+            let answer = condition.answer(self.means.evaluator, &scope, Budget::WHEN);
+            // What a condition took beyond its own budget is the machine's time: a busy machine must not turn a yes into
+            // a failure.
+            self.asked +=
+                (self.means.spent)().saturating_sub(began).min(Duration::from_millis(limits::WHEN_MILLIS_MAX));
+            match answer {
                 Answer::Yes => {}
                 Answer::No { reason, at } => return Ok(Turn::Other(Verdict::NotMatched, reason, at)),
                 Answer::Failed { code, message, at } => {

@@ -49,7 +49,8 @@ fn run() -> Result<bool> {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;
     let data = folder.join("data");
-    let site = Site::make(&binary, &folder, (&data, "power"), &[], &[])?;
+    let site =
+        Site::make(&binary, &folder, (&data, "power"), &[("nobody", "http://127.0.0.1:9/hook".to_owned(), "")], &[])?;
     let mut good = true;
     for runs in [few, many] {
         let began = Instant::now();
@@ -76,7 +77,8 @@ fn starts(site: &Site) -> Result<Latencies> {
     let mut took = Vec::new();
     for _ in 0..STARTS {
         let mut server = site.spawn()?;
-        took.push(u64::try_from(server.ready()?.as_micros())?);
+        let ready = server.ready().map_err(|error| format!("{error}\n{}", site.log_end()))?;
+        took.push(u64::try_from(ready.as_micros())?);
         server.stop()?;
     }
     Ok(Latencies::new(took))

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use super::World;
 use super::api::ADDRESS_FILE;
@@ -13,6 +14,9 @@ use crate::auth::first;
 use crate::config::{Config, Flags};
 use crate::serve::{self, Purpose};
 use crate::telemetry::{self, Format};
+
+/// How long the end of the process waits for the store to be closed.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Serves until it is told to stop.
 pub(super) fn run(world: &World, arguments: &ServeArguments) -> Result<(), Error> {
@@ -30,8 +34,8 @@ pub(super) fn run(world: &World, arguments: &ServeArguments) -> Result<(), Error
         help: "look at the limits of this user".to_owned(),
     })?;
     let outcome = runtime.block_on(serving(world, &config));
-    // Looks into the store that are still going on end with the process.
-    runtime.shutdown_background();
+    // What still holds the store lets go of it, so that it is closed whole; a long look into it ends with the process.
+    runtime.shutdown_timeout(CLOSING);
     outcome
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use engine::outbound::secret::Placed;
 use engine::outbound::sign::{Encoding, Hash, Scheme};
 use playbook::yaml::{Node, Value};
-use playbook::{Fields, Reader, Span};
+use playbook::{Fields, Reader, Severity, Span};
 
 use super::codes;
 
@@ -194,7 +194,12 @@ fn placed(reader: &mut Reader, text: &str, span: Span) -> Option<Secret> {
             if placed.secret.is_none() {
                 let help =
                     Some("write `${secret:NAME}` and set SORTIE_SECRET_NAME, or a file in `secrets_dir`".to_owned());
-                reader.warning(codes::PLAIN_SECRET, span, "a secret stands here for everyone who reads the file", help);
+                let message = "a secret stands here for everyone who reads the file";
+                let mut found = reader.diagnostic(codes::PLAIN_SECRET, span, message, help);
+                found.severity = Severity::Warning;
+                // The line holds the secret, and warnings are logged.
+                found.excerpt.clear();
+                reader.extend([found]);
             }
             Some(Secret { text: placed, span })
         }

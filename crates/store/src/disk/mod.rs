@@ -232,7 +232,16 @@ impl Store for Sled {
     }
 
     fn run(&self, id: RunId) -> Result<Option<RunSummary>, Error> {
-        Ok(self.run_at(keys::run_key(id))?.filter(|run| run.id == id))
+        let found = self.run_at(keys::run_key(id))?.filter(|run| run.id == id);
+        // A commit that is on its way shows the run before its entries can be read: wait for its end.
+        if found
+            .as_ref()
+            .and_then(|run| run.entries.last())
+            .is_some_and(|last| last.0 >= self.next.load(Ordering::Acquire))
+        {
+            drop(lock(&self.committer));
+        }
+        Ok(found)
     }
 
     fn runs(&self, filter: &RunFilter, after: Option<Cursor>, limit: usize) -> Result<Page<RunSummary>, Error> {
