@@ -1,7 +1,7 @@
 //! Decides, runs, records.
 //!
 //! The walk of an event: [`source`] makes it one normal shape → [`decide`] says what follows, purely → the one
-//! [`writer`] commits event, state, decisions and runs at once → the [`runner`] works on runs: [`next`] says what comes
+//! `writer` commits event, state, decisions and runs at once → the `runner` works on runs: [`next`] says what comes
 //! next, an [`action`] does it through the one [`outbound`] client, and the outcome is recorded.
 //!
 //! Invariants: only this crate spawns tasks and opens outbound connections. Acknowledged means durable. Every channel is

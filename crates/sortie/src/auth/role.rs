@@ -1,4 +1,4 @@
-//! The six roles, and sets of them. Which set a request needs stands in one table, [`crate::http::table`].
+//! The six roles, and sets of them. Which set a request needs stands in one table, `http::table`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! The configuration: flags, environment, `sortie.yaml`, defaults, in this order.
 //!
-//! The walk: [`load`] finds the file → [`file`] reads its keys, [`sources`] those under `sources:` → environment and
+//! The walk: [`load`] finds the file → [`mod@file`] reads its keys, [`sources`] those under `sources:` → environment and
 //! flags are laid over it → [`check`] says what must not be served. Everything that is wrong is said at once.
 //!
 //! Invariants: nothing here opens the store or a connection. Secrets stay references (`${secret:NAME}`) until the server
