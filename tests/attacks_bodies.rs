@@ -64,6 +64,34 @@ fn playbook_files_that_blow_up_or_mean_something_else_are_refused_quickly() {
 }
 
 #[test]
+fn bodies_that_are_no_plain_json_are_refused_with_the_place() {
+    let server = Server::start(&Folder::new());
+    let deep = format!("{{\"type\":\"a.b\",\"data\":{{\"v\":{}{}}}}}", "[".repeat(65), "]".repeat(65));
+    let flat = format!("{{\"type\":\"a.b\",\"data\":{{\"v\":{}{}}}}}", "[".repeat(60), "]".repeat(60));
+    let nested = post(&server, &[], flat.as_bytes());
+    assert_eq!(nested.status, 202, "{}", nested.text());
+    for (what, body) in [
+        ("deep", deep.into_bytes()),
+        ("a million brackets", vec![b'['; 900_000]),
+        ("twice", b"{\"type\":\"a.b\",\"data\":{\"severity\":1,\"severity\":2}}".to_vec()),
+        ("twice, written differently", b"{\"type\":\"a.b\",\"data\":{\"a\":1,\"\\u0061\":2}}".to_vec()),
+        ("digits", format!("{{\"type\":\"a.b\",\"data\":{{\"v\":{}}}}}", "9".repeat(900_000)).into_bytes()),
+        ("exponent", b"{\"type\":\"a.b\",\"data\":{\"v\":1e999999999}}".to_vec()),
+        ("surrogate", b"{\"type\":\"a.b\",\"data\":{\"v\":\"\\ud800\"}}".to_vec()),
+        ("bytes", b"{\"type\":\"a.b\",\"data\":{\"v\":\"\xff\xfe\"}}".to_vec()),
+        ("nan", b"{\"type\":\"a.b\",\"data\":{\"v\":NaN}}".to_vec()),
+        ("trailing", b"{\"type\":\"a.b\"} x".to_vec()),
+        ("empty", Vec::new()),
+        ("text", b"\"a.b\"".to_vec()),
+    ] {
+        let answer = post(&server, &[], &body);
+        assert!([400, 413].contains(&answer.status), "{what}: {} {}", answer.status, answer.text());
+        answer.problem(answer.status);
+    }
+    assert_eq!(server.items("/v1/events").len(), 1);
+}
+
+#[test]
 fn a_nul_and_other_odd_text_is_kept_as_it_is() {
     let server = Server::start(&Folder::new());
     let odd = "nul\u{0} \u{7f} \u{fffd} \u{202e}";
@@ -75,7 +103,7 @@ fn a_nul_and_other_odd_text_is_kept_as_it_is() {
 fn what_is_read_of_a_body_takes_bounded_room() {
     let server = Server::start(&Folder::new());
     let before = server.resident_bytes();
-    let arrays = format!("{{\"type\":\"a.b\",\"data\":[{}1]}}", "[],".repeat(300_000));
+    let arrays = format!("{{\"type\":\"a.b\",\"data\":{{\"v\":[{}1]}}}}", "[],".repeat(300_000));
     let keys: String = (0..60_000).map(|n| format!("\"k{n}\":1,")).collect();
     let maps = format!("{{\"type\":\"a.b\",\"data\":{{{keys}\"z\":1}}}}");
     for body in [arrays, maps] {
@@ -85,6 +113,36 @@ fn what_is_read_of_a_body_takes_bounded_room() {
         }
     }
     assert!(server.resident_bytes() < before + GROWTH_BYTES_MAX, "{before} {}", server.resident_bytes());
+}
+
+#[test]
+fn a_body_over_the_limit_hears_413_at_the_limit_and_the_connection_ends() {
+    let server = Server::start(&Folder::new());
+    let before = server.resident_bytes();
+    // A gigabyte is announced: the answer comes before it is sent.
+    let head = "POST /v1/in/generic HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n{";
+    let answer = server.client().raw(head.as_bytes()).expect("an answer");
+    assert_eq!(answer.problem(413).as_str(), answer.json()["code"]);
+    assert_eq!(answer.header("connection"), Some("close"));
+
+    // A gigabyte is sent in chunks without an announcement: it is cut.
+    let mut stream = server.client().connect().unwrap();
+    stream.write_all(b"POST /v1/in/generic HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    let mut sent = 0_u64;
+    while sent < 1 << 30 && stream.write_all(&chunk).is_ok() {
+        sent += chunk.len() as u64;
+    }
+    assert!(sent < 200_000_000, "{sent} bytes were taken");
+    assert!(server.resident_bytes() < before + GROWTH_BYTES_MAX);
+
+    let large = format!("{{\"type\":\"a.b\",\"data\":{{\"v\":\"{}\"}}}}", "x".repeat(1_000_001));
+    post(&server, &[], large.as_bytes()).problem(413);
+    let fits = format!("{{\"type\":\"a.b\",\"data\":{{\"v\":\"{}\"}}}}", "x".repeat(900_000));
+    let taken = post(&server, &[], fits.as_bytes());
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    let many = vec![json!({"type": "a.b"}); 10_001];
+    server.event(&json!(many)).problem(413);
 }
 
 #[test]

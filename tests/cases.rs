@@ -38,6 +38,24 @@ fn a_change_by_a_person_is_a_transition_that_playbooks_hear() {
 }
 
 #[test]
+fn what_cannot_be_is_refused_by_name_and_changes_nothing() {
+    let (_folder, server) = opened("");
+    let patch = |body: serde_json::Value| server.client().patch("/v1/cases/C-1", &body);
+    for (body, named) in [
+        (json!({"stage": "Somewhere"}), "Somewhere"),
+        (json!({"priority": 7}), "priority"),
+        (json!({"colour": "red"}), "colour"),
+    ] {
+        let answer = patch(body);
+        answer.problem(400);
+        assert!(answer.text().contains(named), "{named}: {}", answer.text());
+    }
+    server.client().request("PATCH", "/v1/cases/C-1", &[], b"[1]").problem(400);
+    assert_eq!(server.client().get("/v1/cases/C-1").ok(200)["stage"], "New");
+    server.client().patch("/v1/cases/C-404", &json!({"stage": "New"})).problem(404);
+}
+
+#[test]
 fn a_field_that_a_person_changed_is_not_undone_by_the_same_snapshot() {
     let (_folder, server) = opened("");
     server.client().patch("/v1/cases/C-1", &json!({"priority": "low"})).ok(200);

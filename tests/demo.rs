@@ -15,7 +15,7 @@ fn the_demo_ends_by_itself_and_shows_the_delivered_json_and_how_to_go_on() {
     let ended = sortie(&folder, &["demo"]).expect(0);
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     let text = format!("{}\n{}", ended.stdout, ended.stderr);
-    for part in ["matched", "not_matched", "serve", "case_id"] {
+    for part in ["matched", "not_matched", "serve", "webhook-id"] {
         assert!(text.contains(part), "{part} in {text}");
     }
     // The delivered message stands in it as JSON that can be read.

@@ -1,8 +1,13 @@
-//! House rules as tests: which crate may name what, what each file begins with, and that what the
+//! House rules as tests: which crate may name what, how long files are, what each file begins with, and that what the
 //! code lists has its page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+/// Longest file, in lines of code that is not test code.
+const LINES_MAX: usize = 400;
+/// Longest file whose module doc says why it is longer (a line that begins with `Length:`).
+const LINES_MAX_WITH_REASON: usize = 600;
 
 /// Which of our crates each may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -110,6 +115,54 @@ fn what_one_crate_owns_no_other_names() {
     }
 }
 
+/// Paths of files and folders that are test code, because a `#[cfg(test)] mod NAME;` names them.
+fn test_modules(all: &[(String, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in all {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
+            let Some(name) =
+                pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ").and_then(|n| n.strip_suffix(';'))
+            else {
+                continue;
+            };
+            let folder = match path.rsplit_once('/').unwrap() {
+                (folder, "mod.rs" | "lib.rs" | "main.rs") => folder.to_owned(),
+                (folder, file) => format!("{folder}/{}", file.trim_end_matches(".rs")),
+            };
+            found.push(format!("{folder}/{name}.rs"));
+            found.push(format!("{folder}/{name}/"));
+        }
+    }
+    found
+}
+
+/// The lines of code before the tests of a file: comments and empty lines do not count.
+fn code_lines(text: &str) -> usize {
+    let lines: Vec<&str> = text.lines().collect();
+    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{'));
+    let code = &lines[..tests.unwrap_or(lines.len())];
+    code.iter().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//")).count()
+}
+
+#[test]
+fn no_file_is_longer_than_one_job_needs() {
+    let all = files("crates", &["rs"]);
+    let tests = test_modules(&all);
+    let is_test = |path: &str| path.contains("/tests/") || tests.iter().any(|known| path.starts_with(known.as_str()));
+    let mut long = BTreeMap::new();
+    for (path, text) in all.iter().filter(|(path, _)| !is_test(path)) {
+        let reason =
+            text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.starts_with("//! Length:"));
+        let max = if reason { LINES_MAX_WITH_REASON } else { LINES_MAX };
+        let lines = code_lines(text);
+        if lines > max {
+            long.insert(path, lines);
+        }
+    }
+    assert!(long.is_empty(), "longer than {LINES_MAX} lines: {long:#?}");
+}
+
 #[test]
 fn every_file_begins_with_what_it_is_for() {
     let mut all = files("crates", &["rs"]);
@@ -162,4 +215,31 @@ fn files_that_a_reader_looks_for_first_are_there() {
     assert!(missing.is_empty(), "{missing:?}");
     let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     assert!(text.lines().count() <= 250, "docs/architecture.md is longer than a reader takes in");
+}
+
+#[test]
+fn every_code_action_and_source_has_its_page() {
+    let listed = std::process::Command::new(env!("CARGO_BIN_EXE_sortie")).arg("explain-code").output().expect("sortie");
+    let listed = String::from_utf8(listed.stdout).expect("UTF-8");
+    let codes: Vec<&str> = listed.split_whitespace().filter(|word| is_code(word)).collect();
+    assert!(codes.len() > 30, "{listed}");
+    let is_there = |path: String| root().join(&path).is_file().then_some(()).ok_or(path);
+    let pages = codes.iter().map(|code| format!("docs/errors/{code}.md"));
+    let actions = engine::action::actions().iter().map(|one| format!("docs/reference/actions/{}.md", one.spec().id));
+    let sources = ["generic", "exabeam"].map(|name| format!("docs/reference/sources/{name}.md"));
+    let missing: Vec<String> = pages.chain(actions).chain(sources).filter_map(|path| is_there(path).err()).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    // And the other way round: a page whose code is gone says so nowhere.
+    for entry in std::fs::read_dir(root().join("docs/errors")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let code = name.trim_end_matches(".md");
+        assert!(!is_code(code) || codes.contains(&code), "docs/errors/{name} is about a code that there is not");
+    }
+}
+
+/// Two letters and three digits.
+fn is_code(word: &str) -> bool {
+    let (letters, digits) = word.split_at_checked(2).unwrap_or_default();
+    let upper = letters.len() == 2 && letters.chars().all(|c| c.is_ascii_uppercase());
+    upper && digits.len() == 3 && digits.chars().all(|c| c.is_ascii_digit())
 }

@@ -3,6 +3,8 @@
 //! Invariants: every order sees the state that those before it will commit. What is refused, or panics, leaves nothing
 //! behind: no entry, no gap in the sequence, no state, window, claim, mark or run (but for a key that was used again with
 //! another body, whose refusal is part of the history).
+//!
+//! Length: what a batch sees and what it adds to itself are read together; apart, each half would have to trust the other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -7,6 +7,8 @@
 //! All conditions of an event see the state right after that event, never each other's effects. There is at most one
 //! decision and one run per event and playbook: the first trigger in the file that fits is recorded, and
 //! matched > failed > not matched.
+//!
+//! Length: one event, told from top to bottom; the steps share one state, and cutting it would hide their order.
 
 use std::collections::HashSet;
 use std::sync::Arc;

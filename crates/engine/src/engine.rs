@@ -2,6 +2,8 @@
 //!
 //! The owner behind it is the writer's thread; the runner, the schedules and the sweep are tasks. [`Engine::stop`] ends
 //! them in order: no new orders, steps in flight, the writer.
+//!
+//! Length: one short method for each thing that can be asked, and the list is what a reader looks for.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -443,6 +445,9 @@ impl Engine {
         }
         self.inner.runner.abort_all();
         let _ = self.record(EntryKind::Server, "server".to_owned(), json!({ "what": "stopped" }), Actor::System).await;
+        if let Err(error) = self.store().settle() {
+            tracing::warn!(%error, "the store could not note where its history ends");
+        }
     }
 
     /// Whether events are accepted, and if not, why.

@@ -1,5 +1,7 @@
 //! What is known of an alert, a case or an entity: one table of fields, from which parsing, merging, conditions,
 //! checks and documentation all follow.
+//!
+//! Length: the table of fields and what follows from it; a field is added in this one place.
 
 use std::fmt;
 

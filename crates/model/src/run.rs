@@ -2,6 +2,8 @@
 //!
 //! A run's status is never set. [`RunState::apply`] is the only way its state changes, live and after a crash alike;
 //! a fact that does not fit the state is an error, not a shrug.
+//!
+//! Length: the legal transitions are one table, and the fold that they guard stands below it.
 
 use std::collections::BTreeMap;
 

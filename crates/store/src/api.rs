@@ -324,6 +324,14 @@ pub trait Store: Send + Sync {
     /// The store's clock, in whole milliseconds: never goes back, not even over a restart.
     fn now(&self) -> Time;
 
+    /// The server is about to stop: what shows that nothing is missing is brought up to now, on the disk. Writing may go on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The sequence number that the next commit starts with.
     fn next_seq(&self) -> Seq;
 

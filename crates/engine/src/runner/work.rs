@@ -1,4 +1,6 @@
 //! One run at work: ask what comes next, do it, record it.
+//!
+//! Length: the one loop that does I/O; every way in which a step can end stands beside the others.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
