@@ -221,17 +221,20 @@ steps:
 "#;
     let world = World::new(&[TWO]).await;
     let (asked, wait) = std::sync::mpsc::channel::<()>();
+    let (arrived, has_arrived) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     world.receiver.answers(move |request| {
         if request.path == "/desk" {
-            let _ = wait.lock().unwrap().recv();
+            arrived.send(()).unwrap();
+            // The thread waits; what else the runtime has for it must not.
+            let _ = tokio::task::block_in_place(|| wait.lock().unwrap().recv());
         }
         Some(200)
     });
     let store = world.open().await;
     let engine = world.start(store.clone()).await;
     let run = engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap().decisions[0].run_id.unwrap();
-    until("the first step is at work", || engine.load_now().0 == 1).await;
+    until("the first step is at work", || has_arrived.try_recv().is_ok()).await;
     let stopping = tokio::spawn({
         let engine = engine.clone();
         async move { engine.stop(std::time::Duration::from_secs(10)).await }
