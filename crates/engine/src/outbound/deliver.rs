@@ -16,7 +16,8 @@ use super::secret::{Placed, Redactor, Secret, SecretError, Secrets};
 use super::sign::{self, KeyError};
 use super::{Outbound, Request, Sent, TOTAL_TIMEOUT};
 
-/// How long the chain of runs behind a message is: a Sortie that receives it counts on from there.
+/// How long the chain of runs behind a message is, for a receiver that guards against loops of its own. What comes in is not
+/// read for it.
 pub const CHAIN_HEADER: HeaderName = HeaderName::from_static("sortie-chain");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");

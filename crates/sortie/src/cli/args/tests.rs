@@ -11,7 +11,7 @@ fn the_arguments_fit_together() {
 /// The page of the command line, made from the arguments themselves.
 fn reference() -> String {
     let mut page = "# Command line\n\nMade from the code: a test compares this page with what `--help` says \
-                    (`UPDATE_DOCS=1 cargo test -p sortie cli::args` writes it again).\n"
+                    (`BLESS=1 cargo test -p sortie cli::args` writes it again).\n"
         .to_owned();
     let mut top = Arguments::command().term_width(100);
     top.build();
@@ -31,11 +31,11 @@ fn section(command: &clap::Command, name: &str, page: &mut String) {
 #[test]
 fn the_reference_page_says_what_the_help_says() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, reference()).unwrap();
     }
     let same = std::fs::read_to_string(&path).unwrap() == reference();
-    assert!(same, "docs/reference/cli.md is old: UPDATE_DOCS=1 cargo test -p sortie cli::args");
+    assert!(same, "docs/reference/cli.md is old: BLESS=1 cargo test -p sortie cli::args");
 }
 
 #[test]
