@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::action::{self, Context, Objects, Windows};
 use crate::change::LocalChange;
 use crate::decide::{self, Means, Nothing, Position, View};
-use crate::outbound::{Destinations, Outbound, Secrets};
+use crate::outbound::{Destinations, Effects, Secrets};
 use crate::refusal::Refusal;
 use crate::runner::Runner;
 use crate::set::Set;
@@ -54,8 +54,8 @@ pub struct Setup {
     pub words: Vocabulary,
     /// The name of this server in the history.
     pub node: String,
-    /// The one outbound client.
-    pub outbound: Outbound,
+    /// What runs may do to the outside.
+    pub effects: Effects,
     /// The secrets.
     pub secrets: Secrets,
     /// The destinations.
@@ -190,7 +190,7 @@ impl Engine {
         let clock = Arc::clone(&shared);
         let context = Context {
             evaluator: setup.evaluator,
-            outbound: setup.outbound,
+            effects: setup.effects,
             secrets: setup.secrets,
             destinations: std::sync::RwLock::new(Arc::new(setup.destinations)),
             words,

@@ -176,6 +176,7 @@ fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Ready, StepError>
         keep_bytes: BODY_BYTES_MAX.max(RESPONSE_CAPTURE_BYTES_MAX),
         fresh: effect == Effect::Once,
         redactor,
+        origin: call.origin(),
     };
     Ok(Ready { request, expect, effect })
 }
@@ -196,7 +197,7 @@ fn target(call: &Call<'_>, params: &mut Params<'_>) -> Result<Target, StepError>
         let message = "the path of `url` must not hold `.` or `..`: they lead elsewhere".to_owned();
         return Err(StepError { code: "bad_url".to_owned(), message, at });
     }
-    let egress = call.ctx.outbound.egress();
+    let egress = call.ctx.effects.egress();
     let target = Target::parse(&whole, egress).map_err(|problem| {
         let code = if problem == UrlProblem::Blocked { "blocked_address" } else { "bad_url" };
         StepError { code: code.to_owned(), message: problem.to_string(), at }
@@ -297,7 +298,7 @@ async fn ask(call: &Call<'_>, ready: Ready, input: Value) -> Outcome {
     let is_try = |attempt: &&Attempt| attempt.error.as_ref().is_none_or(|error| error.code != SendError::Busy.code());
     let n = u32::try_from(tried.iter().filter(is_try).count()).unwrap_or(u32::MAX).saturating_add(1);
     let started_at = (call.ctx.clock)();
-    let sent = call.ctx.outbound.send(request).await;
+    let sent = call.ctx.effects.send(request).await;
     let ended_at = (call.ctx.clock)();
     let busy = sent.error == Some(SendError::Busy);
     if busy && effect != Effect::Once {

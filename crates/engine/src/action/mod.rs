@@ -1,7 +1,7 @@
 //! Actions: what steps do. One file for each verb, one line in [`actions`].
 //!
 //! An action gets a [`Call`] and answers with an [`Outcome`]; it records nothing itself. Network actions send through the
-//! one outbound client; local ones answer the changes they want, which the writer makes an event and commits together
+//! one [`Effects`]; local ones answer the changes they want, which the writer makes an event and commits together
 //! with the outcome.
 //!
 //! Invariants: an action never panics, never waits without a bound, and what it answers holds no secret.
@@ -17,7 +17,7 @@ use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
 pub use crate::change::{If, LocalChange};
-use crate::outbound::{Destinations, Outbound, Secrets};
+use crate::outbound::{Answers, Destinations, Effects, Origin, Secrets};
 use crate::refusal::Refusal;
 pub(crate) use send::held_windows;
 
@@ -27,6 +27,8 @@ mod comment;
 mod create_from_alert;
 #[cfg(test)]
 mod docs_tests;
+#[cfg(test)]
+mod effects_tests;
 mod http_request;
 #[cfg(test)]
 mod http_request_tests;
@@ -130,8 +132,8 @@ pub trait Windows: Send + Sync {
 pub struct Context {
     /// Evaluates templates.
     pub evaluator: Evaluator,
-    /// The one client.
-    pub outbound: Outbound,
+    /// What may be done to the outside.
+    pub effects: Effects,
     /// The secrets.
     pub secrets: Secrets,
     /// The destinations, swapped as a whole when the file changes.
@@ -156,6 +158,23 @@ impl Context {
         self.destinations.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The same for a rehearsal: what would be sent is recorded and answered by `answers`, references stand in for secrets,
+    /// and `windows` are claimed instead of the real ones.
+    pub fn rehearsing(&self, answers: Box<dyn Answers>, windows: Arc<dyn Windows>) -> Context {
+        Context {
+            evaluator: self.evaluator.clone(),
+            effects: self.effects.rehearsed(answers),
+            secrets: Secrets::stand_ins(),
+            destinations: RwLock::new(self.destinations()),
+            words: self.words.clone(),
+            queues: self.queues.clone(),
+            public_url: self.public_url.clone(),
+            objects: Arc::clone(&self.objects),
+            windows,
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     /// Puts other destinations in their place.
     pub fn set_destinations(&self, destinations: Destinations) {
         *self.destinations.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(destinations);
@@ -164,7 +183,7 @@ impl Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("outbound", &self.outbound).finish_non_exhaustive()
+        f.debug_struct("Context").field("effects", &self.effects).finish_non_exhaustive()
     }
 }
 
@@ -193,6 +212,13 @@ pub struct Call<'a> {
     pub random: u64,
     /// What all calls share.
     pub ctx: &'a Context,
+}
+
+impl Call<'_> {
+    /// Who asks for what this call sends.
+    pub fn origin(&self) -> Origin {
+        Origin { run: Some(self.start.id), step: self.path.to_owned(), destination: None }
+    }
 }
 
 /// What one call of an action did.

@@ -177,8 +177,9 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, n: 
         chain: call.start.chain.len() + 1,
         timeout: call.timeout,
         now: started_at,
+        origin: call.origin(),
     };
-    let sent = match deliver(&call.ctx.outbound, &call.ctx.secrets, destination, message).await {
+    let sent = match deliver(&call.ctx.effects, &call.ctx.secrets, destination, message).await {
         Ok(sent) => sent,
         Err(refused) => {
             let why = error(refused.code(), refused.to_string());

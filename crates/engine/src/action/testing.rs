@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Action, Call, Context, Objects, Outcome, StepResult, Windows, find};
 use crate::outbound::destination::{Auth, TimeFormat};
 use crate::outbound::testing::{Receiver, local, outbound};
-use crate::outbound::{Destination, Destinations, Outbound, Secrets, Target};
+use crate::outbound::{Destination, Destinations, Effects, Outbound, Secrets, Target};
 
 /// When tests take place.
 pub(super) const NOW: Time = Time::from_millis(1_763_798_400_000);
@@ -76,7 +76,7 @@ impl Bench {
         .into();
         let ctx = Context {
             evaluator: Evaluator::uncounted(),
-            outbound,
+            effects: Effects::live(outbound),
             secrets: Secrets::new(Arc::new(secrets)),
             destinations: RwLock::default(),
             words: model::record::Vocabulary::default(),

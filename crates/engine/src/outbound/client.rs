@@ -89,7 +89,7 @@ impl Outbound {
     }
 
     /// Sends one request and waits for its answer, no longer than it says. Never panics, never follows, never retries.
-    pub async fn send(&self, request: Request) -> Sent {
+    pub(super) async fn send(&self, request: Request) -> Sent {
         let started = Instant::now();
         let failed = |error: SendError| Sent {
             status: None,

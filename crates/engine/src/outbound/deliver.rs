@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::destination::{Auth, Destination, Sign};
 use super::secret::{Placed, Redactor, Secret, SecretError, Secrets};
 use super::sign::{self, KeyError};
-use super::{Outbound, Request, Sent, TOTAL_TIMEOUT};
+use super::{Effects, Origin, Request, Sent, TOTAL_TIMEOUT};
 
 /// How long the chain of runs behind a message is, for a receiver that guards against loops of its own. What comes in is not
 /// read for it.
@@ -40,6 +40,8 @@ pub struct Message {
     pub timeout: Option<std::time::Duration>,
     /// What time it is.
     pub now: Time,
+    /// Who asks for it; the destination is filled in here.
+    pub origin: Origin,
 }
 
 /// Why a message cannot be put together. Nothing was sent.
@@ -71,7 +73,7 @@ impl PrepareError {
 /// # Errors
 /// [`PrepareError`] when it cannot be put together; what goes wrong on the way is in [`Sent`].
 pub async fn deliver(
-    outbound: &Outbound,
+    effects: &Effects,
     secrets: &Secrets,
     destination: &Destination,
     message: Message,
@@ -92,8 +94,9 @@ pub async fn deliver(
         keep_bytes: model::limits::RESPONSE_CAPTURE_BYTES_MAX,
         fresh: false,
         redactor,
+        origin: Origin { destination: Some(destination.id.clone()), ..message.origin },
     };
-    Ok(outbound.send(request).await)
+    Ok(effects.send(request).await)
 }
 
 fn headers(
@@ -119,13 +122,13 @@ fn headers(
         Some(Sign::Standard(all)) => {
             let keys = resolve_all(all, secrets, redactor)?;
             let value = sign::standard(&keys, &message.id, seconds, &message.body).map_err(|e| unusable(all, e))?;
-            headers.insert(WEBHOOK_SIGNATURE, header(&WEBHOOK_SIGNATURE, &Secret::new(value))?);
+            headers.insert(WEBHOOK_SIGNATURE, hidden(&WEBHOOK_SIGNATURE, &Secret::new(value))?);
         }
         Some(Sign::Hmac { header: name, scheme, secrets: all }) => {
             let keys = resolve_all(all, secrets, redactor)?;
             let first = keys.first().ok_or_else(|| unusable(all, KeyError::Empty))?;
             let value = scheme.sign(first, seconds, &message.body).map_err(|e| unusable(all, e))?;
-            headers.insert(name.clone(), header(name, &Secret::new(value))?);
+            headers.insert(name.clone(), hidden(name, &Secret::new(value))?);
         }
     }
     Ok(headers)
@@ -152,8 +155,7 @@ pub(crate) fn authenticate(
             (AUTHORIZATION, Secret::new(format!("Basic {}", both.expose())))
         }
     };
-    let mut value = header(&name, &value)?;
-    value.set_sensitive(true);
+    let value = hidden(&name, &value)?;
     headers.insert(name, value);
     Ok(())
 }
@@ -181,6 +183,13 @@ pub fn is_reserved(name: &HeaderName) -> bool {
 /// A header's value. Line breaks and other control characters are refused, not taken out.
 pub(crate) fn header(name: &HeaderName, value: &Secret) -> Result<HeaderValue, PrepareError> {
     HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| PrepareError::Header { name: name.to_string() })
+}
+
+/// The value of a header that nobody is shown.
+fn hidden(name: &HeaderName, value: &Secret) -> Result<HeaderValue, PrepareError> {
+    let mut value = header(name, value)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn resolve_all(all: &[Placed], secrets: &Secrets, redactor: &mut Redactor) -> Result<Vec<Secret>, SecretError> {

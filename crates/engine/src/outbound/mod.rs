@@ -1,9 +1,10 @@
 //! The only way out: one client, one policy, one way to sign, to wait and to keep a secret.
 //!
-//! The walk of a delivery: [`destination`] says where and how → [`secret`]s are placed → [`sign`] → [`Outbound::send`]
+//! The walk of a delivery: [`destination`] says where and how → [`secret`]s are placed → [`sign`] → [`Effects::send`]
 //! checks the address that is connected and reads a bounded answer → [`retry`] says when again.
 //!
-//! Invariants: this module is the only place that names the HTTP client. Every wait and every read is bounded. Redirects
+//! Invariants: this module is the only place that names the HTTP client, and [`Effects`] the only value through which a
+//! playbook reaches it. Every wait and every read is bounded. Redirects
 //! are not followed, proxy variables are not read, answers are not decompressed. One key (a destination or a host) has a
 //! bounded number of requests in flight, so that one that hangs holds up nobody else.
 
@@ -12,6 +13,7 @@ pub mod admin;
 mod client;
 pub mod deliver;
 pub mod destination;
+pub mod effects;
 pub mod mask;
 pub mod resolve;
 pub mod retry;
@@ -35,6 +37,7 @@ pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use self::address::{Egress, Network};
 pub use self::client::{BuildError, Outbound};
 pub use self::destination::{Destination, Destinations};
+pub use self::effects::{Answers, Effects, Origin, Planned, Reply, Takes};
 pub use self::mask::mask_url;
 pub use self::resolve::{Resolver, SystemResolver};
 pub use self::secret::{Redactor, Secret, Secrets};
@@ -97,6 +100,8 @@ pub struct Request {
     pub fresh: bool,
     /// The secrets that must not be in what is kept of the answer.
     pub redactor: Redactor,
+    /// Who asks for it.
+    pub origin: Origin,
 }
 
 /// What became of a request.

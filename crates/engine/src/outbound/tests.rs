@@ -19,6 +19,7 @@ fn request(url: &str, egress: &Egress) -> Request {
         keep_bytes: model::limits::RESPONSE_CAPTURE_BYTES_MAX,
         fresh: false,
         redactor: Redactor::default(),
+        origin: Origin::default(),
     }
 }
 

@@ -59,6 +59,7 @@ async fn ask(url: &str, ca: Option<&[u8]>) -> Sent {
         keep_bytes: 100,
         fresh: false,
         redactor: Redactor::default(),
+        origin: Origin::default(),
     };
     Outbound::new(egress, Limits::default(), Arc::new(Here)).unwrap().send(request).await
 }

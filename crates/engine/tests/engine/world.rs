@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use engine::outbound::{Destination, Destinations, Egress, Outbound, Secrets, SystemResolver, Target};
+use engine::outbound::{Destination, Destinations, Effects, Egress, Outbound, Secrets, SystemResolver, Target};
 use engine::source::{Incoming, Raw};
 use engine::{Engine, Setup};
 use model::event::{Actor, ReplayKey};
@@ -112,7 +112,9 @@ impl World {
             evaluator: Evaluator::uncounted(),
             words: Vocabulary::default(),
             node: "test".to_owned(),
-            outbound: Outbound::new(local(), engine::outbound::Limits::default(), Arc::new(SystemResolver)).unwrap(),
+            effects: Effects::live(
+                Outbound::new(local(), engine::outbound::Limits::default(), Arc::new(SystemResolver)).unwrap(),
+            ),
             secrets: Secrets::new(Arc::new(std::collections::BTreeMap::new())),
             catalog: engine::catalog(Some(&destinations), Vocabulary::default(), None, None),
             destinations,

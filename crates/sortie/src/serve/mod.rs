@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Engine;
-use engine::outbound::{self, Outbound, SystemResolver};
+use engine::outbound::{self, Effects, Outbound, SystemResolver};
 use playbook::Diagnostic;
 use store::{Sled, Store};
 use tokio::net::TcpListener;
@@ -138,7 +138,7 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
         evaluator,
         words: config.words.clone(),
         node: node(),
-        outbound: client,
+        effects: Effects::live(client),
         secrets: setup::secrets(config),
         catalog: setup::catalog(config, Some(&destinations)),
         destinations,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use engine::outbound::Origin;
 use engine::outbound::deliver::{Message, deliver, test_message};
 use engine::outbound::destination::{self, Auth, Destination, Sign, TimeFormat};
 use engine::payload;
@@ -145,7 +146,7 @@ pub(in crate::http) async fn test_unsaved(mut call: Call) -> Answer {
     }
     let context = call.app.engine.context();
     // JSON is YAML: the file's own reader says what is wrong.
-    let read = destination::read(&Arc::from("request"), &text, context.outbound.egress());
+    let read = destination::read(&Arc::from("request"), &text, context.effects.egress());
     let read = read.map_err(|found| {
         let all: Vec<String> = found.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         Problem::bad("invalid_destination", all.join("; "))
@@ -168,9 +169,10 @@ async fn send(call: &Call, destination: &Destination) -> Answer {
         chain: 0,
         timeout: None,
         now,
+        origin: Origin::default(),
     };
     let began = Instant::now();
-    let sent = deliver(&context.outbound, &context.secrets, destination, message).await;
+    let sent = deliver(&context.effects, &context.secrets, destination, message).await;
     let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let tested = match sent {
         Ok(sent) => Tested { ok: sent.accepted(), message: test_message(&sent), http_status: sent.status, latency_ms },

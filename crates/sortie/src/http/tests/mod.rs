@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Engine;
-use engine::outbound::{Destinations, Outbound, Secret, Secrets, SystemResolver};
+use engine::outbound::{Destinations, Effects, Outbound, Secret, Secrets, SystemResolver};
 use model::record::Vocabulary;
 use playbook::Evaluator;
 use serde_json::Value;
@@ -103,7 +103,9 @@ async fn engine_over(store: Arc<dyn store::Store>, playbook: &str) -> Engine {
         evaluator,
         words,
         node: "test".to_owned(),
-        outbound: Outbound::new(egress, engine::outbound::Limits::default(), Arc::new(SystemResolver)).unwrap(),
+        effects: Effects::live(
+            Outbound::new(egress, engine::outbound::Limits::default(), Arc::new(SystemResolver)).unwrap(),
+        ),
         secrets: Secrets::new(Arc::new(engine::outbound::secret::FromMachine { dir: None })),
         destinations: Destinations::default(),
         queues: BTreeMap::new(),

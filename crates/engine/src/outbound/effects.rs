@@ -1,0 +1,227 @@
+//! What a run may do to the outside: one value, which either sends or only records what would be sent.
+//!
+//! Invariants: [`Effects::send`] is the only way out of this crate for anything that a playbook asks for;
+//! [`Outbound`]'s own way to send is not visible outside this module. An `Effects` that records holds no client at all,
+//! so that neither an author nor an action can make it send. What it records holds no secret.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::RunId;
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Egress, Outbound, Request, SendError, Sent};
+
+/// Most requests that one recorder keeps; more than any run may make.
+pub const PLANNED_MAX: usize = 100_000;
+/// What stands where a secret would be sent.
+const HIDDEN: &str = "***";
+
+/// What is done to the outside. Cheap to clone; clones share one client, or one record.
+#[derive(Clone)]
+pub struct Effects(Way);
+
+#[derive(Clone)]
+enum Way {
+    Live(Outbound),
+    Recorded(Arc<Recorder>),
+}
+
+/// Who asks for something to be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// The run; none for what a person sends to try a destination.
+    pub run: Option<RunId>,
+    /// The path of the step.
+    pub step: String,
+    /// The destination, when it is one.
+    pub destination: Option<String>,
+}
+
+/// Something that would have been sent. Without secrets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Planned {
+    /// Who asked for it.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// The method.
+    pub method: String,
+    /// Where to. The URL of a destination may be a credential: of that only the host and the end.
+    pub url: String,
+    /// The headers, without secrets and signatures.
+    pub headers: BTreeMap<String, String>,
+    /// The body: JSON where it is JSON, else text; `null` when there is none.
+    pub body: Value,
+}
+
+/// What the outside is supposed to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// An answer.
+    Answer {
+        /// Its status.
+        status: u16,
+        /// Its headers.
+        headers: HeaderMap,
+        /// Its body.
+        body: String,
+    },
+    /// No answer, for this reason.
+    Nothing(SendError),
+}
+
+impl Reply {
+    /// An answer without headers.
+    pub fn answer(status: u16, body: impl Into<String>) -> Reply {
+        Reply::Answer { status, headers: HeaderMap::new(), body: body.into() }
+    }
+}
+
+/// Answers in the place of the outside.
+pub trait Answers: Send + Sync {
+    /// What comes back for a request.
+    fn answer(&self, asked: &Planned) -> Reply;
+}
+
+/// Everything is taken: 200 with nothing in it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Takes;
+
+impl Answers for Takes {
+    fn answer(&self, _asked: &Planned) -> Reply {
+        Reply::answer(200, "")
+    }
+}
+
+struct Recorder {
+    egress: Egress,
+    answers: Box<dyn Answers>,
+    planned: Mutex<Vec<Planned>>,
+}
+
+impl std::fmt::Debug for Effects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_live() { "Effects(live)" } else { "Effects(recorded)" })
+    }
+}
+
+impl Effects {
+    /// What is asked for is done.
+    pub fn live(outbound: Outbound) -> Effects {
+        Effects(Way::Live(outbound))
+    }
+
+    /// What is asked for is recorded and answered by `answers`; nothing leaves. Addresses are judged by `egress` as far as
+    /// they can be without resolving a name.
+    pub fn recorded(egress: Egress, answers: Box<dyn Answers>) -> Effects {
+        Effects(Way::Recorded(Arc::new(Recorder { egress, answers, planned: Mutex::default() })))
+    }
+
+    /// The same policy, with nothing that leaves.
+    pub fn rehearsed(&self, answers: Box<dyn Answers>) -> Effects {
+        Effects::recorded(self.egress().clone(), answers)
+    }
+
+    /// Whether what is asked for is done.
+    pub fn is_live(&self) -> bool {
+        matches!(self.0, Way::Live(_))
+    }
+
+    /// The policy.
+    pub fn egress(&self) -> &Egress {
+        match &self.0 {
+            Way::Live(outbound) => outbound.egress(),
+            Way::Recorded(recorder) => &recorder.egress,
+        }
+    }
+
+    /// What would have been sent so far, in order; nothing when this sends.
+    pub fn planned(&self) -> Vec<Planned> {
+        match &self.0 {
+            Way::Live(_) => Vec::new(),
+            Way::Recorded(recorder) => recorder.planned.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Sends one request and waits for its answer, or records it and answers at once.
+    pub async fn send(&self, request: Request) -> Sent {
+        match &self.0 {
+            Way::Live(outbound) => outbound.send(request).await,
+            Way::Recorded(recorder) => recorder.take(&request),
+        }
+    }
+}
+
+impl Recorder {
+    fn take(&self, request: &Request) -> Sent {
+        let planned = planned(request);
+        let reply = self.answers.answer(&planned);
+        let mut all = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < PLANNED_MAX {
+            all.push(planned);
+        }
+        drop(all);
+        sent(reply, request)
+    }
+}
+
+/// A request as it may be shown.
+fn planned(request: &Request) -> Planned {
+    let url = match request.origin.destination {
+        Some(_) => request.target.masked(),
+        None => request.target.url().to_string(),
+    };
+    let mut headers = BTreeMap::new();
+    for (name, value) in &request.headers {
+        headers.insert(name.to_string(), shown(value, request));
+    }
+    let body = if request.body.is_empty() {
+        Value::Null
+    } else {
+        let text = request.redactor.clean(&String::from_utf8_lossy(&request.body), false);
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    };
+    Planned { origin: request.origin.clone(), method: request.method.to_string(), url, headers, body }
+}
+
+/// A header's value as it may be shown.
+fn shown(value: &HeaderValue, request: &Request) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    if value.is_sensitive() {
+        // The scheme is no secret and tells how it is authenticated.
+        return match text.split_once(' ') {
+            Some((scheme @ ("Bearer" | "Basic"), _)) => format!("{scheme} {HIDDEN}"),
+            _ => HIDDEN.to_owned(),
+        };
+    }
+    request.redactor.clean(&text, false)
+}
+
+/// A supposed answer, as the client would have read it.
+fn sent(reply: Reply, request: &Request) -> Sent {
+    let nothing = |error: SendError| Sent {
+        status: None,
+        headers: HeaderMap::new(),
+        text: String::new(),
+        bytes: 0,
+        truncated: false,
+        latency: Duration::ZERO,
+        error: Some(error),
+    };
+    match reply {
+        Reply::Nothing(error) => nothing(error),
+        Reply::Answer { status, headers, body } => {
+            let mut end = body.len().min(request.keep_bytes);
+            while !body.is_char_boundary(end) {
+                end -= 1;
+            }
+            let truncated = end < body.len();
+            let text = request.redactor.clean(body.get(..end).unwrap_or_default(), truncated);
+            let bytes = body.len() as u64;
+            Sent { status: Some(status), headers, text, bytes, truncated, latency: Duration::ZERO, error: None }
+        }
+    }
+}
