@@ -1,0 +1,248 @@
+//! One event, heard by playbook after playbook: guards, conditions, windows, limits, the run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::run::RunStart;
+use model::{ChainLink, Decision, Event, EventId, Object, Place, RunId, Transition, Verdict, limits, record};
+use playbook::{Answer, Budget, Condition, Playbook, Root, Span};
+use store::Window;
+
+use super::about::{About, about};
+use super::{Means, Position, View};
+use crate::trigger::{self, Fit};
+
+/// What follows so far.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) decisions: Vec<Decision>,
+    pub(super) runs: Vec<RunStart>,
+    pub(super) windows: Vec<Window>,
+}
+
+/// One event being heard by playbook after playbook.
+pub(super) struct Hearing<'a> {
+    event: &'a Event,
+    at: Position,
+    view: &'a dyn View,
+    means: Means<'a>,
+    transitions: &'a [Transition],
+    object: Option<&'a Object>,
+    about: Option<About>,
+    /// Time that the conditions have taken so far.
+    asked: Duration,
+    pub(super) out: Outcome,
+}
+
+/// How a condition, or the lack of one, turned out.
+enum Turn {
+    Yes,
+    Other(Verdict, String, Span),
+}
+
+impl<'a> Hearing<'a> {
+    /// The hearing of an event, with what it changed and the object that it is about.
+    pub(super) fn new(
+        (event, at): (&'a Event, Position),
+        view: &'a dyn View,
+        means: Means<'a>,
+        (transitions, object): (&'a [Transition], Option<&'a Object>),
+    ) -> Hearing<'a> {
+        let out = Outcome::default();
+        Hearing { event, at, view, means, transitions, object, about: None, asked: Duration::ZERO, out }
+    }
+
+    /// Decides for one playbook; no decision when no trigger fits by its own arguments.
+    pub(super) fn judge(&mut self, playbook: &Arc<Playbook>) -> Result<(), store::Error> {
+        let fits: Vec<Fit> = trigger::fits(playbook, self.event, self.transitions, self.object);
+        self.judge_fits(playbook, &fits)
+    }
+
+    /// Decides for one playbook of which these triggers fit by their own arguments.
+    pub(super) fn judge_fits(&mut self, playbook: &Arc<Playbook>, fits: &[Fit]) -> Result<(), store::Error> {
+        let Some(first) = fits.first() else { return Ok(()) };
+        let span = playbook.triggers[first.index].span;
+        if let Some((verdict, reason)) = self.before_conditions(playbook) {
+            self.decided(playbook, verdict, reason, span, Some(first.index));
+            return Ok(());
+        }
+        let mut best: Option<(Verdict, String, Span, usize)> = None;
+        for fit in fits {
+            match self.ask(playbook, fit)? {
+                Turn::Yes => return self.start(playbook, fit),
+                Turn::Other(verdict, reason, span) => {
+                    let better = best.as_ref().is_none_or(|(known, ..)| rank(verdict) > rank(*known));
+                    if better {
+                        best = Some((verdict, reason, span, fit.index));
+                    }
+                }
+            }
+        }
+        if let Some((verdict, reason, span, index)) = best {
+            self.decided(playbook, verdict, reason, span, Some(index));
+        }
+        Ok(())
+    }
+
+    /// What speaks against the playbook whatever its conditions say.
+    fn before_conditions(&self, playbook: &Playbook) -> Option<(Verdict, String)> {
+        if !playbook.enabled {
+            return Some((Verdict::Disabled, "the playbook's file says `enabled: false`".to_owned()));
+        }
+        if !self.means.set.is_on(playbook) {
+            return Some((Verdict::Disabled, "the playbook is switched off".to_owned()));
+        }
+        if let Some(expires) = playbook.expires.filter(|expires| self.at.now >= *expires) {
+            return Some((Verdict::Expired, format!("the playbook expired at {expires}")));
+        }
+        if let Some(reason) = loop_guard(playbook, &self.event.chain) {
+            return Some((Verdict::LoopGuarded, reason));
+        }
+        let mute = self.object.and_then(|object| object.meta.muted.as_ref());
+        if let Some(mute) = mute.filter(|mute| self.at.now < mute.until) {
+            let what = self.event.object().map_or(String::new(), |key| key.to_string());
+            return Some((Verdict::Skipped, format!("{what} is muted until {}: {}", mute.until, mute.reason)));
+        }
+        None
+    }
+
+    /// Asks the trigger's condition, then the playbook's.
+    fn ask(&mut self, playbook: &Playbook, fit: &Fit) -> Result<Turn, store::Error> {
+        let conditions: Vec<&Condition> =
+            playbook.triggers[fit.index].when.iter().chain(playbook.when.iter()).collect();
+        if conditions.is_empty() {
+            return Ok(Turn::Yes);
+        }
+        let limit = Duration::from_millis(limits::EVENT_CONDITIONS_MILLIS_MAX);
+        if self.asked > limit {
+            let reason =
+                format!("the conditions of this event took longer than {} together", model::period::format(limit));
+            return Ok(Turn::Other(Verdict::Failed, reason, playbook.triggers[fit.index].span));
+        }
+        let scope = self
+            .about()?
+            .scope
+            .clone()
+            .known(Root::Trigger, Some(Arc::new(fit.facts.clone())))
+            .free(Root::Vars, Arc::clone(&playbook.vars));
+        for condition in conditions {
+            let began = (self.means.spent)();
+            let answer = condition.answer(self.means.evaluator, &scope, Budget::WHEN);
+            // What a condition took beyond its own budget is the machine's time: a busy machine must not turn a yes into
+            // a failure.
+            self.asked +=
+                (self.means.spent)().saturating_sub(began).min(Duration::from_millis(limits::WHEN_MILLIS_MAX));
+            match answer {
+                Answer::Yes => {}
+                Answer::No { reason, at } => return Ok(Turn::Other(Verdict::NotMatched, reason, at)),
+                Answer::Failed { code, message, at } => {
+                    return Ok(Turn::Other(Verdict::Failed, format!("{message} ({code})"), at));
+                }
+            }
+        }
+        Ok(Turn::Yes)
+    }
+
+    /// Starts a run, unless the trigger's window is silent.
+    fn start(&mut self, playbook: &Arc<Playbook>, fit: &Fit) -> Result<(), store::Error> {
+        let span = playbook.triggers[fit.index].span;
+        let mut silence = None;
+        if let (Some(dedupe), Some(key)) = (fit.dedupe, self.event.object()) {
+            let window = format!("trigger/{}/{key}", playbook.id);
+            if let Some(until) = self.view.window(&window, self.at.now)? {
+                let reason = format!("an alert for {key} was raised before; silent until {until}");
+                self.decided(playbook, Verdict::Deduplicated, reason, span, Some(fit.index));
+                return Ok(());
+            }
+            silence = Some(Window { key: window, until: Some(self.at.now.plus(dedupe)) });
+        }
+        let n = u16::try_from(self.out.runs.len()).unwrap_or(u16::MAX);
+        if n == u16::MAX {
+            let reason = format!("one event starts at most {n} runs");
+            self.decided(playbook, Verdict::Throttled, reason, span, Some(fit.index));
+            return Ok(());
+        }
+        self.out.windows.extend(silence);
+        let id = RunId { seq: self.at.seq, n, tag: self.at.tag };
+        let (event, tenant, chain) = (self.event_id(), self.event.tenant.clone(), self.event.chain.clone());
+        let about = self.about()?;
+        let start = RunStart {
+            id,
+            playbook: playbook.id.to_string(),
+            digest: playbook.digest,
+            trigger: fit.facts.clone(),
+            tenant,
+            event,
+            alert: about.alert.clone(),
+            case: about.case.clone(),
+            entity: about.entity.clone(),
+            chain,
+            inputs: record::Record::new(),
+            retry_of: None,
+            carried: Vec::new(),
+        };
+        self.out.runs.push(start);
+        self.out.decisions.push(Decision {
+            playbook: Arc::clone(&playbook.id),
+            verdict: Verdict::Matched,
+            run_id: Some(id),
+            reason: fit.reason.as_str().into(),
+            at: Some(place(playbook, span)),
+            trigger: u16::try_from(fit.index).ok(),
+        });
+        Ok(())
+    }
+
+    fn event_id(&self) -> EventId {
+        EventId { seq: self.at.seq, tag: self.at.tag }
+    }
+
+    fn decided(&mut self, playbook: &Playbook, verdict: Verdict, reason: String, at: Span, trigger: Option<usize>) {
+        self.out.decisions.push(Decision {
+            playbook: Arc::clone(&playbook.id),
+            verdict,
+            run_id: None,
+            reason: reason.into(),
+            at: Some(place(playbook, at)),
+            trigger: trigger.and_then(|index| u16::try_from(index).ok()),
+        });
+    }
+
+    /// The objects that the event is about, read once when the first condition or run needs them.
+    fn about(&mut self) -> Result<&About, store::Error> {
+        let about = match self.about.take() {
+            Some(about) => about,
+            None => about(self.event, self.object, self.view, self.at.now)?,
+        };
+        Ok(self.about.insert(about))
+    }
+}
+
+/// matched > failed > anything else > not matched.
+pub(super) fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Matched => 3,
+        Verdict::Failed => 2,
+        Verdict::NotMatched => 0,
+        _ => 1,
+    }
+}
+
+/// Whether a chain of runs behind an event forbids this playbook.
+fn loop_guard(playbook: &Playbook, chain: &[ChainLink]) -> Option<String> {
+    if chain.len() >= limits::CHAIN_DEPTH_MAX {
+        return Some(format!("the chain of runs behind this event is {} long, the most that is allowed", chain.len()));
+    }
+    let own = chain.iter().find(|link| link.playbook == *playbook.id);
+    own.filter(|_| !playbook.triggers_itself).map(|link| {
+        format!(
+            "run {} of this playbook is in the chain behind this event; `triggers_itself: allow` permits it",
+            link.run
+        )
+    })
+}
+
+/// A place in the playbook's file.
+pub(super) fn place(playbook: &Playbook, span: Span) -> Place {
+    Place { file: Arc::clone(&playbook.file), line: span.line, column: span.column }
+}

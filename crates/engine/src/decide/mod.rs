@@ -1,0 +1,183 @@
+//! What follows from an event: pure.
+//!
+//! [`decide`] takes the state, one event, the loaded playbooks and the time, and returns everything that follows:
+//! transitions, the new state, decisions, runs, windows. It does no I/O and reads no clock. The live engine, `explain`,
+//! tests and dry runs all call this one function.
+//!
+//! All conditions of an event see the state right after that event, never each other's effects. There is at most one
+//! decision and one run per event and playbook: the first trigger in the file that fits is recorded, and
+//! matched > failed > not matched.
+//!
+//! `hearing` is the walk through the playbooks, `about` what the event is about, `answer` what is shown of it.
+
+mod about;
+mod answer;
+mod hearing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::run::RunStart;
+use model::{Decision, Event, Object, ObjectKey, Seq, Time, Transition, Verdict, object};
+use playbook::{Evaluator, Playbook};
+use store::Window;
+
+use self::hearing::{Hearing, Outcome};
+use crate::set::Set;
+use crate::trigger::Fit;
+
+pub use self::about::event_record;
+pub(crate) use self::answer::shorten;
+pub use self::answer::{answer, fill, not_triggered};
+
+/// The state that a decision reads.
+pub trait View {
+    /// An object as it stands.
+    ///
+    /// # Errors
+    /// [`store::Error`] when it cannot be read.
+    fn object(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error>;
+
+    /// Until when a window is silent, if it is at `now`.
+    ///
+    /// # Errors
+    /// [`store::Error`] when it cannot be read.
+    fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error>;
+}
+
+/// A state that knows nothing: for `explain --event`, dry runs of the mapping and tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nothing;
+
+impl View for Nothing {
+    fn object(&self, _key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error> {
+        Ok(None)
+    }
+
+    fn window(&self, _key: &str, _now: Time) -> Result<Option<Time>, store::Error> {
+        Ok(None)
+    }
+}
+
+/// Where and when the decision will be recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// The entry.
+    pub seq: Seq,
+    /// The entry's tag.
+    pub tag: u32,
+    /// The time.
+    pub now: Time,
+}
+
+/// What decisions are made with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// The loaded playbooks.
+    pub set: &'a Set,
+    /// What answers conditions.
+    pub evaluator: &'a Evaluator,
+    /// The stage in which a case is closed.
+    pub closed_stage: &'a str,
+    /// How long the conditions of this event have taken so far.
+    pub spent: &'a dyn Fn() -> Duration,
+}
+
+/// Everything that follows from an event.
+#[derive(Debug)]
+pub struct Decided {
+    /// The object that the event is about, as it stands afterwards, if it was touched.
+    pub object: Option<(ObjectKey, Object)>,
+    /// What changed.
+    pub transitions: Vec<Transition>,
+    /// The decisions that got as far as a look at the playbook, in order.
+    pub decisions: Vec<Decision>,
+    /// All playbooks that listen to this kind of event, in order; those without a decision did not match by their
+    /// triggers' own arguments.
+    pub listening: Arc<[u32]>,
+    /// The runs that are started.
+    pub runs: Vec<RunStart>,
+    /// The windows that begin.
+    pub windows: Vec<Window>,
+    /// What was noticed.
+    pub warnings: Vec<String>,
+}
+
+impl Decided {
+    /// One playbook was left out on purpose, and nothing else follows.
+    pub fn skipped(playbook: &Playbook, reason: &str) -> Decided {
+        let decision = Decision {
+            playbook: Arc::clone(&playbook.id),
+            verdict: Verdict::Skipped,
+            run_id: None,
+            reason: reason.into(),
+            at: None,
+            trigger: None,
+        };
+        Decided {
+            object: None,
+            transitions: Vec::new(),
+            decisions: vec![decision],
+            listening: Arc::from([]),
+            runs: Vec::new(),
+            windows: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Says what follows from an event.
+///
+/// # Errors
+/// [`store::Error`] when the state cannot be read; nothing is decided then.
+pub fn decide(event: &Event, at: Position, view: &dyn View, means: Means<'_>) -> Result<Decided, store::Error> {
+    let key = event.object();
+    let stored = match &key {
+        Some(key) => view.object(key)?,
+        None => None,
+    };
+    let applied = object::apply(stored.as_deref(), event, at.seq, means.closed_stage);
+    let touched = match (&key, applied.object, &stored) {
+        (Some(key), Some(object), _) => Some((key.clone(), object)),
+        (Some(key), None, Some(stored)) => Some((key.clone(), (**stored).clone())),
+        _ => None,
+    };
+    let heard = means.set.hear(&event.kind, &event.tenant, key.as_ref(), &applied.transitions);
+    let object = touched.as_ref().map(|(_, object)| object);
+    let mut hearing = Hearing::new((event, at), view, means, (&applied.transitions, object));
+    for place in &heard.candidates {
+        if let Some(playbook) = means.set.get(*place) {
+            hearing.judge(playbook)?;
+        }
+    }
+    let Outcome { decisions, runs, windows } = hearing.out;
+    let mut warnings = event.warnings.clone();
+    warnings.extend(applied.warnings);
+    Ok(Decided {
+        transitions: applied.transitions,
+        object: touched,
+        decisions,
+        listening: heard.listening,
+        runs,
+        windows,
+        warnings,
+    })
+}
+
+/// Says what follows for one playbook whose trigger is known to fit: a schedule's instant.
+///
+/// # Errors
+/// [`store::Error`] when the state cannot be read; nothing is decided then.
+pub fn decide_one(
+    event: &Event,
+    at: Position,
+    (playbook, fit): (&Arc<Playbook>, &Fit),
+    view: &dyn View,
+    means: Means<'_>,
+) -> Result<Decided, store::Error> {
+    let mut hearing = Hearing::new((event, at), view, means, (&[], None));
+    hearing.judge_fits(playbook, std::slice::from_ref(fit))?;
+    let Outcome { decisions, runs, windows } = hearing.out;
+    let listening = Arc::from([]);
+    Ok(Decided { object: None, transitions: Vec::new(), decisions, listening, runs, windows, warnings: Vec::new() })
+}
