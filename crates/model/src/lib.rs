@@ -18,6 +18,7 @@ pub mod record;
 pub mod run;
 pub mod time;
 pub mod transition;
+pub mod tree;
 
 pub use decision::{Decision, Place, Verdict};
 pub use event::{Actor, ChainLink, Event, Subject};

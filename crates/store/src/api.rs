@@ -225,6 +225,18 @@ pub struct StoredEntry {
     pub entry: Option<Entry>,
 }
 
+/// The Merkle tree over the history: leaf 0 is the entry `base`, and so on without a gap. A leaf is
+/// [`model::tree::leaf`] over an entry's header in its canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ledger {
+    /// The entry that the first leaf stands for.
+    pub base: Seq,
+    /// How many leaves.
+    pub size: u64,
+    /// The root.
+    pub root: Digest,
+}
+
 /// Which runs a listing asks for. Everything given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
@@ -450,6 +462,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Error`] when the store or the writer fails.
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error>;
+
+    /// The tree over everything that is durable.
+    fn ledger(&self) -> Ledger;
+
+    /// The hashes of a tile of the ledger (see [`model::tree::Tile`]), full or not; none where the tree has none. Tiles
+    /// outlive the entries that they cover.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn tile(&self, level: u8, index: u64) -> Result<Vec<Digest>, Error>;
+
+    /// The leaf of an entry, computed anew from its header as it is stored now; nothing when it was dropped.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn leaf(&self, seq: Seq) -> Result<Option<Digest>, Error>;
 
     /// Figures about the store.
     fn stats(&self) -> Stats;

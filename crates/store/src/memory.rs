@@ -8,12 +8,13 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::history::Entry;
+use model::history::{Entry, Header};
 use model::run::RunSummary;
+use model::tree::{self, Tree};
 use model::{Digest, Object, ObjectKey, RunId, Seq, Time, limits};
 
 use crate::api::{
-    Claim, Commit, Cursor, Error, Lease, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry, Swept,
+    Claim, Commit, Cursor, Error, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry, Swept,
 };
 use crate::clock::Clock;
 use crate::rules::{self, Standing};
@@ -41,6 +42,8 @@ struct State {
     marks: BTreeMap<String, Vec<u8>>,
     texts: BTreeMap<Digest, Vec<u8>>,
     runs: BTreeMap<(Seq, u16), Held>,
+    tree: Tree,
+    tiles: BTreeMap<(u8, u64), Vec<Digest>>,
     epochs: u64,
     commits: u64,
 }
@@ -79,6 +82,11 @@ impl Memory {
     }
 }
 
+/// The leaf of an entry: over its header's canonical form.
+fn leaf(header: &Header) -> Digest {
+    tree::leaf(&serde_json::to_vec(header).unwrap_or_default())
+}
+
 impl State {
     fn check(&self, commit: &Commit, now: Time) -> Result<(), Error> {
         rules::check_sizes(commit)?;
@@ -110,6 +118,11 @@ impl State {
         self.seen = self.seen.max(rules::time_of(&commit).unwrap_or(self.seen));
         self.commits += 1;
         self.next += commit.entries.len() as u64;
+        for entry in &commit.entries {
+            let mut full = Vec::new();
+            self.tree.push(leaf(&entry.header), &mut full);
+            self.tiles.extend(full.into_iter().map(|tile| ((tile.level, tile.index), tile.hashes)));
+        }
         self.entries.extend(commit.entries.into_iter().map(|entry| (entry.header.seq, entry)));
         self.objects.extend(commit.objects);
         for (key, block) in commit.object_blocks {
@@ -328,6 +341,24 @@ impl Store for Memory {
     fn backup(&self, _out: &mut dyn Write) -> Result<u64, Error> {
         let why = std::io::Error::from(std::io::ErrorKind::Unsupported);
         Err(Error::Io { doing: "backing up a store in memory", source: why })
+    }
+
+    fn ledger(&self) -> Ledger {
+        let state = self.lock();
+        Ledger { base: Seq(1), size: state.tree.size(), root: state.tree.root() }
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Result<Vec<Digest>, Error> {
+        let state = self.lock();
+        let unfinished = state.tree.size() >> (u32::from(level) + 1).saturating_mul(8).min(63);
+        if index == unfinished {
+            return Ok(state.tree.edge(level).to_vec());
+        }
+        Ok(state.tiles.get(&(level, index)).cloned().unwrap_or_default())
+    }
+
+    fn leaf(&self, seq: Seq) -> Result<Option<Digest>, Error> {
+        Ok(self.lock().entries.get(&seq).map(|entry| leaf(&entry.header)))
     }
 
     fn stats(&self) -> Stats {

@@ -350,6 +350,15 @@ impl Store for Mortal {
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {
         self.inner.backup(out)
     }
+    fn ledger(&self) -> store::Ledger {
+        self.inner.ledger()
+    }
+    fn tile(&self, level: u8, index: u64) -> Result<Vec<Digest>, Error> {
+        self.inner.tile(level, index)
+    }
+    fn leaf(&self, seq: Seq) -> Result<Option<Digest>, Error> {
+        self.inner.leaf(seq)
+    }
     fn stats(&self) -> Stats {
         self.inner.stats()
     }

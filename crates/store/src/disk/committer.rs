@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use model::run::RunStatus;
-use model::{Seq, Time};
+use model::{Digest, Seq, Time};
 use serde::Serialize;
 
 use super::base::lock;
@@ -17,6 +17,7 @@ use super::folder::Witness;
 use super::group::{self, Packer};
 use super::index::Tails;
 use super::keys::{self, Keyspace, RunKey, run_key};
+use super::ledger::Edge;
 use super::packs::{Packing, Place};
 use super::values::{self, Writes};
 use super::{Sled, parse};
@@ -77,6 +78,8 @@ impl Committer {
 struct After {
     ended_total: u64,
     bytes_total: u64,
+    /// The ledger's tree, when it grows.
+    ledger: Option<Edge>,
     /// New runs that lie in the commit's pack.
     packed: HashMap<RunKey, Place>,
 }
@@ -105,7 +108,7 @@ impl Sled {
             Ok(after)
         });
         match written {
-            Ok(after) => self.publish(committer, commit, &after, started),
+            Ok(after) => self.publish(committer, commit, after, started),
             Err(error) => {
                 lock(&self.schedule).give_up(&commit.runs);
                 return Err(error);
@@ -152,7 +155,13 @@ impl Sled {
             committer.json(&Totals { ended_total }, "writing totals")?;
             writes.put(keys::TOTALS_KEY, &committer.json);
         }
-        let bytes_total = encode_entries(committer, commit, ended_total, &mut writes)?;
+        let mut leaves = Vec::with_capacity(commit.entries.len());
+        let bytes_total = encode_entries(committer, commit, ended_total, &mut leaves, &mut writes)?;
+        if !leaves.is_empty() {
+            let mut edge = lock(&self.ledger).clone();
+            edge.grow(&leaves, &mut writes);
+            after.ledger = Some(edge);
+        }
         self.encode_objects(committer, commit, &mut writes)?;
         for claim in &commit.claims {
             writes.put(&keys::claim(&claim.key), &claim_value(claim));
@@ -274,7 +283,10 @@ impl Sled {
     }
 
     /// Makes a durable commit true in memory.
-    fn publish(&self, mut committer: MutexGuard<'_, Committer>, commit: &Commit, after: &After, started: Instant) {
+    fn publish(&self, mut committer: MutexGuard<'_, Committer>, commit: &Commit, after: After, started: Instant) {
+        if let Some(edge) = after.ledger {
+            *lock(&self.ledger) = edge;
+        }
         let mut schedule = lock(&self.schedule);
         for write in &commit.runs {
             let place = after.packed.get(&run_key(write.summary.id)).copied().unwrap_or(Place::Own);
@@ -317,7 +329,13 @@ fn nets(commit: &Commit) -> BTreeMap<RunKey, Net> {
 }
 
 /// Packs the entries. Answers how many bytes of history there have been after this.
-fn encode_entries(committer: &mut Committer, commit: &Commit, ended: u64, writes: &mut Writes) -> Result<u64, Error> {
+fn encode_entries(
+    committer: &mut Committer,
+    commit: &Commit,
+    ended: u64,
+    leaves: &mut Vec<Digest>,
+    writes: &mut Writes,
+) -> Result<u64, Error> {
     let mut total = committer.bytes_total;
     let mut rest = commit.entries.as_slice();
     while let Some(first) = rest.first() {
@@ -333,6 +351,7 @@ fn encode_entries(committer: &mut Committer, commit: &Commit, ended: u64, writes
         let (group, others) = rest.split_at(count);
         rest = others;
         total = committer.packer.pack(group, ended, total)?;
+        leaves.extend_from_slice(&committer.packer.leaves);
         writes.put(&keys::group(Keyspace::Headers, first.header.seq.0), &committer.packer.headers);
         writes.put(&keys::group(Keyspace::Payloads, first.header.seq.0), &committer.packer.payloads);
     }

@@ -5,8 +5,9 @@
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress, get_maximum_output_size};
 use model::history::{Entry, Header, Salt};
-use model::{Seq, Time};
+use model::{Digest, Seq, Time};
 
+use super::ledger::leaf_of;
 use crate::api::{Error, StoredEntry};
 
 /// Raw payload bytes at which a group is cut.
@@ -62,6 +63,8 @@ fn damaged() -> Error {
 pub(super) struct Packer {
     table: CompressTable,
     raw: Vec<u8>,
+    /// The leaves of the entries that were packed last, in the ledger's tree.
+    pub(super) leaves: Vec<Digest>,
     /// The group of headers that was packed last.
     pub(super) headers: Vec<u8>,
     /// The group of payloads that was packed last.
@@ -71,7 +74,13 @@ pub(super) struct Packer {
 impl Packer {
     /// A packer with empty buffers.
     pub(super) fn new() -> Packer {
-        Packer { table: CompressTable::large(), raw: Vec::new(), headers: Vec::new(), payloads: Vec::new() }
+        Packer {
+            table: CompressTable::large(),
+            raw: Vec::new(),
+            leaves: Vec::new(),
+            headers: Vec::new(),
+            payloads: Vec::new(),
+        }
     }
 
     /// The compressor's table, for others that compress.
@@ -95,8 +104,11 @@ impl Packer {
         self.payloads.extend_from_slice(&count.to_be_bytes());
         compress(&mut self.table, &self.raw, &mut self.payloads)?;
         self.raw.clear();
+        self.leaves.clear();
         for entry in entries {
+            let start = self.raw.len();
             serde_json::to_writer(&mut self.raw, &entry.header).map_err(|_| damaged())?;
+            self.leaves.push(leaf_of(&self.raw[start..]));
             self.raw.push(b'\n');
         }
         self.headers.clear();
@@ -179,11 +191,21 @@ impl Group {
         self.first + self.header_ends.len() as u64
     }
 
+    /// The header of an entry as it is stored.
+    fn header_json(&self, index: usize) -> Result<&[u8], Error> {
+        let from = if index == 0 { 0 } else { self.header_ends[index - 1] + 1 };
+        self.headers.get(from..self.header_ends[index]).ok_or_else(damaged)
+    }
+
+    /// The leaf of an entry in the ledger's tree.
+    pub(super) fn leaf(&self, seq: Seq) -> Result<Digest, Error> {
+        Ok(leaf_of(self.header_json(self.index(seq).ok_or_else(damaged)?)?))
+    }
+
     /// The header of an entry.
     pub(super) fn header(&self, seq: Seq) -> Result<Option<Header>, Error> {
         let Some(index) = self.index(seq) else { return Ok(None) };
-        let from = if index == 0 { 0 } else { self.header_ends[index - 1] + 1 };
-        let json = self.headers.get(from..self.header_ends[index]).ok_or_else(damaged)?;
+        let json = self.header_json(index)?;
         let header: Header = serde_json::from_slice(json).map_err(|_| damaged())?;
         if header.seq == seq { Ok(Some(header)) } else { Err(damaged()) }
     }

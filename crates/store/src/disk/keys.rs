@@ -24,6 +24,8 @@ pub(super) enum Keyspace {
     Headers = b'h',
     /// Runs by playbook, in blocks.
     PlaybookBlock = b'i',
+    /// Full tiles of the ledger.
+    Tile = b'l',
     /// Named values.
     Mark = b'm',
     /// New runs, packed by the commit that created them.
@@ -55,6 +57,11 @@ pub(super) const TOTALS_KEY: &[u8] = &[Keyspace::Own as u8, b't'];
 
 /// The longest part of a key that stands as it is, in bytes; a longer one stands as its digest.
 const PLAIN_BYTES_MAX: usize = 200;
+
+/// The first entry that the ledger covers, eight bytes.
+pub(super) const LEDGER_KEY: &[u8] = &[Keyspace::Own as u8, b'l'];
+/// The leaves of the ledger's unfinished tile whose entries were dropped: the tile's number, and the hashes.
+pub(super) const ASIDE_KEY: &[u8] = &[Keyspace::Own as u8, b'a'];
 
 /// A run's place: the entry that created it, and its number there.
 pub(super) type RunKey = (Seq, u16);
@@ -101,6 +108,14 @@ pub(super) fn run_status(status: u8, (seq, n): RunKey) -> [u8; 12] {
     key[1] = status;
     key[2..10].copy_from_slice(&seq.0.to_be_bytes());
     key[10..].copy_from_slice(&n.to_be_bytes());
+    key
+}
+
+/// The key of a tile of the ledger.
+pub(super) fn tile(level: u8, index: u64) -> [u8; 10] {
+    let mut key = [Keyspace::Tile as u8; 10];
+    key[1] = level;
+    key[2..].copy_from_slice(&index.to_be_bytes());
     key
 }
 

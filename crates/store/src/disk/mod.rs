@@ -16,6 +16,7 @@ mod group;
 mod history;
 mod index;
 mod keys;
+mod ledger;
 mod listing;
 mod open;
 mod packs;
@@ -37,7 +38,8 @@ use model::{Digest, Object, ObjectKey, RunId, Seq, Time};
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Claim, Commit, Cursor, Durability, Error, Lease, Page, Retention, RunFilter, Stats, Store, StoredEntry, Swept,
+    Claim, Commit, Cursor, Durability, Error, Lease, Ledger, Page, Retention, RunFilter, Stats, Store, StoredEntry,
+    Swept,
 };
 use crate::clock::{self, Clock};
 use base::{Base, lock};
@@ -45,6 +47,7 @@ use committer::Committer;
 use folder::{Folder, Witness};
 use history::Groups;
 use keys::Keyspace;
+use ledger::Edge;
 use packs::{Packs, Place};
 use schedule::Schedule;
 use sweep::Sweeper;
@@ -84,6 +87,8 @@ pub struct Sled {
     sweeper: Mutex<Sweeper>,
     schedule: Mutex<Schedule>,
     groups: Mutex<Groups>,
+    /// The ledger's tree, as of what is durable.
+    ledger: Mutex<Edge>,
     packs: Mutex<Packs>,
     figures: Mutex<Figures>,
     next: AtomicU64,
@@ -282,6 +287,18 @@ impl Store for Sled {
 
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {
         self.back_up(out)
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.ledger_now()
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Result<Vec<Digest>, Error> {
+        self.tile_now(level, index)
+    }
+
+    fn leaf(&self, seq: Seq) -> Result<Option<Digest>, Error> {
+        self.leaf_now(seq)
     }
 
     fn stats(&self) -> Stats {

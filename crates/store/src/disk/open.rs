@@ -19,6 +19,7 @@ use super::folder::{self, Folder};
 use super::group;
 use super::history::Groups;
 use super::keys::{self, Keyspace};
+use super::ledger::Edge;
 use super::packs::{Pack, Packs, Place};
 use super::schedule::Schedule;
 use super::sweep::{Dropped, Sweeper};
@@ -95,6 +96,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
     write_boot(&base, boot)?;
     let schedule = load_schedule(&base, boot)?;
     let dropped = Dropped::read(&base)?;
+    let ledger = Edge::open(&base, end.next, dropped.first_seq)?;
     let figures = Figures {
         first_seq: dropped.first_seq.max(1),
         ended_runs: end.ended_total.saturating_sub(dropped.ended),
@@ -107,6 +109,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
         sweeper: Mutex::new(Sweeper::new(dropped)),
         schedule: Mutex::new(schedule),
         groups: Mutex::new(Groups::default()),
+        ledger: Mutex::new(ledger),
         packs: Mutex::new(Packs::default()),
         figures: Mutex::new(figures),
         next: AtomicU64::new(end.next),

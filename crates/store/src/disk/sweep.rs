@@ -88,6 +88,8 @@ impl Sled {
             let json =
                 json.map_err(|e| Error::Database { doing: "writing what was dropped", detail: e.to_string() })?;
             writes.put(keys::SWEPT_KEY, &json);
+            let end = swept.range.map_or(0, |(_, last)| last.0 + 1);
+            lock(&self.ledger).put_aside(&self.base, end, &mut writes)?;
         }
         if !writes.changes.is_empty() {
             self.base.apply(writes)?;
