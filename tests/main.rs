@@ -27,6 +27,7 @@ mod decisions;
 mod deliveries;
 #[cfg(test)]
 mod demo;
+mod dry_run;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

@@ -207,7 +207,7 @@ impl<'a> Batch<'a> {
 
     fn decide(&self, event: &Event, at: Position) -> Result<Decided, Refusal> {
         let began = Instant::now();
-        let spent = || began.elapsed();
+        let spent = || self.shared.spent(began);
         decide::decide(event, at, self, self.means(&spent)).map_err(|error| Refusal::from(&error))
     }
 
@@ -411,7 +411,7 @@ impl<'a> Batch<'a> {
         let at = self.position();
         self.marks.insert(cursor.clone(), Some(instant.to_string().into_bytes()));
         let began = Instant::now();
-        let spent = || began.elapsed();
+        let spent = || self.shared.spent(began);
         let decided = if fire.starts {
             decide::decide_one(&fire.event, at.0, (&fire.playbook, &fire.fit), self, self.means(&spent))
                 .map_err(|error| Refusal::from(&error))?

@@ -16,7 +16,6 @@ use model::{Digest, Object, ObjectKey, Seq, Time, limits};
 use playbook::{Catalog, Evaluator, Playbook};
 use serde_json::{Value, json};
 use store::{Retention, Store};
-use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -27,15 +26,13 @@ use crate::outbound::{Destinations, Effects, Secrets};
 use crate::refusal::Refusal;
 use crate::runner::Runner;
 use crate::set::Set;
-use crate::shared::{Figures, Shared};
+use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
-use crate::writer::{self, Accepted, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order};
+use crate::writer::{self, Accepted, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
 use crate::{schedule, sweep};
 
 /// How long a caller with several orders waits for room before it is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
-/// When a caller that found no room should come back.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The mark under which the playbooks that people switched off are kept.
 const OFF_PREFIX: &str = "off/";
 /// The mark under which the ids and digests of a loaded set are kept, by the digest of the set.
@@ -96,7 +93,7 @@ pub struct Engine {
 
 struct Inner {
     shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
+    orders: Orders,
     runner: Arc<Runner>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Option<JoinSet<()>>>,
@@ -121,14 +118,14 @@ impl Objects for Reader {
 }
 
 /// Claims windows for actions, through the writer.
-struct Claims(mpsc::Sender<Order>);
+struct Claims(Orders);
 
 #[async_trait::async_trait]
 impl Windows for Claims {
     async fn claim(&self, window: &str, by: &str, until: Time) -> Result<bool, Refusal> {
         let (reply, answer) = oneshot::channel();
         let order = Order::Claim { window: window.to_owned(), by: by.to_owned(), until, reply };
-        self.0.send(order).await.map_err(|_| Refusal::Stopping)?;
+        self.0.send(order).await?;
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 }
@@ -180,20 +177,33 @@ impl Engine {
     /// # Errors
     /// [`StartError`] when the store fails.
     pub fn open(setup: Setup) -> Result<Engine, StartError> {
-        let set = Set::new(setup.playbooks, switched_off(setup.store.as_ref())?);
-        let words = setup.words.clone();
-        let shared = Arc::new(Shared::new(setup.store, setup.evaluator.clone(), setup.words, setup.node, set));
+        let shared = shared_of(&setup, Chance::system(), true)?;
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
-        let (stop, stopped) = watch::channel(false);
         let writer = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer::run(&writer, waiting))?;
+        Ok(Engine::over(setup, shared, Orders::Thread(orders)))
+    }
+
+    /// An engine that has no thread and no task: every order is carried out by whoever gives it, random numbers follow from
+    /// `seed`, and time is that of the store alone. See [`crate::simulate`].
+    ///
+    /// # Errors
+    /// [`StartError`] when the store fails.
+    pub(crate) fn simulated(setup: Setup, seed: u64) -> Result<Engine, StartError> {
+        let setup = Setup { evaluator: setup.evaluator.untimed(), ..setup };
+        let shared = shared_of(&setup, Chance::Seeded(seed), false)?;
+        Ok(Engine::over(setup, Arc::clone(&shared), Orders::Here(shared)))
+    }
+
+    fn over(setup: Setup, shared: Arc<Shared>, orders: Orders) -> Engine {
+        let (stop, stopped) = watch::channel(false);
         let clock = Arc::clone(&shared);
         let context = Context {
             evaluator: setup.evaluator,
             effects: setup.effects,
             secrets: setup.secrets,
             destinations: std::sync::RwLock::new(Arc::new(setup.destinations)),
-            words,
+            words: setup.words,
             queues: setup.queues,
             public_url: setup.public_url,
             objects: Arc::new(Reader(Arc::clone(&shared))),
@@ -216,7 +226,7 @@ impl Engine {
             tasks: Mutex::new(None),
             changing_set: tokio::sync::Mutex::default(),
         };
-        Ok(Engine { inner: Arc::new(inner) })
+        Engine { inner: Arc::new(inner) }
     }
 
     /// Takes events; answers for each, in order, once it is durable.
@@ -245,26 +255,16 @@ impl Engine {
         bytes: usize,
         single: bool,
     ) -> Result<oneshot::Receiver<Vec<Result<Accepted, Refusal>>>, Refusal> {
-        let busy = Refusal::Busy { retry_after: RETRY_AFTER };
         if *self.inner.stop.borrow() {
             return Err(Refusal::Stopping);
         }
         if !self.inner.shared.reserve_bytes(bytes) {
-            return Err(busy);
+            return Err(Refusal::Busy { retry_after: RETRY_AFTER });
         }
         let (reply, answer) = oneshot::channel();
         let order = Order::Events { incoming, reply };
-        let sent = if single {
-            self.inner.orders.try_send(order).map_err(|error| match error {
-                TrySendError::Full(_) => busy,
-                TrySendError::Closed(_) => Refusal::Stopping,
-            })
-        } else {
-            self.inner.orders.send_timeout(order, ROOM_WAIT).await.map_err(|error| match error {
-                SendTimeoutError::Timeout(_) => busy,
-                SendTimeoutError::Closed(_) => Refusal::Stopping,
-            })
-        };
+        let patience = if single { Duration::ZERO } else { ROOM_WAIT };
+        let sent = self.inner.orders.offer(order, patience).await;
         if sent.is_err() {
             self.inner.shared.release_bytes(bytes);
         }
@@ -347,7 +347,7 @@ impl Engine {
         order: Order,
         answer: oneshot::Receiver<Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
-        self.inner.orders.send(order).await.map_err(|_| Refusal::Stopping)?;
+        self.inner.orders.send(order).await?;
         answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
@@ -395,7 +395,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn put_in_force(&self, set: Set, actor: Actor) -> Result<(), Refusal> {
+    pub(crate) async fn put_in_force(&self, set: Set, actor: Actor) -> Result<(), Refusal> {
         let store = &self.inner.shared.store;
         let failed = |error: store::Error| Refusal::from(&error);
         let ids: Vec<(String, Digest)> = set.playbooks().iter().map(|p| (p.id.to_string(), p.digest)).collect();
@@ -500,12 +500,24 @@ impl Engine {
 
     /// How many runs are at work, and how many orders wait for the writer.
     pub fn load_now(&self) -> (usize, usize) {
-        (self.inner.runner.at_work(), ORDERS_MAX - self.inner.orders.capacity())
+        (self.inner.runner.at_work(), self.inner.orders.waiting())
+    }
+
+    /// Fires the schedules that are due; answers when the next one is.
+    pub(crate) async fn fire_due(&self) -> Option<Time> {
+        schedule::turn(&self.inner.shared, &self.inner.orders).await
     }
 
     pub(crate) fn runner(&self) -> &Arc<Runner> {
         &self.inner.runner
     }
+}
+
+/// What the parts of an engine share.
+fn shared_of(setup: &Setup, chance: Chance, timed: bool) -> Result<Arc<Shared>, store::Error> {
+    let set = Set::new(setup.playbooks.clone(), switched_off(setup.store.as_ref())?);
+    let (evaluator, words) = (setup.evaluator.clone(), setup.words.clone());
+    Ok(Arc::new(Shared::new(Arc::clone(&setup.store), evaluator, words, setup.node.clone(), set, chance, timed)))
 }
 
 /// Cuts events into orders: so many events, or so many bytes, as one commit holds.

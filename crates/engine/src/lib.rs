@@ -24,6 +24,7 @@ mod runner;
 mod schedule;
 pub mod set;
 mod shared;
+pub mod simulate;
 pub mod source;
 mod sweep;
 pub mod trigger;

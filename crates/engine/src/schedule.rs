@@ -15,12 +15,12 @@ use model::{Digest, Event, Time, limits};
 use playbook::{Missed, On, Playbook, Schedule};
 use serde_json::{Value, json};
 use store::Store;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::set::Set;
 use crate::shared::Shared;
 use crate::trigger::Fit;
-use crate::writer::{Fire, Order};
+use crate::writer::{Fire, Order, Orders};
 
 /// How late an instant may be and still be on time: longer than any commit, shorter than any restart.
 const LATE_MAX: Duration = Duration::from_secs(30);
@@ -105,7 +105,7 @@ pub(crate) fn due(schedule: &Schedule, cursor: Time, now: Time) -> Vec<(Time, bo
 }
 
 /// Fires what is due until `stop` says otherwise.
-pub(crate) async fn run(shared: Arc<Shared>, orders: mpsc::Sender<Order>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(shared: Arc<Shared>, orders: Orders, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let sleep = match turn(&shared, &orders).await {
             Some(next) => next.since(shared.store.now()).min(SLEEP_MAX),
@@ -119,7 +119,7 @@ pub(crate) async fn run(shared: Arc<Shared>, orders: mpsc::Sender<Order>, mut st
 }
 
 /// Fires what is due now; answers when the next instant is.
-async fn turn(shared: &Arc<Shared>, orders: &mpsc::Sender<Order>) -> Option<Time> {
+pub(crate) async fn turn(shared: &Arc<Shared>, orders: &Orders) -> Option<Time> {
     let set = shared.set();
     let now = shared.store.now();
     let mut soonest: Option<Time> = None;
@@ -146,7 +146,7 @@ async fn turn(shared: &Arc<Shared>, orders: &mpsc::Sender<Order>) -> Option<Time
     soonest
 }
 
-async fn fire(shared: &Shared, orders: &mpsc::Sender<Order>, entry: &Entry, instant: Time, starts: bool) -> bool {
+async fn fire(shared: &Shared, orders: &Orders, entry: &Entry, instant: Time, starts: bool) -> bool {
     let (reply, answer) = oneshot::channel();
     let mut facts = Record::new();
     facts.insert("kind".to_owned(), Value::from("schedule"));

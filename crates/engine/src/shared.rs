@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use model::history::Salt;
 use model::record::Vocabulary;
@@ -43,7 +44,9 @@ pub(crate) struct Shared {
     set: RwLock<Arc<Set>>,
     fresh: Mutex<HashMap<RunId, Fresh>>,
     waiting_bytes: AtomicUsize,
-    random: Mutex<Vec<u8>>,
+    random: Mutex<Chance>,
+    /// Whether the time that conditions take is measured. In a simulation it is not: it must come out the same each time.
+    timed: bool,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -54,6 +57,8 @@ impl Shared {
         words: Vocabulary,
         node: String,
         set: Set,
+        chance: Chance,
+        timed: bool,
     ) -> Shared {
         Shared {
             store,
@@ -65,7 +70,8 @@ impl Shared {
             set: RwLock::new(Arc::new(set)),
             fresh: Mutex::default(),
             waiting_bytes: AtomicUsize::new(0),
-            random: Mutex::default(),
+            random: Mutex::new(chance),
+            timed,
             failed: watch::Sender::new(None),
         }
     }
@@ -127,18 +133,17 @@ impl Shared {
     /// Random bytes for the commitment of an entry.
     pub(crate) fn salt(&self) -> Salt {
         let mut salt = Salt::default();
-        let mut pool = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < salt.len() {
-            pool.resize(RANDOM_POOL_BYTES, 0);
-            if getrandom::fill(&mut pool).is_err() {
-                // Without a source of randomness commitments could be guessed: stop rather than go on.
-                self.failed.send_replace(Some("the system has no source of randomness".to_owned()));
-            }
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        if !random.fill(&mut salt) {
+            // Without a source of randomness commitments could be guessed: stop rather than go on.
+            self.failed.send_replace(Some("the system has no source of randomness".to_owned()));
         }
-        let at = pool.len() - salt.len();
-        salt.copy_from_slice(&pool[at..]);
-        pool.truncate(at);
         salt
+    }
+
+    /// How long the conditions of an event have taken since `began`.
+    pub(crate) fn spent(&self, began: Instant) -> Duration {
+        if self.timed { began.elapsed() } else { Duration::ZERO }
     }
 
     /// A random number for jitter.
@@ -157,6 +162,56 @@ impl Shared {
     pub(crate) fn failure(&self) -> watch::Receiver<Option<String>> {
         self.failed.subscribe()
     }
+}
+
+/// Where random bytes come from.
+pub(crate) enum Chance {
+    /// The system.
+    System {
+        /// What was fetched and not used yet.
+        pool: Vec<u8>,
+    },
+    /// A number: the same bytes each time, for simulations.
+    Seeded(u64),
+}
+
+impl Chance {
+    pub(crate) const fn system() -> Chance {
+        Chance::System { pool: Vec::new() }
+    }
+
+    /// Fills `out`; `false` when there is no source of randomness.
+    fn fill(&mut self, out: &mut Salt) -> bool {
+        match self {
+            Chance::System { pool } => {
+                let mut good = true;
+                if pool.len() < out.len() {
+                    pool.resize(RANDOM_POOL_BYTES, 0);
+                    good = getrandom::fill(pool).is_ok();
+                }
+                let at = pool.len() - out.len();
+                out.copy_from_slice(&pool[at..]);
+                pool.truncate(at);
+                good
+            }
+            Chance::Seeded(state) => {
+                for chunk in out.chunks_mut(8) {
+                    let bytes = split_mix(state).to_be_bytes();
+                    chunk.copy_from_slice(&bytes[..chunk.len()]);
+                }
+                true
+            }
+        }
+    }
+}
+
+/// The next number of SplitMix64.
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut x = *state;
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 /// Counters since the start, for `/metrics`.

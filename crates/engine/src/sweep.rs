@@ -7,10 +7,10 @@ use model::event::Actor;
 use model::history::EntryKind;
 use serde_json::json;
 use store::{Retention, Swept};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::shared::Shared;
-use crate::writer::{Note, Order};
+use crate::writer::{Note, Order, Orders};
 
 /// How often there is a look whether something must go.
 const EVERY: Duration = Duration::from_secs(60);
@@ -20,12 +20,7 @@ const REST: Duration = Duration::from_millis(20);
 const STEPS_MAX: usize = 1000;
 
 /// Sweeps until `stop` says otherwise.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
-    keep: Retention,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn run(shared: Arc<Shared>, orders: Orders, keep: Retention, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let swept = sweep(&shared, &keep, &mut stop).await;
         if swept.entries + swept.runs + swept.objects > 0 {
@@ -74,7 +69,7 @@ async fn sweep(shared: &Arc<Shared>, keep: &Retention, stop: &mut watch::Receive
     all
 }
 
-async fn record(orders: &mpsc::Sender<Order>, all: &Swept) {
+async fn record(orders: &Orders, all: &Swept) {
     let range = all.range.map(|(first, last)| json!([first, last]));
     let (reply, answer) = oneshot::channel();
     let note = Note {

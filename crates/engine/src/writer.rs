@@ -7,6 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::event::Actor;
 use model::history::EntryKind;
@@ -14,6 +15,7 @@ use model::run::{RunStart, RunSummary};
 use model::{Decision, Digest, Event, EventId, RunId, Seq, Time, Transition, limits};
 use serde_json::Value;
 use store::{Expect, Window};
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::Batch;
@@ -26,6 +28,8 @@ use crate::trigger::Fit;
 
 /// Orders that may wait: twice the connections that are busy at once on a large installation; more would only wait longer.
 pub(crate) const ORDERS_MAX: usize = 1024;
+/// When a caller that found no room should come back.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Events in one order; larger batches of a sender are split.
 pub(crate) const ORDER_EVENTS_MAX: usize = 64;
 
@@ -48,6 +52,58 @@ pub struct Accepted {
 
 /// The answers to the events of one order, in their order.
 pub(crate) type Answers = Vec<Result<Accepted, Refusal>>;
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) enum Orders {
+    /// To its thread.
+    Thread(mpsc::Sender<Order>),
+    /// Carried out at once by whoever gives the order: in a simulation there is nobody else.
+    Here(Arc<Shared>),
+}
+
+impl Orders {
+    /// Gives an order, however long the way to the writer is full.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] when there is no writer any more.
+    pub(crate) async fn send(&self, order: Order) -> Result<(), Refusal> {
+        match self {
+            Orders::Thread(orders) => orders.send(order).await.map_err(|_| Refusal::Stopping),
+            Orders::Here(shared) => {
+                write(shared, vec![order]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives an order if there is room, or will be within `patience`.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when there was no room, [`Refusal::Stopping`].
+    pub(crate) async fn offer(&self, order: Order, patience: Duration) -> Result<(), Refusal> {
+        let busy = Refusal::Busy { retry_after: RETRY_AFTER };
+        match self {
+            Orders::Thread(orders) if patience.is_zero() => orders.try_send(order).map_err(|error| match error {
+                TrySendError::Full(_) => busy,
+                TrySendError::Closed(_) => Refusal::Stopping,
+            }),
+            Orders::Thread(orders) => orders.send_timeout(order, patience).await.map_err(|error| match error {
+                SendTimeoutError::Timeout(_) => busy,
+                SendTimeoutError::Closed(_) => Refusal::Stopping,
+            }),
+            Orders::Here(_) => self.send(order).await,
+        }
+    }
+
+    /// How many orders wait.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Orders::Thread(orders) => ORDERS_MAX - orders.capacity(),
+            Orders::Here(_) => 0,
+        }
+    }
+}
 
 /// Something to be made true.
 pub(crate) enum Order {

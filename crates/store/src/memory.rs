@@ -1,11 +1,13 @@
 //! The model of a store: plain maps behind one lock, nothing kept on disk.
 //!
-//! It exists for tests: those of other crates, and the one that compares every backend with it. So it is written to be
-//! seen to be right and not to be fast; it shares with the other backends only the rules that all must obey.
+//! It exists for what must leave nothing behind: simulations, tests, and the comparison of every backend with it. So it is
+//! written to be seen to be right and not to be fast; it shares with the other backends only the rules that all must obey.
+//!
+//! Laid over another store ([`Memory::over`]) it reads what it does not hold itself from there and never writes there.
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::history::{Entry, Header};
@@ -16,17 +18,23 @@ use model::{Digest, Object, ObjectKey, RunId, Seq, Time, limits};
 use crate::api::{
     Claim, Commit, Cursor, Error, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry, Swept,
 };
-use crate::clock::Clock;
 use crate::rules::{self, Standing};
 
 /// Entries that one step of a sweep drops at most.
 const SWEEP_ENTRIES_MAX: usize = 64;
 
 /// A store in memory.
-#[derive(Debug)]
 pub struct Memory {
-    clock: Clock,
+    clock: Box<dyn Fn() -> Time + Send + Sync>,
+    /// What lies beneath, read and never written.
+    base: Option<Arc<dyn Store>>,
     state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory").field("over", &self.base.is_some()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -38,8 +46,9 @@ struct State {
     objects: BTreeMap<ObjectKey, Object>,
     blocks: BTreeMap<(ObjectKey, Seq), Vec<Seq>>,
     claims: BTreeMap<[u8; 16], Claim>,
-    windows: BTreeMap<String, Time>,
-    marks: BTreeMap<String, Vec<u8>>,
+    /// Nothing: the window was removed, whatever the store beneath says.
+    windows: BTreeMap<String, Option<Time>>,
+    marks: BTreeMap<String, Option<Vec<u8>>>,
     texts: BTreeMap<Digest, Vec<u8>>,
     runs: BTreeMap<(Seq, u16), Held>,
     tree: Tree,
@@ -73,8 +82,22 @@ impl Held {
 
 impl Memory {
     /// An empty store that reads the time from `clock`.
-    pub fn new(clock: Clock) -> Memory {
-        Memory { clock, state: Mutex::new(State { next: 1, first: 1, ..State::default() }) }
+    pub fn new(clock: impl Fn() -> Time + Send + Sync + 'static) -> Memory {
+        let state = State { next: 1, first: 1, ..State::default() };
+        Memory { clock: Box::new(clock), base: None, state: Mutex::new(state) }
+    }
+
+    /// A store that shows what `base` holds and keeps every change to itself. Its history goes on where that of `base` ends
+    /// now. Listings and what is due show its own runs only.
+    pub fn over(base: Arc<dyn Store>, clock: impl Fn() -> Time + Send + Sync + 'static) -> Memory {
+        let next = base.next_seq().0;
+        let state = State { next, first: next, seen: base.now(), ..State::default() };
+        Memory { clock: Box::new(clock), base: Some(base), state: Mutex::new(state) }
+    }
+
+    /// What lies beneath, where it is to be asked for an entry or a run.
+    fn beneath(&self, seq: Seq) -> Option<&Arc<dyn Store>> {
+        self.base.as_ref().filter(|_| seq.0 < self.lock().first)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -97,12 +120,13 @@ impl State {
             rules::check_size(serde_json::to_vec(&write.summary).map_or(0, |json| json.len()), rules::VALUE_BYTES_MAX)?;
         }
         rules::check_sequence(commit, Seq(self.next))?;
-        let mut claimed = self.claims.clone();
+        let mut claimed: BTreeMap<[u8; 16], &Claim> = BTreeMap::new();
         for claim in &commit.claims {
-            if let Some(earlier) = claimed.get(&claim.key).filter(|earlier| earlier.until > now) {
+            let earlier = claimed.get(&claim.key).copied().or_else(|| self.claims.get(&claim.key));
+            if let Some(earlier) = earlier.filter(|earlier| earlier.until > now) {
                 return Err(Error::Claimed { by: earlier.by });
             }
-            claimed.insert(claim.key, claim.clone());
+            claimed.insert(claim.key, claim);
         }
         let mut runs: BTreeMap<(Seq, u16), Held> = BTreeMap::new();
         for write in &commit.runs {
@@ -131,18 +155,8 @@ impl State {
             }
         }
         self.claims.extend(commit.claims.into_iter().map(|claim| (claim.key, claim)));
-        for window in commit.windows {
-            match window.until {
-                Some(until) => self.windows.insert(window.key, until),
-                None => self.windows.remove(&window.key),
-            };
-        }
-        for (name, value) in commit.marks {
-            match value {
-                Some(value) => self.marks.insert(name, value),
-                None => self.marks.remove(&name),
-            };
-        }
+        self.windows.extend(commit.windows.into_iter().map(|window| (window.key, window.until)));
+        self.marks.extend(commit.marks);
         self.texts.extend(commit.texts);
         for write in &commit.runs {
             let key = (write.summary.id.seq, write.summary.id.n);
@@ -194,36 +208,66 @@ impl Store for Memory {
     }
 
     fn object(&self, key: &ObjectKey) -> Result<Option<Object>, Error> {
-        Ok(self.lock().objects.get(key).cloned())
+        let own = self.lock().objects.get(key).cloned();
+        match (own, &self.base) {
+            (None, Some(base)) => base.object(key),
+            (own, _) => Ok(own),
+        }
     }
 
     fn object_block(&self, key: &ObjectKey, first: Seq) -> Result<Vec<Seq>, Error> {
-        Ok(self.lock().blocks.get(&(key.clone(), first)).cloned().unwrap_or_default())
+        let own = self.lock().blocks.get(&(key.clone(), first)).cloned();
+        match (own, &self.base) {
+            (None, Some(base)) => base.object_block(key, first),
+            (own, _) => Ok(own.unwrap_or_default()),
+        }
     }
 
     fn claim(&self, key: &[u8; 16], now: Time) -> Result<Option<Claim>, Error> {
-        Ok(self.lock().claims.get(key).filter(|claim| claim.until > now).cloned())
+        let own = self.lock().claims.get(key).filter(|claim| claim.until > now).cloned();
+        match (own, &self.base) {
+            (None, Some(base)) => base.claim(key, now),
+            (own, _) => Ok(own),
+        }
     }
 
     fn window(&self, key: &str, now: Time) -> Result<Option<Time>, Error> {
-        Ok(self.lock().windows.get(key).copied().filter(|until| *until > now))
+        let own = self.lock().windows.get(key).copied();
+        match (own, &self.base) {
+            (None, Some(base)) => base.window(key, now),
+            (own, _) => Ok(own.flatten().filter(|until| *until > now)),
+        }
     }
 
     fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.lock().marks.get(name).cloned())
+        let own = self.lock().marks.get(name).cloned();
+        match (own, &self.base) {
+            (None, Some(base)) => base.mark(name),
+            (own, _) => Ok(own.flatten()),
+        }
     }
 
     fn marks(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let beneath = self.base.as_ref().map_or(Ok(Vec::new()), |base| base.marks(prefix))?;
+        let mut all: BTreeMap<String, Option<Vec<u8>>> = beneath.into_iter().map(|(n, v)| (n, Some(v))).collect();
         let state = self.lock();
-        let from = state.marks.range(prefix.to_owned()..);
-        Ok(from.take_while(|(name, _)| name.starts_with(prefix)).map(|(n, v)| (n.clone(), v.clone())).collect())
+        let own = state.marks.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        all.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        Ok(all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }
 
     fn text(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.lock().texts.get(digest).cloned())
+        let own = self.lock().texts.get(digest).cloned();
+        match (own, &self.base) {
+            (None, Some(base)) => base.text(digest),
+            (own, _) => Ok(own),
+        }
     }
 
     fn entry(&self, seq: Seq) -> Result<Option<StoredEntry>, Error> {
+        if let Some(base) = self.beneath(seq) {
+            return base.entry(seq);
+        }
         Ok(self.lock().entries.get(&seq).map(whole))
     }
 
@@ -241,6 +285,9 @@ impl Store for Memory {
     }
 
     fn run(&self, id: RunId) -> Result<Option<RunSummary>, Error> {
+        if let Some(base) = self.beneath(id.seq) {
+            return base.run(id);
+        }
         let state = self.lock();
         Ok(state.runs.get(&(id.seq, id.n)).map(|held| held.summary.clone()).filter(|run| run.id == id))
     }
@@ -333,7 +380,7 @@ impl Store for Memory {
         swept.more |= swept.entries as usize == SWEEP_ENTRIES_MAX;
         let before = state.claims.len() + state.windows.len();
         state.claims.retain(|_, claim| claim.until > now);
-        state.windows.retain(|_, until| *until > now);
+        state.windows.retain(|_, until| until.is_some_and(|until| until > now));
         swept.expired = (before - state.claims.len() - state.windows.len()) as u64;
         Ok(swept)
     }

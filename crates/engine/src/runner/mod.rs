@@ -20,12 +20,12 @@ use futures_util::FutureExt as _;
 use model::RunId;
 use playbook::{Catalog, Playbook};
 use store::Lease;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::action::Context;
 use crate::shared::Shared;
-use crate::writer::Order;
+use crate::writer::Orders;
 
 /// How long a lease lasts without being prolonged.
 const LEASE: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ const PINNED_MAX: usize = 256;
 /// Works on runs.
 pub(crate) struct Runner {
     pub shared: Arc<Shared>,
-    pub orders: mpsc::Sender<Order>,
+    pub orders: Orders,
     pub context: Arc<Context>,
     /// What pinned texts are compiled against; destinations and the like are looked up when a step runs.
     pub catalog: Catalog,
@@ -56,7 +56,7 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        orders: mpsc::Sender<Order>,
+        orders: Orders,
         context: Arc<Context>,
         catalog: Catalog,
         runs_max: usize,
@@ -123,6 +123,17 @@ impl Runner {
                 lost.abort();
             }
         }
+    }
+
+    /// Works, one after the other, on the runs that are due now, for as long as there are any; at most `most` times.
+    /// Answers how often a run was taken up. For a simulation: nothing else is at work there.
+    pub(crate) async fn work_off(self: &Arc<Self>, most: usize) -> Result<usize, store::Error> {
+        for taken in 0..most {
+            let due = self.shared.store.take_due(self.shared.store.now(), 1, LEASE)?;
+            let Some(lease) = due.first().copied() else { return Ok(taken) };
+            self.work(lease).await;
+        }
+        Ok(most)
     }
 
     async fn sleep(&self, now: model::Time) {

@@ -177,7 +177,7 @@ async fn send(
         let Extra { changes, chain, windows } = extra.clone();
         let (summary, payload, actor) = (summary.clone(), payload.clone(), actor.clone());
         let progress = Progress { summary, expect, keep_lease, payload, actor, changes, chain, windows, reply };
-        runner.orders.send(Order::Progress(Box::new(progress))).await.map_err(|_| Refusal::Stopping)?;
+        runner.orders.send(Order::Progress(Box::new(progress))).await?;
         match answer.await.unwrap_or(Err(Refusal::Stopping)) {
             Err(Refusal::Full) => tokio::select! {
                 () = tokio::time::sleep(REST) => {}

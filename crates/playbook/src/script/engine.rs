@@ -50,6 +50,8 @@ pub(super) const FORBIDDEN: [&str; 22] = [
 #[derive(Clone)]
 pub struct Evaluator {
     pub(super) inner: Arc<Inner>,
+    /// Whether time is part of the budgets.
+    timed: bool,
 }
 
 pub(super) struct Inner {
@@ -134,7 +136,13 @@ impl Evaluator {
             switch: call(strict::SWITCH, "a, b", false),
             capture: call(closure::CAPTURE, "a, b", false),
         };
-        Evaluator { inner: Arc::new(Inner { engine, hashes, memory }) }
+        Evaluator { inner: Arc::new(Inner { engine, hashes, memory }), timed: true }
+    }
+
+    /// The same, with operations and memory as the only budgets: what it answers does not depend on how fast or busy the
+    /// machine is. For simulations, which must come out the same each time.
+    pub fn untimed(&self) -> Evaluator {
+        Evaluator { inner: Arc::clone(&self.inner), timed: false }
     }
 
     /// Runs a compiled script. `names` are those that it reads.
@@ -144,7 +152,7 @@ impl Evaluator {
             let value = name.value(scope).map_err(|error| stopped(&error))?;
             values.push_dynamic(name.text(), value);
         }
-        let _running = Meter::start(purse, self.inner.memory);
+        let _running = Meter::start(purse, self.inner.memory, self.timed);
         self.inner.engine.eval_ast_with_scope::<Dynamic>(&mut values, ast).map_err(|error| stopped(&error))
     }
 }

@@ -73,10 +73,10 @@ impl Meter {
         memory_before: 0,
     };
 
-    pub(super) fn start(purse: &mut Purse, memory: Option<fn() -> isize>) -> Running<'_> {
+    pub(super) fn start(purse: &mut Purse, memory: Option<fn() -> isize>, timed: bool) -> Running<'_> {
         METER.set(Meter {
             operations: purse.operations,
-            looked: Some(Instant::now()),
+            looked: timed.then(Instant::now),
             time: purse.time,
             memory,
             memory_before: memory.map_or(0, |memory| memory()),

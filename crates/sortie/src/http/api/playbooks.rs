@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use engine::Set;
 use engine::command::What;
+use engine::simulate;
 use engine::view;
 use model::id::is_name;
 use model::{EventId, Record, Seq};
@@ -157,10 +158,6 @@ struct Run {
 pub(in crate::http) async fn run(mut call: Call) -> Answer {
     let asked: Run = call.json().await?;
     let playbook = find(&call)?;
-    if asked.dry_run {
-        let detail = "a dry run of a playbook by hand is done with `sortie dry-run PLAYBOOK --event FILE`";
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_available", detail));
-    }
     let what = match (asked.event, asked.alert, asked.case) {
         (Some(event), None, None) => {
             let id: EventId = event.parse().map_err(|_| Problem::not_found("event", &event))?;
@@ -180,9 +177,30 @@ pub(in crate::http) async fn run(mut call: Call) -> Answer {
     if !known || playbook.tenants.as_ref().is_some_and(|tenants| !tenants.contains(&tenant)) {
         return Err(Problem::bad("unknown_tenant", format!("this playbook is not for tenant `{tenant}`")));
     }
+    if asked.dry_run {
+        return rehearse(&call, &playbook.id, what, asked.inputs, &tenant).await;
+    }
     let made = call.app.engine.run_by_hand(&playbook.id, what, asked.inputs, &tenant, call.caller.actor()).await;
     let run = made.map_err(|error| refusal(&error))?;
     json(StatusCode::ACCEPTED, &Made { run_id: run.to_string() })
+}
+
+/// A run by hand that is only rehearsed: nothing of it is sent or kept.
+async fn rehearse(call: &Call, playbook: &str, what: What, inputs: Record, tenant: &str) -> Answer {
+    let rehearsed = call.app.engine.rehearse(playbook, what, inputs, tenant, call.caller.actor()).await;
+    let report = rehearsed.map_err(|error| match error {
+        simulate::Error::Refused(error) => refusal(&error),
+        error => Problem::inside(error.to_string()),
+    })?;
+    json(StatusCode::OK, &Rehearsed { dry_run: true, report })
+}
+
+/// What a run by hand would do.
+#[derive(Serialize)]
+struct Rehearsed {
+    dry_run: bool,
+    #[serde(flatten)]
+    report: simulate::Report,
 }
 
 /// The tenant that is meant where none is said.
