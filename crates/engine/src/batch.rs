@@ -196,7 +196,7 @@ impl<'a> Batch<'a> {
         self.marks.roll_back(marks);
     }
 
-    fn event(&mut self, event: &Event, raw: &Raw) -> Result<Accepted, Refusal> {
+    fn event(&mut self, event: &Arc<Event>, raw: &Raw) -> Result<Accepted, Refusal> {
         if let Some(answer) = self.repeat(event)? {
             return Ok(answer);
         }
@@ -218,7 +218,7 @@ impl<'a> Batch<'a> {
     /// Takes over everything that follows from an event.
     fn accept(
         &mut self,
-        event: &Event,
+        event: &Arc<Event>,
         raw: &Raw,
         at: (Position, Salt),
         decided: Decided,
@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
         decide::fill(&mut decisions, &decided.listening, &self.set, event, &decided.transitions, after);
         if !decided.runs.is_empty() {
             self.note_runs(position.seq, &decided.runs)?;
-            self.begin_runs(event, decided.runs);
+            self.begin_runs(event, object_after.as_ref(), decided.runs);
         }
         Ok(Accepted {
             event_id: EventId { seq: position.seq, tag: position.tag },
@@ -276,14 +276,14 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn begin_runs(&mut self, event: &Event, runs: Vec<RunStart>) {
-        let event = Arc::new(event.clone());
+    fn begin_runs(&mut self, event: &Arc<Event>, object: Option<&Arc<Object>>, runs: Vec<RunStart>) {
         for start in runs {
             let summary = RunSummary::new(&start, self.now);
             self.commit.runs.push(RunWrite { summary: summary.clone(), expect: Expect::New, keep_lease: false });
             // A run that is about an earlier event reads that one from the store.
             if start.event.seq == start.id.seq {
-                self.fresh.push(Fresh { start, event: Arc::clone(&event), summary });
+                let record = object.map(|object| Arc::clone(&object.record));
+                self.fresh.push(Fresh { start, event: Arc::clone(event), record, summary });
             }
         }
     }
@@ -345,7 +345,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Accepted, Refusal> {
         let stored = self.object(&change.object).map_err(|error| Refusal::from(&error))?;
         let event = change::event(change, stored.as_deref(), actor, own_id, chain, self.now, &self.shared.words)?;
-        self.event(&event, &Raw::Bytes(bytes::Bytes::new()))
+        self.event(&Arc::new(event), &Raw::Bytes(bytes::Bytes::new()))
     }
 
     /// A run's progress, and the changes it makes.

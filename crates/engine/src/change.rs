@@ -3,6 +3,8 @@
 //! The writer makes the event out of the wish and the state of that moment, so that two changes at once never overwrite
 //! each other.
 
+use std::sync::Arc;
+
 use model::event::Actor;
 use model::object::OURS;
 use model::record::{self, Record, Strictness, Vocabulary};
@@ -112,7 +114,7 @@ pub(crate) fn event(
         received: now,
         tenant: change.object.tenant.clone(),
         actor: actor.clone(),
-        subject: Some(Subject { kind: change.object.kind, id: change.object.id.clone(), fields }),
+        subject: Some(Subject { kind: change.object.kind, id: change.object.id.clone(), fields: Arc::new(fields) }),
         from: None,
         data: change.data.clone(),
         replay: None,

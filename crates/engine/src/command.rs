@@ -20,7 +20,7 @@ use crate::action::{self, Call};
 use crate::change::LocalChange;
 use crate::engine::Engine;
 use crate::next::CONDITION;
-use crate::record::Progressed;
+use crate::record;
 use crate::refusal::Refusal;
 use crate::runner::load::{self, Loaded};
 use crate::writer::{Accepted, Order, Progress, Start};
@@ -196,7 +196,7 @@ impl Engine {
         windows: Vec<Window>,
         actor: Actor,
     ) -> Result<Seq, Refusal> {
-        let payload = serde_json::to_vec(&Progressed { run: summary.id, facts: facts.to_vec() })
+        let payload = record::progressed(summary.id, facts)
             .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
         let (reply, answer) = oneshot::channel();
         let progress = Progress {
@@ -249,7 +249,7 @@ impl Engine {
         let what = json!({ "what": "retried", "run": run });
         let event = self.own_event("run.retried", event.tenant.clone(), what, actor);
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Start(Box::new(Start { event, start, reply })), answer).await
+        self.order(Order::Start(Box::new(Start { event: Arc::new(event), start, reply })), answer).await
     }
 
     /// Sends a delivery that failed once more, with the same body and the same `webhook-id`. Answers whether the receiver
@@ -293,7 +293,7 @@ impl Engine {
         // As if it were to be tried again now: a person has decided, so that no window is asked.
         let last = recorded.attempts.iter().rfind(|a| a.destination.as_ref() == Some(&delivery.destination))?.clone();
         recorded.attempts = vec![Attempt { outcome: AttemptOutcome::Retry { at: self.store().now() }, ..last }];
-        let input = recorded.input.as_mut()?.as_object_mut()?;
+        let input = Arc::make_mut(recorded.input.as_mut()?).as_object_mut()?;
         input.insert("to".to_owned(), json!([delivery.destination]));
         let now = self.store().now();
         let scope = Scope::new(now);
@@ -361,7 +361,7 @@ impl Engine {
             carried: Vec::new(),
         };
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Start(Box::new(Start { event, start, reply })), answer).await
+        self.order(Order::Start(Box::new(Start { event: Arc::new(event), start, reply })), answer).await
     }
 
     fn own_event(&self, kind: &str, tenant: String, data: Value, actor: Actor) -> Event {

@@ -28,7 +28,7 @@ use crate::runner::Runner;
 use crate::set::Set;
 use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
-use crate::writer::{self, Accepted, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
+use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
 use crate::{schedule, sweep};
 
 /// How long a caller with several orders waits for room before it is told to come back.
@@ -240,7 +240,10 @@ impl Engine {
         for (count, answer) in waiting {
             match answer {
                 Ok(answer) => match answer.await {
-                    Ok(part) => answers.extend(part),
+                    Ok(part) => {
+                        answers.extend(part.answers);
+                        drop(part.incoming);
+                    }
                     Err(_) => answers.extend((0..count).map(|_| Err(Refusal::Stopping))),
                 },
                 Err(refusal) => answers.extend((0..count).map(|_| Err(refusal.clone()))),
@@ -254,7 +257,7 @@ impl Engine {
         incoming: Vec<Incoming>,
         bytes: usize,
         single: bool,
-    ) -> Result<oneshot::Receiver<Vec<Result<Accepted, Refusal>>>, Refusal> {
+    ) -> Result<oneshot::Receiver<Answered>, Refusal> {
         if *self.inner.stop.borrow() {
             return Err(Refusal::Stopping);
         }

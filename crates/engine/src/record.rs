@@ -187,7 +187,7 @@ impl Accepted {
             subject: self.subject.as_ref().map(|about| Subject {
                 kind: about.kind,
                 id: about.id.clone(),
-                fields: about.fields.clone(),
+                fields: Arc::new(about.fields.clone()),
             }),
             from: self.from.clone(),
             data: self.data.clone(),
@@ -206,6 +206,21 @@ pub struct Progressed {
     pub run: RunId,
     /// What happened, in order.
     pub facts: Vec<Fact>,
+}
+
+/// What is written of it; borrowed, so that nothing is copied on the way.
+#[derive(Serialize)]
+struct ProgressedOut<'a> {
+    run: RunId,
+    facts: &'a [Fact],
+}
+
+/// Writes the payload of `run.progressed`.
+///
+/// # Errors
+/// [`RecordError`] when something in it cannot be written as JSON.
+pub fn progressed(run: RunId, facts: &[Fact]) -> Result<Vec<u8>, RecordError> {
+    Ok(serde_json::to_vec(&ProgressedOut { run, facts })?)
 }
 
 /// Reads the payload of `run.progressed`.

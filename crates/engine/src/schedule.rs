@@ -175,7 +175,7 @@ async fn fire(shared: &Shared, orders: &Orders, entry: &Entry, instant: Time, st
         first_sight_creates: false,
     };
     let cursor = (entry.cursor.clone(), instant);
-    let order = Fire { event, playbook: Arc::clone(&entry.playbook), fit, cursor, starts, reply };
+    let order = Fire { event: Arc::new(event), playbook: Arc::clone(&entry.playbook), fit, cursor, starts, reply };
     if orders.send(Order::Fire(Box::new(order))).await.is_err() {
         return false;
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::history::Salt;
 use model::record::Vocabulary;
 use model::run::{RunStart, RunStatus, RunSummary};
-use model::{Event, RunId, Verdict};
+use model::{Event, Record, RunId, Verdict};
 use playbook::Evaluator;
 use store::Expect;
 use tokio::sync::{Notify, watch};
@@ -29,6 +29,8 @@ const RANDOM_POOL_BYTES: usize = 4096;
 pub(crate) struct Fresh {
     pub start: RunStart,
     pub event: Arc<Event>,
+    /// The state that the event left, so that the store need not read it while somebody has it ([`store::Store::object`]).
+    pub record: Option<Arc<Record>>,
     pub summary: RunSummary,
 }
 

@@ -105,10 +105,17 @@ impl Orders {
     }
 }
 
+/// The answers, and what was answered: events go back to who made them, so that taking them apart does not cost the one
+/// writer its time.
+pub(crate) struct Answered {
+    pub answers: Answers,
+    pub incoming: Vec<Incoming>,
+}
+
 /// Something to be made true.
 pub(crate) enum Order {
     /// Events from outside.
-    Events { incoming: Vec<Incoming>, reply: oneshot::Sender<Answers> },
+    Events { incoming: Vec<Incoming>, reply: oneshot::Sender<Answered> },
     /// A change by a person.
     Change { change: LocalChange, actor: Actor, reply: oneshot::Sender<Result<Accepted, Refusal>> },
     /// A run went on.
@@ -148,7 +155,7 @@ pub(crate) struct Progress {
 /// A run to be started.
 pub(crate) struct Start {
     /// The event that records it.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// The run; its id, and its event where it has none of its own, are filled in here.
     pub start: RunStart,
     /// Answers with the run.
@@ -158,7 +165,7 @@ pub(crate) struct Start {
 /// An instant of a schedule.
 pub(crate) struct Fire {
     /// The event that records it.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// Which playbook.
     pub playbook: Arc<playbook::Playbook>,
     /// Which trigger of it.
@@ -311,7 +318,7 @@ fn answer(shared: &Shared, order: Order, staged: Staged) {
         (Order::Events { incoming, reply }, Staged::Events(answers)) => {
             shared.figures.answered(&answers);
             shared.release_bytes(incoming.iter().map(|i| i.raw.bytes().len()).sum());
-            let _ = reply.send(answers);
+            let _ = reply.send(Answered { answers, incoming });
         }
         (Order::Change { reply, .. }, Staged::Change(answer)) => drop(reply.send(answer)),
         (Order::Progress(progress), Staged::Progress(answer)) => {

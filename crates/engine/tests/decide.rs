@@ -88,7 +88,7 @@ fn event(kind: &str, subject: Kind, id: &str, fields: Value) -> Event {
         received: Time::EPOCH,
         tenant: "default".to_owned(),
         actor: Actor::Source("generic".to_owned()),
-        subject: Some(Subject { kind: subject, id: id.to_owned(), fields }),
+        subject: Some(Subject { kind: subject, id: id.to_owned(), fields: Arc::new(fields) }),
         from: None,
         data: Value::Null,
         replay: None,

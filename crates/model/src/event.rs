@@ -1,5 +1,7 @@
 //! One normalised input, and who or what is behind it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -62,8 +64,8 @@ pub struct Subject {
     pub kind: Kind,
     /// The object's id.
     pub id: String,
-    /// The given fields, normalised: absent keeps, `null` clears.
-    pub fields: Record,
+    /// The given fields, normalised: absent keeps, `null` clears. Shared: the first snapshot of an object is its state.
+    pub fields: Arc<Record>,
 }
 
 /// One normalised input.

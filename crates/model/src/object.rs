@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::event::Event;
+use crate::event::{Event, Subject};
 use crate::id::Seq;
 use crate::limits;
 use crate::record::{FieldType, Kind, Record};
@@ -171,7 +171,12 @@ fn snapshot_time(event: &Event, fields: &Record) -> Option<Time> {
 fn merge(object: &mut Object, event: &Event, from_outside: bool) -> Record {
     let mut previous = Record::new();
     let Some(subject) = &event.subject else { return previous };
-    for (name, given) in &subject.fields {
+    if let Some(record) = first_snapshot(object, subject) {
+        object.record = record;
+        note_source(object, event, subject, from_outside);
+        return previous;
+    }
+    for (name, given) in subject.fields.iter() {
         let before = object.record.get(name).cloned().unwrap_or(Value::Null);
         if from_outside {
             match object.meta.ours.get(name) {
@@ -197,11 +202,24 @@ fn merge(object: &mut Object, event: &Event, from_outside: bool) -> Record {
         }
         previous.insert(name.clone(), before);
     }
+    note_source(object, event, subject, from_outside);
+    previous
+}
+
+/// The fields themselves, when the object knows nothing yet and merging would come to the same: then nothing is copied.
+fn first_snapshot(object: &Object, subject: &Subject) -> Option<Arc<Record>> {
+    let fields = &subject.fields;
+    let new = object.meta.version == 0 && object.meta.ours.is_empty() && object.record.keys().all(|name| name == "id");
+    let whole = fields.values().all(|value| !value.is_null());
+    let has_id = fields.contains_key("id") || !object.record.contains_key("id");
+    (new && whole && has_id).then(|| Arc::clone(fields))
+}
+
+fn note_source(object: &mut Object, event: &Event, subject: &Subject, from_outside: bool) {
     if from_outside {
         event.source.clone_into(&mut object.meta.source);
         object.meta.as_of = snapshot_time(event, &subject.fields).or(object.meta.as_of);
     }
-    previous
 }
 
 /// What a field becomes.
@@ -310,7 +328,7 @@ fn score_changes(stored: Option<&Object>, kind: Kind, object: &Object, changes: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Actor, Subject};
+    use crate::event::Actor;
     use serde_json::json;
 
     fn event(source: &str, kind: &str, fields: Value) -> Event {
@@ -324,7 +342,7 @@ mod tests {
                 Kind::Entity
             },
             id: fields.get("id").and_then(Value::as_str).unwrap_or("x").to_owned(),
-            fields,
+            fields: Arc::new(fields),
         };
         Event {
             source: source.to_owned(),

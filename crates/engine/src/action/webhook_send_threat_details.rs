@@ -1,5 +1,6 @@
 //! `webhook.send_threat_details`: "Send all threat details via webhook".
 
+use bytes::Bytes;
 use model::run::StepError;
 use playbook::{ActionSpec, Effect, Param, ParamType};
 use serde_json::Value;
@@ -95,7 +96,7 @@ fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Parcel, StepError
             params.recorded.insert(name.to_owned(), known.clone());
         }
     }
-    let bytes = |name: &str| params.recorded.get(name).map(|body| body.to_string().into());
+    let bytes = |name: &str| params.recorded.get(name).and_then(|body| serde_json::to_vec(body).ok()).map(Bytes::from);
     let plain = bytes(BODY).unwrap_or_default();
     let body = Body { plain, micros: bytes(BODY_MICROS), content_type: "application/json" };
     Ok(Parcel { to, dedupe, about, priority, body, headers: Vec::new() })

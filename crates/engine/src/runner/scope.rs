@@ -1,16 +1,22 @@
 //! What names mean in a step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::run::{RunState, StepState, StepStatus};
 use model::{Kind, Record, Time};
-use playbook::{OnError, Playbook, Root, Scope, Step};
+use playbook::{OnError, Playbook, Root, Scope, Step, Template};
 use serde_json::{Value, json};
 
 use super::Runner;
 use super::work::Work;
 use crate::decide::event_record;
 use crate::next;
+
+/// Whether a step looks at anything: most only have constants, and then nothing need be put together for them.
+pub(super) fn is_read(step: &Step, with: &BTreeMap<String, Template>) -> bool {
+    step.condition.is_some() || with.values().any(|template| template.constant().is_none())
+}
 
 /// The scope of a step at this moment. Alerts and cases are read as they stand now.
 pub(super) fn of_step(runner: &Runner, work: &Work, now: Time) -> Result<Scope, store::Error> {

@@ -11,8 +11,8 @@ use model::event::Actor;
 use model::run::{
     Attempt, AttemptOutcome, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepState, StepStatus,
 };
-use model::{ChainLink, Event, RunId, Seq, Time, limits};
-use playbook::{Answer, Body, Budget, Effect, OnError, Playbook, Step};
+use model::{ChainLink, Event, Record, RunId, Seq, Time, limits};
+use playbook::{Answer, Body, Budget, Effect, OnError, Playbook, Scope, Step};
 use serde_json::Value;
 use store::{Expect, Lease, Window};
 use tokio::sync::oneshot;
@@ -21,8 +21,9 @@ use super::load::{self, Loaded};
 use super::{REST, Runner, scope};
 use crate::action::{self, Call, LocalChange, Outcome, StepResult};
 use crate::next::{self, Next};
-use crate::record::Progressed;
+use crate::record;
 use crate::refusal::Refusal;
+use crate::shared::Fresh;
 use crate::writer::{Order, Progress};
 
 /// How much longer than its own timeout a try may take before it is cut off from outside.
@@ -34,6 +35,8 @@ pub(super) struct Work {
     pub state: RunState,
     pub summary: RunSummary,
     pub event: Arc<Event>,
+    /// Held so that the store finds the object as the event left it in memory.
+    _record: Option<Arc<Record>>,
     pub playbook: Arc<Playbook>,
     /// Facts that are applied and not yet recorded.
     pending: Vec<Fact>,
@@ -95,13 +98,15 @@ pub(super) async fn advance(runner: &Arc<Runner>, lease: Lease) {
 }
 
 async fn take_up(runner: &Arc<Runner>, lease: Lease) -> Result<Work, load::LoadError> {
-    let loaded = match runner.shared.take_fresh(lease.run) {
-        Some(fresh) => Loaded { state: RunState::new(fresh.start)?, summary: fresh.summary, event: fresh.event },
-        None => loaded(runner, lease.run).await?,
+    let (loaded, record) = match runner.shared.take_fresh(lease.run) {
+        Some(Fresh { start, event, record, summary }) => {
+            (Loaded { state: RunState::new(start)?, summary, event }, record)
+        }
+        None => (loaded(runner, lease.run).await?, None),
     };
     let playbook = runner.playbook(&loaded.summary.playbook, loaded.summary.digest)?;
     let Loaded { state, summary, event } = loaded;
-    Ok(Work { lease, state, summary, event, playbook, pending: Vec::new(), outcome_pending: false })
+    Ok(Work { lease, state, summary, event, _record: record, playbook, pending: Vec::new(), outcome_pending: false })
 }
 
 /// Reads a run where blocking is allowed.
@@ -169,7 +174,7 @@ async fn send(
 ) -> Result<Seq, Refusal> {
     let run = summary.id;
     let actor = Actor::Run { playbook: summary.playbook.clone(), run };
-    let payload = serde_json::to_vec(&Progressed { run, facts: facts.to_vec() })
+    let payload = record::progressed(run, facts)
         .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
     let mut stop = runner.stop.clone();
     loop {
@@ -256,7 +261,8 @@ impl Work {
                 format!("step `{}` is of a kind that this version cannot run", step.path),
             ));
         };
-        let Ok(scope) = scope::of_step(runner, self, now) else { return Err(Halt::Later) };
+        let scope = if scope::is_read(step, with) { scope::of_step(runner, self, now) } else { Ok(Scope::new(now)) };
+        let Ok(scope) = scope else { return Err(Halt::Later) };
         if !self.state.steps.contains_key(&step.path)
             && let Some(condition) = &step.condition
         {
@@ -281,9 +287,8 @@ impl Work {
         } else if self.outcome_pending {
             self.record(runner, now, true, Extra::default()).await?;
         }
-        let start = self.state.start.clone();
         let call = Call {
-            start: &start,
+            start: &self.state.start,
             path: &step.path,
             with,
             scope: &scope,
@@ -329,7 +334,7 @@ impl Work {
         let before = (!changes.is_empty()).then(|| (self.state.clone(), self.pending.clone()));
         if intended || !(rendered || matches!(result, StepResult::Busy { .. })) {
             let (path, action) = (step.path.clone(), action.to_owned());
-            let input = (!rendered).then_some(input);
+            let input = (!rendered).then(|| Arc::new(input));
             self.apply(Fact::StepStarted { path, action, at: began, input, once: false })?;
         }
         if let StepResult::Busy { at } = result {

@@ -103,7 +103,7 @@ impl StepReport {
             action: step.action.clone(),
             status: step.status.name(),
             attempts: step.attempts.len(),
-            input: step.input.clone().filter(|input| !input.is_null()),
+            input: step.input.as_deref().filter(|input| !input.is_null()).cloned(),
             output: step.output.clone(),
             error: step.error.as_ref().map(|e| StepProblem { code: e.code.clone(), message: e.message.clone() }),
         }

@@ -1,6 +1,7 @@
 //! From the bytes of a request to events: splits the body, reads each element, completes it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::event::ReplayKey;
@@ -154,7 +155,7 @@ impl Reader<'_> {
         match self.draft(part.clone(), values) {
             Ok(draft) => {
                 let raw = self.body.slice(part);
-                Ok(Incoming { event: self.complete(draft, &raw, n)?, raw: Raw::Json(raw) })
+                Ok(Incoming { event: Arc::new(self.complete(draft, &raw, n)?), raw: Raw::Json(raw) })
             }
             Err(refused) if self.source.shape.lenient() => self.unreadable(part, n, refused),
             Err(refused) => Err(refused.error),
@@ -211,7 +212,7 @@ impl Reader<'_> {
             // Of what is not even JSON, white space may matter.
             (false, None) => Raw::Bytes(self.body.clone()),
         };
-        Ok(Incoming { event, raw })
+        Ok(Incoming { event: Arc::new(event), raw })
     }
 
     /// Adds what is the same for all sources.

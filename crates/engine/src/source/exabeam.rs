@@ -4,6 +4,8 @@
 //! The vendor documents the keys and not the formats of their values: lists may be lists or text with commas, times RFC
 //! 3339, epoch microseconds, or without a zone; empty text means nothing.
 
+use std::sync::Arc;
+
 use model::record::{self, FieldType, Record, Strictness};
 use model::{Kind, Subject, Time};
 use serde_json::{Map, Value};
@@ -80,7 +82,7 @@ impl Shape for Exabeam {
         let (_, noticed) = record::normalise(kind, &mut fields, help.words, how);
         warnings.extend(noticed);
         let time = fields.get("last_update_time").and_then(Value::as_str).and_then(|text| Time::parse(text).ok());
-        let subject = Some(Subject { kind, id: own, fields });
+        let subject = Some(Subject { kind, id: own, fields: Arc::new(fields) });
         Ok(Draft { kind: format!("{kind}.updated"), time, subject, warnings, ..Draft::default() })
     }
 }

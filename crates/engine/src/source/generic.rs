@@ -2,6 +2,8 @@
 //!
 //! Invariant: unknown keys are never a reason to refuse; they stay in the raw body and are named in the warnings.
 
+use std::sync::Arc;
+
 use model::record::{self, ENTITY_KINDS, Problem, Record, Strictness};
 use model::{Kind, Subject, Time};
 use serde_json::{Map, Value};
@@ -160,7 +162,7 @@ impl Reading<'_> {
         let new: Vec<Problem> = problems.into_iter().filter(|p| !said(&p.path)).collect();
         self.problems.extend(new);
         self.draft.warnings.extend(warnings);
-        Some(Subject { kind, id: id?, fields })
+        Some(Subject { kind, id: id?, fields: Arc::new(fields) })
     }
 
     /// Brings the kind of an entity into its canonical form.

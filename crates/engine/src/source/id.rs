@@ -1,5 +1,7 @@
 //! Ids as the sources send them: text or whole numbers, short, without control characters.
 
+use std::sync::Arc;
+
 use model::limits::ID_BYTES_MAX;
 use model::{Kind, Subject};
 use serde_json::Value;
@@ -37,7 +39,7 @@ pub(super) fn prefix(source: &str, subject: &mut Subject) {
         (Kind::Entity, Some((kind, id))) => format!("{kind}/{}", prefixed(source, id)),
         _ => prefixed(source, &subject.id),
     };
-    if let Some(Value::String(id)) = subject.fields.get_mut("id") {
+    if let Some(Value::String(id)) = Arc::make_mut(&mut subject.fields).get_mut("id") {
         *id = prefixed(source, id);
     }
 }

@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::record::{Problem, Vocabulary};
@@ -110,8 +111,8 @@ pub struct Reading {
 /// One event and what it was read from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {
-    /// The event.
-    pub event: Event,
+    /// The event, shared: runs that it starts read it while its sender is answered.
+    pub event: Arc<Event>,
     /// What was sent.
     pub raw: Raw,
 }

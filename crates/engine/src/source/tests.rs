@@ -7,6 +7,7 @@ mod hostile;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::*;
 
@@ -70,7 +71,7 @@ impl Request {
     }
 
     fn event(&self, body: impl AsRef<[u8]>) -> Event {
-        self.one(body).expect("an event").event
+        Arc::unwrap_or_clone(self.one(body).expect("an event").event)
     }
 
     /// The paths of what is wrong.
@@ -82,7 +83,7 @@ impl Request {
 }
 
 fn fields(event: &Event) -> Value {
-    Value::Object(event.subject.as_ref().expect("a subject").fields.clone())
+    Value::Object(event.subject.as_ref().expect("a subject").fields.as_ref().clone())
 }
 
 #[test]
@@ -102,11 +103,11 @@ fn every_source_has_its_page_and_the_bodies_on_it_are_read_without_a_warning() {
 
 #[test]
 fn an_id_that_could_collide_gets_the_sources_name_in_front() {
-    let mut subject = Subject { kind: Kind::Alert, id: "4711".to_owned(), fields: Map::new() };
-    subject.fields.insert("id".to_owned(), "4711".into());
+    let mut subject = Subject { kind: Kind::Alert, id: "4711".to_owned(), fields: Arc::default() };
+    Arc::make_mut(&mut subject.fields).insert("id".to_owned(), "4711".into());
     id::prefix("holm", &mut subject);
     assert_eq!((subject.id.as_str(), &subject.fields["id"]), ("holm-4711", &Value::from("holm-4711")));
-    let mut host = Subject { kind: Kind::Entity, id: "host/17".to_owned(), fields: Map::new() };
+    let mut host = Subject { kind: Kind::Entity, id: "host/17".to_owned(), fields: Arc::default() };
     id::prefix("vectra", &mut host);
     assert_eq!(host.id, "host/vectra-17");
 }

@@ -1,5 +1,6 @@
 //! Deliveries: they stand in the summaries of their runs, so a page walks the runs.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::run::{Attempt, Delivery, DeliveryStatus, RunSummary};
@@ -31,7 +32,7 @@ pub struct Detail {
     /// Its tries; empty once retention has dropped the run's history.
     pub attempts: Vec<Attempt>,
     /// The parameters of the step that sends it, secrets as references.
-    pub input: Option<Value>,
+    pub input: Option<Arc<Value>>,
 }
 
 fn of(run: &RunSummary, wanted: impl Fn(&Delivery) -> bool) -> Vec<Found> {

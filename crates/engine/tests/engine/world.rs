@@ -197,7 +197,7 @@ pub(crate) fn snapshot(kind: &str, fields: &Value) -> Incoming {
     };
     let id = record.get("id").and_then(Value::as_str).unwrap().to_owned();
     let mut incoming = plain(kind, Value::Null);
-    incoming.event.subject = Some(Subject { kind: of, id, fields: record });
+    Arc::make_mut(&mut incoming.event).subject = Some(Subject { kind: of, id, fields: Arc::new(record) });
     incoming.raw = Raw::Json(fields.to_string().into());
     incoming
 }
@@ -222,13 +222,13 @@ pub(crate) fn plain(kind: &str, data: Value) -> Incoming {
         warnings: Vec::new(),
         first_sight_creates: false,
     };
-    Incoming { event, raw }
+    Incoming { event: Arc::new(event), raw }
 }
 
 /// The same with a key that makes a repeat recognisable.
 pub(crate) fn keyed(mut incoming: Incoming, key: &str) -> Incoming {
     let body = Digest::of(incoming.raw.bytes());
-    incoming.event.replay = Some(ReplayKey { key: key.to_owned(), body });
+    Arc::make_mut(&mut incoming.event).replay = Some(ReplayKey { key: key.to_owned(), body });
     incoming
 }
 

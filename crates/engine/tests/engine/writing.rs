@@ -1,5 +1,6 @@
 //! The one writer: repeats, batches in which one event is bad, order, tails of histories.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Refusal;
@@ -25,7 +26,7 @@ async fn a_repeat_is_answered_with_the_first_even_within_one_batch() {
     let event = || keyed(plain("go", json!({ "n": 1 })), "k");
     let other = keyed(plain("go", json!({ "n": 2 })), "k");
     let mut elsewhere = event();
-    elsewhere.event.tenant = "acme".to_owned();
+    Arc::make_mut(&mut elsewhere.event).tenant = "acme".to_owned();
     let answers = engine.ingest(vec![event(), event(), other.clone(), elsewhere]).await;
     let first = answers[0].as_ref().unwrap();
     let repeat = answers[1].as_ref().unwrap();

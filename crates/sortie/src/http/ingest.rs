@@ -6,6 +6,7 @@
 //! Invariants: this is the hot path: nothing is copied, parsed or written twice. Of one event nothing is half-accepted;
 //! in a batch each element stands for itself.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -120,7 +121,7 @@ enum Tried<'a> {
 
 /// Takes events in.
 pub(super) async fn take(mut call: Call) -> Answer {
-    let app = std::sync::Arc::clone(&call.app);
+    let app = Arc::clone(&call.app);
     let Some(door) = app.settings.doors.get(call.segment(0)) else {
         let problem = Problem::not_found("source", call.segment(0));
         return Err(Problem { code: "unknown_source", ..problem }.and_close());
@@ -278,7 +279,7 @@ async fn try_out(app: &App, reading: Reading) -> Answer {
             let accepted = engine.dry_run(&incoming).map_err(|error| refusal(&error))?;
             Ok((incoming.event, accepted))
         };
-        reading.elements.into_iter().map(one).collect::<Vec<Result<(model::Event, Accepted), Problem>>>()
+        reading.elements.into_iter().map(one).collect::<Vec<Result<(Arc<model::Event>, Accepted), Problem>>>()
     });
     let mut tried = tried.await.map_err(|error| Problem::inside(error.to_string()))?;
     if !batch {

@@ -33,7 +33,6 @@ pub(super) struct Base {
     /// The one tree.
     pub(super) tree: sled::Db,
     file: File,
-    file_bytes: AtomicU64,
     durability: Durability,
     broken: OnceLock<String>,
     keys_written: AtomicU64,
@@ -49,7 +48,6 @@ impl Base {
         Ok(Base {
             tree,
             file,
-            file_bytes: AtomicU64::new(0),
             durability,
             broken: OnceLock::new(),
             keys_written: AtomicU64::new(0),
@@ -108,13 +106,8 @@ impl Base {
 
     /// Syncs the database file. The database's own `flush` hands the bytes to the disk but does not wait for its cache.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        let io = |source| Error::Io { doing: "syncing the database file", source };
-        let bytes = self.file.metadata().map_err(io)?.len();
-        if self.file_bytes.swap(bytes, Ordering::Relaxed) == bytes {
-            self.file.sync_data().map_err(io)
-        } else {
-            self.file.sync_all().map_err(io)
-        }
+        // `fdatasync` also flushes what is needed to read the data again: the size of a file that grew is part of that.
+        self.file.sync_data().map_err(|source| Error::Io { doing: "syncing the database file", source })
     }
 
     /// Flushes and syncs whatever the configured durability is: for a clean end.

@@ -93,22 +93,30 @@ struct Net {
 }
 
 impl Sled {
-    pub(super) fn commit_now(&self, commit: &Commit) -> Result<(), Error> {
+    pub(super) fn commit_now(&self, mut commit: Commit) -> Result<(), Error> {
         let mut committer = lock(&self.committer);
         let started = Instant::now();
         self.base.check()?;
         self.folder.check_space()?;
-        rules::check_sizes(commit)?;
+        rules::check_sizes(&commit)?;
         let next = self.next.load(Ordering::Acquire);
-        rules::check_sequence(commit, Seq(next))?;
-        self.check_claims(commit)?;
+        rules::check_sequence(&commit, Seq(next))?;
+        self.check_claims(&commit)?;
         lock(&self.schedule).begin(&commit.runs, |key| self.standing_of_ended(key, next))?;
-        let written = self.encode(&mut committer, commit).and_then(|(writes, after)| {
+        let written = self.encode(&mut committer, &commit).and_then(|(writes, after)| {
             self.base.apply(writes)?;
             Ok(after)
         });
         match written {
-            Ok(after) => self.publish(committer, commit, after, started),
+            Ok(after) => {
+                // Before a run of this commit can be taken: it is about to read these.
+                let mut recent = lock(&self.recent);
+                for (key, object) in std::mem::take(&mut commit.objects) {
+                    recent.put(key, object);
+                }
+                drop(recent);
+                self.publish(committer, &commit, after, started);
+            }
             Err(error) => {
                 lock(&self.schedule).give_up(&commit.runs);
                 return Err(error);

@@ -21,6 +21,7 @@ mod listing;
 mod open;
 mod packs;
 mod preimages;
+mod recent;
 mod schedule;
 mod sweep;
 mod values;
@@ -49,6 +50,7 @@ use history::Groups;
 use keys::Keyspace;
 use ledger::Edge;
 use packs::{Packs, Place};
+use recent::Recent;
 use schedule::Schedule;
 use sweep::Sweeper;
 
@@ -90,6 +92,7 @@ pub struct Sled {
     /// The ledger's tree, as of what is durable.
     ledger: Mutex<Edge>,
     packs: Mutex<Packs>,
+    recent: Mutex<Recent>,
     figures: Mutex<Figures>,
     next: AtomicU64,
     seen: AtomicI64,
@@ -192,10 +195,13 @@ impl Store for Sled {
     }
 
     fn commit(&self, commit: Commit) -> Result<(), Error> {
-        self.commit_now(&commit)
+        self.commit_now(commit)
     }
 
     fn object(&self, key: &ObjectKey) -> Result<Option<Object>, Error> {
+        if let Some(object) = lock(&self.recent).get(key) {
+            return Ok(Some(object));
+        }
         self.read(&keys::object(key), "an object")
     }
 

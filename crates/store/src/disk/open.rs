@@ -21,6 +21,7 @@ use super::history::Groups;
 use super::keys::{self, Keyspace};
 use super::ledger::Edge;
 use super::packs::{Pack, Packs, Place};
+use super::recent::Recent;
 use super::schedule::Schedule;
 use super::sweep::{Dropped, Sweeper};
 use super::values::{self, Writes};
@@ -111,6 +112,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
         groups: Mutex::new(Groups::default()),
         ledger: Mutex::new(ledger),
         packs: Mutex::new(Packs::default()),
+        recent: Mutex::new(Recent::new()),
         figures: Mutex::new(figures),
         next: AtomicU64::new(end.next),
         seen: AtomicI64::new(end.last_time.millis()),

@@ -95,6 +95,7 @@ impl Sled {
             self.base.apply(writes)?;
             committer.forget_tails();
             lock(&self.groups).forget();
+            lock(&self.recent).forget();
         }
         let mut figures = lock(&self.figures);
         figures.first_seq = dropped.first_seq.max(1);

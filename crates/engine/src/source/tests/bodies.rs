@@ -115,7 +115,7 @@ fn the_key_of_a_repeat_is_the_headers_and_else_the_events_own_id() {
 fn with_a_header_key_each_element_of_a_batch_has_its_own() {
     let with_header = Request { key: Some("K"), ..to("generic") };
     let keys = |reading: Reading| -> Vec<_> {
-        reading.elements.into_iter().map(|e| e.ok().map(|i| i.event.replay.unwrap().key)).collect()
+        reading.elements.into_iter().map(|e| e.ok().map(|i| i.event.replay.clone().unwrap().key)).collect()
     };
     let of = |key: &str| Some(key.to_owned());
     let array = with_header.read(r#"[{"type": "a"}, 5, {"type": "b", "id": "own"}]"#).unwrap();

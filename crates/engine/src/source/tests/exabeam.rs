@@ -65,7 +65,7 @@ fn a_message_with_neither_id_is_kept_as_unreadable() {
         r#"{"case_id": 1.5}"#,
     ] {
         let incoming = to("exabeam").one(body).unwrap();
-        assert_eq!((incoming.event.kind.as_str(), incoming.event.subject), ("exabeam.unreadable", None), "{body}");
+        assert_eq!((incoming.event.kind.as_str(), &incoming.event.subject), ("exabeam.unreadable", &None), "{body}");
         assert_eq!(incoming.raw, Raw::Json(Bytes::from(body)));
     }
     let event = to("exabeam").event("{}");

@@ -1,5 +1,7 @@
 //! Runs, deliveries and what belongs to them, as they are written.
 
+use std::sync::Arc;
+
 use engine::view;
 use model::run::{Answer, Attempt, AttemptOutcome, Delivery, Fact, RunStart, RunSummary, StepError, StepState};
 use model::{DeliveryId, Record};
@@ -84,7 +86,7 @@ pub(crate) struct Step {
     action: String,
     status: &'static str,
     attempts: Vec<Try>,
-    input: Option<Value>,
+    input: Option<Arc<Value>>,
     output: Option<Value>,
     error: Option<Fault>,
     started_at: String,
@@ -193,7 +195,7 @@ pub(crate) struct DeliveryDetail {
     #[serde(flatten)]
     item: DeliveryItem,
     tries: Vec<Try>,
-    input: Option<Value>,
+    input: Option<Arc<Value>>,
 }
 
 /// A delivery that was sent again.
