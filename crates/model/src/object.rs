@@ -369,6 +369,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_snapshot_is_the_state_itself_and_what_it_clears_is_not_in_it() {
+        let first = event("generic", "alert.created", json!({"id": "A", "name": "n", "extra": {"k": null}}));
+        let (alert, _) = after(None, &first);
+        assert!(Arc::ptr_eq(&alert.record, &first.subject.as_ref().unwrap().fields), "not a copy");
+        assert_eq!((alert.meta.source.as_str(), alert.meta.version), ("generic", 1));
+        let (alert, _) =
+            after(None, &event("generic", "alert.created", json!({"id": "A", "name": null, "queue": "q"})));
+        assert_eq!(*alert.record, json!({"id": "A", "queue": "q"}).as_object().unwrap().clone());
+        let (entity, _) = after(None, &event("generic", "entity.score", json!({"name": "ws", "scores": {"risk": 7}})));
+        assert_eq!(*entity.record, json!({"name": "ws", "scores": {"risk": 7}}).as_object().unwrap().clone());
+    }
+
+    #[test]
     fn a_new_case_is_created_and_has_no_stage_change() {
         let (_, changes) =
             after(None, &event("generic", "case.created", json!({"id": "C", "stage": "New", "risk_score": 40})));
