@@ -293,8 +293,9 @@ impl Engine {
         // As if it were to be tried again now: a person has decided, so that no window is asked.
         let last = recorded.attempts.iter().rfind(|a| a.destination.as_ref() == Some(&delivery.destination))?.clone();
         recorded.attempts = vec![Attempt { outcome: AttemptOutcome::Retry { at: self.store().now() }, ..last }];
-        let input = Arc::make_mut(recorded.input.as_mut()?).as_object_mut()?;
+        let mut input = recorded.input.as_ref()?.value().as_object()?.clone();
         input.insert("to".to_owned(), json!([delivery.destination]));
+        recorded.input = Some(Value::Object(input).into());
         let now = self.store().now();
         let scope = Scope::new(now);
         let once = Retry { max: 0, ..Retry::NETWORK };

@@ -4,10 +4,12 @@
 //! Invariants: keys that do not apply are left out, lists that are empty are sent empty, closing keys are sent of closed
 //! cases only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 
 use model::record::Kind;
 use model::{Object, Record, Time};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
 use crate::outbound::destination::TimeFormat;
@@ -16,34 +18,84 @@ use crate::outbound::destination::TimeFormat;
 const SUMMARY_NAMES_MAX: usize = 20;
 /// The lists that every message has.
 const LISTS: [&str; 5] = ["tags", "mitres", "use_cases", "users", "endpoints"];
-/// The lists of a detection.
-const DETECTION_LISTS: [&str; 7] =
-    ["rules", "src_users", "dest_users", "src_ips", "dest_ips", "src_hosts", "dest_hosts"];
-
 /// The message about an object. `closed` is the stage in which cases are closed.
 pub fn threat_details(kind: Kind, object: &Object, closed: &str, format: TimeFormat) -> Value {
-    let record = &*object.record;
-    let mut out = Record::new();
-    let updated = record.get("last_update_time").cloned().unwrap_or_else(|| json!(object.meta.updated_at));
-    out.insert("last_update_time".to_owned(), time(&updated, format));
-    out.insert("threat_summary".to_owned(), Value::String(summary(record)));
-    for name in LISTS {
-        out.insert(name.to_owned(), Value::Array(texts(record.get(name))));
-    }
-    let detections = record.get("detections").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    out.insert("detections".to_owned(), detections.iter().map(|one| detection(one, format)).collect());
-    match kind {
-        Kind::Alert => {
-            take(&mut out, record, &[("id", "alert_id"), ("name", "alert_name"), ("priority", "priority")]);
-            take_times(&mut out, record, format, &[("created_time", "alert_created_time")]);
-        }
-        Kind::Case => case(&mut out, record, closed, format),
-        Kind::Entity => entity(&mut out, record),
-    }
-    Value::Object(out)
+    json!(ThreatDetails::of(kind, object, closed, format))
 }
 
-fn case(out: &mut Record, record: &Record, closed: &str, format: TimeFormat) {
+/// The message, put together and not yet written. It borrows what it says, so that a text is copied once, into the bytes
+/// that are sent.
+pub struct ThreatDetails<'a>(Parts<'a>);
+
+/// By name, so that the keys are written in order.
+type Parts<'a> = BTreeMap<&'static str, Part<'a>>;
+
+enum Part<'a> {
+    Borrowed(&'a Value),
+    Own(Value),
+    Texts(Option<&'a Value>),
+    Detections(&'a [Value], TimeFormat),
+}
+
+impl<'a> ThreatDetails<'a> {
+    /// As [`threat_details`].
+    pub fn of(kind: Kind, object: &'a Object, closed: &str, format: TimeFormat) -> ThreatDetails<'a> {
+        let record = &*object.record;
+        let mut out = Parts::new();
+        let updated = match record.get("last_update_time") {
+            Some(updated) => time(updated, format),
+            None => Part::Own(time(&json!(object.meta.updated_at), format).into_value()),
+        };
+        out.insert("last_update_time", updated);
+        out.insert("threat_summary", Part::Own(Value::String(summary(record))));
+        for name in LISTS {
+            out.insert(name, Part::Texts(record.get(name)));
+        }
+        let detections = record.get("detections").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        out.insert("detections", Part::Detections(detections, format));
+        match kind {
+            Kind::Alert => {
+                take(&mut out, record, &[("id", "alert_id"), ("name", "alert_name"), ("priority", "priority")]);
+                take_times(&mut out, record, format, &[("created_time", "alert_created_time")]);
+            }
+            Kind::Case => case(&mut out, record, closed, format),
+            Kind::Entity => entity(&mut out, record),
+        }
+        ThreatDetails(out)
+    }
+}
+
+impl Serialize for ThreatDetails<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(&self.0)
+    }
+}
+
+impl Part<'_> {
+    fn into_value(self) -> Value {
+        match self {
+            Part::Borrowed(value) => value.clone(),
+            Part::Own(value) => value,
+            Part::Texts(value) => texts(value).cloned().collect(),
+            part @ Part::Detections(..) => json!(part),
+        }
+    }
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Part::Borrowed(value) => value.serialize(serializer),
+            Part::Own(value) => value.serialize(serializer),
+            Part::Texts(value) => serializer.collect_seq(texts(*value)),
+            Part::Detections(all, format) => {
+                serializer.collect_seq(all.iter().map(|given| Detection { given, format: *format }))
+            }
+        }
+    }
+}
+
+fn case<'a>(out: &mut Parts<'a>, record: &'a Record, closed: &str, format: TimeFormat) {
     let plain = [
         ("id", "case_id"),
         ("number", "case_number"),
@@ -65,74 +117,101 @@ fn case(out: &mut Record, record: &Record, closed: &str, format: TimeFormat) {
 }
 
 /// Entities have no message in the vendor's documentation: its keys are ours.
-fn entity(out: &mut Record, record: &Record) {
+fn entity<'a>(out: &mut Parts<'a>, record: &'a Record) {
     let plain =
         [("id", "entity_id"), ("kind", "entity_kind"), ("name", "entity_name"), ("scores", "scores"), ("link", "link")];
     take(out, record, &plain);
-    let Some(name) = record.get("name").or_else(|| record.get("id")).cloned() else { return };
+    let Some(name) = record.get("name").or_else(|| record.get("id")) else { return };
+    let only = Part::Own(Value::Array(vec![name.clone()]));
     match record.get("kind").and_then(Value::as_str) {
-        Some("host") => out.insert("endpoints".to_owned(), Value::Array(vec![name])),
-        Some("account" | "user") => out.insert("users".to_owned(), Value::Array(vec![name])),
+        Some("host") => out.insert("endpoints", only),
+        Some("account" | "user") => out.insert("users", only),
         _ => None,
     };
 }
 
 /// Takes fields over under other names.
-fn take(out: &mut Record, record: &Record, names: &[(&str, &str)]) {
+fn take<'a>(out: &mut Parts<'a>, record: &'a Record, names: &[(&str, &'static str)]) {
     for (from, to) in names {
         if let Some(value) = record.get(*from).filter(|value| !value.is_null()) {
-            out.insert((*to).to_owned(), value.clone());
+            out.insert(to, Part::Borrowed(value));
         }
     }
 }
 
-/// Takes texts over; detections are kept as they came, so a value may be of any type.
-fn take_texts(out: &mut Record, record: &Record, names: &[(&str, &str)]) {
-    for (from, to) in names {
-        match record.get(*from) {
-            Some(Value::String(text)) => out.insert((*to).to_owned(), Value::String(text.clone())),
-            Some(Value::Number(number)) => out.insert((*to).to_owned(), Value::String(number.to_string())),
-            _ => None,
-        };
-    }
-}
-
-fn take_times(out: &mut Record, record: &Record, format: TimeFormat, names: &[(&str, &str)]) {
+fn take_times<'a>(out: &mut Parts<'a>, record: &'a Record, format: TimeFormat, names: &[(&str, &'static str)]) {
     for (from, to) in names {
         if let Some(value) = record.get(*from).filter(|value| value.is_string()) {
-            out.insert((*to).to_owned(), time(value, format));
+            out.insert(to, time(value, format));
         }
     }
 }
 
 /// A time as the destination wants it.
-fn time(value: &Value, format: TimeFormat) -> Value {
+fn time(value: &Value, format: TimeFormat) -> Part<'_> {
     match (format, value.as_str().map(Time::parse)) {
-        (TimeFormat::EpochMicros, Some(Ok(time))) => json!(time.micros()),
-        _ => value.clone(),
+        (TimeFormat::EpochMicros, Some(Ok(time))) => Part::Own(json!(time.micros())),
+        _ => Part::Borrowed(value),
     }
 }
 
 /// A list of texts; one text alone is a list of one.
-fn texts(value: Option<&Value>) -> Vec<Value> {
-    match value {
-        Some(Value::Array(items)) => items.iter().filter(|item| item.is_string()).cloned().collect(),
-        Some(Value::String(text)) => vec![Value::String(text.clone())],
-        _ => Vec::new(),
-    }
+fn texts(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    let items = match value {
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    items.iter().filter(|item| item.is_string())
 }
 
-fn detection(given: &Value, format: TimeFormat) -> Value {
-    let empty = Record::new();
-    let record = given.as_object().unwrap_or(&empty);
-    let mut out = Record::new();
-    let plain = [("id", "detection_id"), ("type", "type"), ("use_case", "use_case"), ("description", "description")];
-    take_texts(&mut out, record, &plain);
-    take_times(&mut out, record, format, &[("approx_log_time", "approx_log_time")]);
-    for name in DETECTION_LISTS {
-        out.insert(name.to_owned(), Value::Array(texts(record.get(name))));
+/// A detection as it is sent. It is kept as it came, so that a value of it may be of any type.
+struct Detection<'a> {
+    given: &'a Value,
+    format: TimeFormat,
+}
+
+/// How a value of a detection is sent.
+enum Sent {
+    /// As text, when it is a text or a number.
+    Text,
+    /// As a time, when it is a text.
+    Time,
+    /// As a list of texts, always.
+    Texts,
+}
+
+/// The keys of a detection in order: what they are called when sent, when kept, and how they are sent.
+const DETECTION: [(&str, &str, Sent); 12] = [
+    ("approx_log_time", "approx_log_time", Sent::Time),
+    ("description", "description", Sent::Text),
+    ("dest_hosts", "dest_hosts", Sent::Texts),
+    ("dest_ips", "dest_ips", Sent::Texts),
+    ("dest_users", "dest_users", Sent::Texts),
+    ("detection_id", "id", Sent::Text),
+    ("rules", "rules", Sent::Texts),
+    ("src_hosts", "src_hosts", Sent::Texts),
+    ("src_ips", "src_ips", Sent::Texts),
+    ("src_users", "src_users", Sent::Texts),
+    ("type", "type", Sent::Text),
+    ("use_case", "use_case", Sent::Text),
+];
+
+impl Serialize for Detection<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        for (to, from, how) in &DETECTION {
+            let given = self.given.get(*from);
+            match (how, given) {
+                (Sent::Texts, given) => out.serialize_entry(to, &Part::Texts(given))?,
+                (Sent::Text, Some(Value::String(text))) => out.serialize_entry(to, text)?,
+                (Sent::Text, Some(Value::Number(number))) => out.serialize_entry(to, &number.to_string())?,
+                (Sent::Time, Some(value @ Value::String(_))) => out.serialize_entry(to, &time(value, self.format))?,
+                (Sent::Text | Sent::Time, _) => {}
+            }
+        }
+        out.end()
     }
-    Value::Object(out)
 }
 
 /// The summary: the sender's own, or what is known put into one text.
@@ -141,48 +220,56 @@ fn summary(record: &Record) -> String {
         return own.to_owned();
     }
     let detections = record.get("detections").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut rules = texts(record.get("rules"));
-    rules.extend(detections.iter().flat_map(|one| texts(one.get("rules"))));
-    let (tactics, techniques): (Vec<_>, Vec<_>) =
-        texts(record.get("mitres")).into_iter().partition(|id| id.as_str().is_some_and(|id| id.starts_with("TA")));
-    let mut parts = vec![
-        match detections.len() {
-            1 => "1 related detection".to_owned(),
-            n => format!("{n} related detections"),
-        },
-        format!("triggered rules: {}", names(rules)),
-        format!("ATT&CK tactics: {}", names(tactics)),
-        format!("ATT&CK techniques: {}", names(techniques)),
-        format!("users: {}", names(texts(record.get("users")))),
-        format!("endpoints: {}", names(texts(record.get("endpoints")))),
-    ];
+    let rules = texts(record.get("rules")).chain(detections.iter().flat_map(|one| texts(one.get("rules"))));
+    let is_tactic = |id: &&Value| id.as_str().is_some_and(|id| id.starts_with("TA"));
+    let mut text = match detections.len() {
+        1 => "1 related detection".to_owned(),
+        n => format!("{n} related detections"),
+    };
+    list(&mut text, "triggered rules", rules);
+    list(&mut text, "ATT&CK tactics", texts(record.get("mitres")).filter(is_tactic));
+    list(&mut text, "ATT&CK techniques", texts(record.get("mitres")).filter(|id| !is_tactic(id)));
+    list(&mut text, "users", texts(record.get("users")));
+    list(&mut text, "endpoints", texts(record.get("endpoints")));
+    // Writing into a text cannot fail.
     if let Some(score) = record.get("risk_score").filter(|score| score.is_number()) {
-        parts.push(format!("risk score: {score}"));
+        let _ = write!(text, "; risk score: {score}");
     }
     if let Some(scores) = record.get("scores").and_then(Value::as_object) {
-        parts.extend(scores.iter().map(|(name, score)| format!("{name} score: {score}")));
+        for (name, score) in scores {
+            let _ = write!(text, "; {name} score: {score}");
+        }
     }
     if let Some(by) = record.get("grouped_by").and_then(Value::as_object) {
         let word = |name: &str| by.get(name).map(plain).unwrap_or_default();
-        parts.push(format!("grouped by {}: {}", word("key"), word("value")));
+        let _ = write!(text, "; grouped by {}: {}", word("key"), word("value"));
     }
-    parts.join("; ")
+    text
 }
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Names once each, in their order, a bounded number of them.
-fn names(all: Vec<Value>) -> String {
-    let mut seen = BTreeSet::new();
-    let unique: Vec<String> = all.iter().map(plain).filter(|name| seen.insert(name.clone())).collect();
-    match unique.len() {
-        0 => "none".to_owned(),
-        n if n > SUMMARY_NAMES_MAX => {
-            format!("{} and {} more", unique[..SUMMARY_NAMES_MAX].join(", "), n - SUMMARY_NAMES_MAX)
+/// Adds names to a summary, once each, in their order, a bounded number of them.
+fn list<'a>(text: &mut String, what: &str, names: impl Iterator<Item = &'a Value>) {
+    let mut seen: HashSet<&str> = HashSet::new();
+    let _ = write!(text, "; {what}: ");
+    for name in names.filter_map(Value::as_str) {
+        if !seen.insert(name) || seen.len() > SUMMARY_NAMES_MAX {
+            continue;
         }
-        _ => unique.join(", "),
+        if seen.len() > 1 {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+    }
+    match seen.len() {
+        0 => text.push_str("none"),
+        n if n > SUMMARY_NAMES_MAX => {
+            let _ = write!(text, " and {} more", n - SUMMARY_NAMES_MAX);
+        }
+        _ => {}
     }
 }
 

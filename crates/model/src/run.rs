@@ -6,13 +6,13 @@
 //! Length: the legal transitions are one table, and the fold that they guard stands below it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::ChainLink;
 use crate::id::{Digest, EventId, ObjectKey, RunId, Seq};
+use crate::input::Input;
 use crate::record::Record;
 use crate::time::Time;
 
@@ -216,7 +216,7 @@ pub enum Fact {
         at: Time,
         /// The rendered parameters, secrets as references; nothing when they are not rendered yet, or known already.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        input: Option<Arc<Value>>,
+        input: Option<Input>,
         /// Whether the action must not be repeated.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         once: bool,
@@ -337,7 +337,7 @@ pub struct StepState {
     /// Its tries.
     pub attempts: Vec<Attempt>,
     /// The rendered parameters; shared with the fact that tells them.
-    pub input: Option<Arc<Value>>,
+    pub input: Option<Input>,
     /// What it answered.
     pub output: Option<Value>,
     /// What went wrong.
@@ -896,8 +896,8 @@ mod tests {
     #[test]
     fn what_was_rendered_once_stays_when_a_step_begins_again() {
         let mut run = state();
-        let first = Arc::new(Value::from("the body"));
-        let begin = |input: Option<Arc<Value>>| Fact::StepStarted {
+        let first = Input::from(Value::from("the body"));
+        let begin = |input: Option<Input>| Fact::StepStarted {
             path: "send".into(),
             action: "webhook.send".into(),
             at: Time::EPOCH,

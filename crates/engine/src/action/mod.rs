@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use model::record::Vocabulary;
 use model::run::{Attempt, RunStart, StepError, StepState};
-use model::{Object, ObjectKey, RunId, Time};
+use model::{Input, Object, ObjectKey, RunId, Time};
 use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
@@ -225,7 +225,7 @@ impl Call<'_> {
 #[derive(Debug)]
 pub struct Outcome {
     /// The rendered parameters as they are recorded: secrets as `${secret:NAME}`.
-    pub input: Value,
+    pub input: Input,
     /// The tries that were made now.
     pub attempts: Vec<Attempt>,
     /// How the step stands.
@@ -239,8 +239,8 @@ pub struct Outcome {
 
 impl Outcome {
     /// An outcome without tries, changes and windows.
-    pub fn plain(input: Value, result: StepResult) -> Outcome {
-        Outcome { input, attempts: Vec::new(), result, changes: Vec::new(), windows: Vec::new() }
+    pub fn plain(input: impl Into<Input>, result: StepResult) -> Outcome {
+        Outcome { input: input.into(), attempts: Vec::new(), result, changes: Vec::new(), windows: Vec::new() }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Params<'a> {
 impl<'a> Params<'a> {
     /// Of a call.
     pub(super) fn of(call: &'a Call<'a>) -> Params<'a> {
-        let known = call.state.and_then(|state| state.input.as_deref()).and_then(Value::as_object);
+        let known = call.state.and_then(|state| state.input.as_ref()).and_then(|input| input.value().as_object());
         Params { call, known, left: STEP_OUTPUT_BYTES_MAX, recorded: Record::new() }
     }
 

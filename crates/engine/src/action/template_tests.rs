@@ -98,8 +98,8 @@ async fn a_declared_secret_is_sent_and_never_recorded_and_text_of_an_alert_is_no
     assert_eq!(got.header("authorization"), Some("Bearer canary-s3cret"));
     assert_eq!(got.header("x-key"), Some("Key canary-s3cret"));
     assert_eq!(got.header("x-name"), Some("${secret:KEY}"));
-    assert_eq!(outcome.input["auth"], json!({"bearer": "${secret:KEY}"}));
-    assert_eq!(outcome.input["headers"]["x-key"], "Key ${secret:KEY}");
+    assert_eq!(outcome.input.value()["auth"], json!({"bearer": "${secret:KEY}"}));
+    assert_eq!(outcome.input.value()["headers"]["x-key"], "Key ${secret:KEY}");
     let kept = format!("{outcome:?}{}", serde_json::to_string(&bench.state.steps).unwrap());
     assert!(!kept.contains("canary"), "{kept}");
 }
@@ -133,5 +133,5 @@ async fn what_renders_larger_than_the_limit_is_a_typed_failure() {
     let step = format!("- id: send\n  action: webhook.send\n  with: {{ to: desk, body: [{items}] }}\n");
     let outcome = bench(&step, &"x".repeat(60_000)).run("webhook.send").await;
     assert_eq!(failure(&outcome).0, "too_large");
-    assert!(!matches!(outcome.input.get("body"), Some(Value::Array(_))));
+    assert!(!matches!(outcome.input.value().get("body"), Some(Value::Array(_))));
 }

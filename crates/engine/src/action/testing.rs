@@ -142,7 +142,7 @@ impl Bench {
             path: "send".into(),
             action: action.spec().id.into(),
             at: self.now,
-            input: Some(std::sync::Arc::new(outcome.input.clone())),
+            input: Some(outcome.input.clone()),
             once: false,
         };
         self.state.apply(&started).unwrap();

@@ -2,15 +2,18 @@
 
 use bytes::Bytes;
 use model::run::StepError;
+use model::{Input, Record};
 use playbook::{ActionSpec, Effect, Param, ParamType};
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::render::{Params, error};
 use super::send::{Body, Parcel, send};
 use super::subject::{state, subject};
 use super::{Action, Call, Outcome, StepResult};
 use crate::outbound::destination::TimeFormat;
-use crate::payload::threat_details;
+use crate::payload::ThreatDetails;
 
 /// The verb.
 pub(super) struct SendThreatDetails;
@@ -55,28 +58,32 @@ impl Action for SendThreatDetails {
         let mut params = Params::of(&call);
         match prepare(&call, &mut params) {
             Err(why) => Outcome::plain(Value::Object(params.recorded), StepResult::Failed(why)),
-            Ok(parcel) => {
+            Ok((parcel, input)) => {
                 let posted = send(&call, &parcel).await;
-                Outcome {
-                    input: Value::Object(params.recorded),
-                    attempts: posted.attempts,
-                    result: posted.result,
-                    changes: Vec::new(),
-                    windows: posted.windows,
-                }
+                let changes = Vec::new();
+                Outcome { input, attempts: posted.attempts, result: posted.result, changes, windows: posted.windows }
             }
         }
     }
 }
 
-fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Parcel, StepError> {
+/// What is recorded: the parameters, and the message as the text that is sent.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    body: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_epoch_micros: Option<&'a RawValue>,
+    #[serde(flatten)]
+    params: &'a Record,
+}
+
+fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<(Parcel, Input), StepError> {
     let to = params.texts("to")?;
     let dedupe = params.period("dedupe")?;
     let about = subject(call.start);
-    let destinations = call.ctx.destinations();
-    let wants = |format| to.iter().filter_map(|id| destinations.map.get(id)).any(|one| one.time_format == format);
+    let (mut plain, mut micros) = (text(params.known(BODY))?, text(params.known(BODY_MICROS))?);
     let mut priority = None;
-    if params.known(BODY).is_none() {
+    if plain.is_none() {
         let key = about.as_ref().ok_or_else(|| {
             error("no_subject", "the run is about no alert, case or entity, so there are no threat details to send")
         })?;
@@ -85,19 +92,23 @@ fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Parcel, StepError
         })?;
         priority = object.text("priority").map(str::to_owned);
         let closed = call.ctx.words.closed();
-        let render = |format| threat_details(key.kind, &object, closed, format);
-        params.recorded.insert(BODY.to_owned(), render(TimeFormat::Rfc3339));
-        if wants(TimeFormat::EpochMicros) {
-            params.recorded.insert(BODY_MICROS.to_owned(), render(TimeFormat::EpochMicros));
+        let render = |format| text(Some(&ThreatDetails::of(key.kind, &object, closed, format)));
+        plain = render(TimeFormat::Rfc3339)?;
+        let destinations = call.ctx.destinations();
+        let mut wanted = to.iter().filter_map(|id| destinations.map.get(id));
+        if wanted.any(|one| one.time_format == TimeFormat::EpochMicros) {
+            micros = render(TimeFormat::EpochMicros)?;
         }
     }
-    for name in [BODY, BODY_MICROS] {
-        if let Some(known) = params.known(name) {
-            params.recorded.insert(name.to_owned(), known.clone());
-        }
-    }
-    let bytes = |name: &str| params.recorded.get(name).and_then(|body| serde_json::to_vec(body).ok()).map(Bytes::from);
-    let plain = bytes(BODY).unwrap_or_default();
-    let body = Body { plain, micros: bytes(BODY_MICROS), content_type: "application/json" };
-    Ok(Parcel { to, dedupe, about, priority, body, headers: Vec::new() })
+    let plain = plain.unwrap_or_default();
+    let recorded = Recorded { body: &plain, body_epoch_micros: micros.as_deref(), params: &params.recorded };
+    let input = Input::from(text(Some(&recorded))?.unwrap_or_default());
+    let bytes = |text: Box<RawValue>| Bytes::from(Box::<str>::from(text).into_string());
+    let body = Body { plain: bytes(plain), micros: micros.map(bytes), content_type: "application/json" };
+    Ok((Parcel { to, dedupe, about, priority, body, headers: Vec::new() }, input))
+}
+
+/// Something as JSON text.
+fn text<T: Serialize>(what: Option<&T>) -> Result<Option<Box<RawValue>>, StepError> {
+    what.map(to_raw_value).transpose().map_err(|why| error("internal", why.to_string()))
 }

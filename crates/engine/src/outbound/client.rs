@@ -20,6 +20,12 @@ use super::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, ConnectError, Limits, R
 const CLIENTS_MAX: usize = 64;
 /// Most keys whose requests in flight are counted before those without any are forgotten.
 const KEYS_MAX: usize = 1024;
+/// How long a request waits for a place among those in flight for its key. A burst passes in that time; where a
+/// destination hangs, the run should rather rest than wait here.
+const PLACE_WAIT: Duration = Duration::from_millis(250);
+/// Most requests that wait for a place for one key: as many as a commit full of events makes runs at once. What one
+/// destination holds up is bounded by this and the requests in flight, whatever its backlog.
+const WAITING_PER_KEY_MAX: usize = 96;
 /// How long an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most unused connections kept for a host.
@@ -54,7 +60,29 @@ struct Shared {
     tls: rustls::ClientConfig,
     /// By port and whether connections are used once. The resolver must know the port to judge an address.
     clients: Mutex<HashMap<(u16, bool), reqwest::Client>>,
-    slots: Mutex<HashMap<String, Arc<Semaphore>>>,
+    slots: Mutex<HashMap<String, Slots>>,
+}
+
+/// The places for one key.
+#[derive(Clone)]
+struct Slots {
+    in_flight: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Slots {
+    fn are_used(&self) -> bool {
+        Arc::strong_count(&self.in_flight) > 1 || Arc::strong_count(&self.waiting) > 1
+    }
+
+    /// A place in flight; a little later, when there is none now.
+    async fn take(self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.in_flight).try_acquire_owned() {
+            return Some(place);
+        }
+        let _waiting = self.waiting.try_acquire().ok()?;
+        tokio::time::timeout(PLACE_WAIT, self.in_flight.acquire_owned()).await.ok()?.ok()
+    }
 }
 
 impl std::fmt::Debug for Outbound {
@@ -90,6 +118,7 @@ impl Outbound {
 
     /// Sends one request and waits for its answer, no longer than it says. Never panics, never follows, never retries.
     pub(super) async fn send(&self, request: Request) -> Sent {
+        let place = self.slots(&request.key).take().await;
         let started = Instant::now();
         let failed = |error: SendError| Sent {
             status: None,
@@ -100,7 +129,7 @@ impl Outbound {
             latency: started.elapsed(),
             error: Some(error),
         };
-        let Some(_slot) = self.slot(&request.key) else { return failed(SendError::Busy) };
+        let Some(_place) = place else { return failed(SendError::Busy) };
         let deadline = started + request.timeout.min(super::TOTAL_TIMEOUT_MAX);
         match timeout_at(deadline, self.head(&request)).await {
             Err(_) => failed(SendError::Timeout),
@@ -109,18 +138,21 @@ impl Outbound {
         }
     }
 
-    /// A place among the requests in flight for a key.
-    fn slot(&self, key: &str) -> Option<OwnedSemaphorePermit> {
+    /// The places among the requests in flight for a key.
+    fn slots(&self, key: &str) -> Slots {
         let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= KEYS_MAX && !slots.contains_key(key) {
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+            slots.retain(|_, slots| slots.are_used());
         }
-        let slot = slots
-            .entry(key.to_owned())
-            .or_insert_with(|| Arc::new(Semaphore::new(self.shared.limits.in_flight_per_key)))
-            .clone();
-        drop(slots);
-        slot.try_acquire_owned().ok()
+        if let Some(known) = slots.get(key) {
+            return known.clone();
+        }
+        let new = Slots {
+            in_flight: Arc::new(Semaphore::new(self.shared.limits.in_flight_per_key)),
+            waiting: Arc::new(Semaphore::new(WAITING_PER_KEY_MAX)),
+        };
+        slots.insert(key.to_owned(), new.clone());
+        new
     }
 
     /// Sends and waits for the headers of the answer.

@@ -309,6 +309,14 @@ async fn one_place_that_hangs_does_not_take_the_slots_of_others() {
     assert_eq!(busy.error, Some(SendError::Busy));
     let other = Request { key: "other".to_owned(), ..request(&healthy.url("/"), &local()) };
     assert_eq!(client.send(other).await.status, Some(200));
+    let later = Request { timeout: Duration::from_millis(100), ..request(&hanging.url("/"), &local()) };
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.send(later).await }
+    });
+    tokio::task::yield_now().await;
+    stuck[0].abort();
+    assert_eq!(waiting.await.unwrap().error, Some(SendError::Timeout), "it waits for a place, and then it is sent");
     for task in &stuck {
         task.abort();
     }

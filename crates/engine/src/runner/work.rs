@@ -334,7 +334,7 @@ impl Work {
         let before = (!changes.is_empty()).then(|| (self.state.clone(), self.pending.clone()));
         if intended || !(rendered || matches!(result, StepResult::Busy { .. })) {
             let (path, action) = (step.path.clone(), action.to_owned());
-            let input = (!rendered).then(|| Arc::new(input));
+            let input = (!rendered).then_some(input);
             self.apply(Fact::StepStarted { path, action, at: began, input, once: false })?;
         }
         if let StepResult::Busy { at } = result {

@@ -2,7 +2,7 @@
 
 use model::history::EntryKind;
 use model::run::{RunState, RunStatus, StepState};
-use model::{Seq, Time};
+use model::{Input, Seq, Time};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ impl StepReport {
             action: step.action.clone(),
             status: step.status.name(),
             attempts: step.attempts.len(),
-            input: step.input.as_deref().filter(|input| !input.is_null()).cloned(),
+            input: step.input.as_ref().map(Input::value).filter(|input| !input.is_null()).cloned(),
             output: step.output.clone(),
             error: step.error.as_ref().map(|e| StepProblem { code: e.code.clone(), message: e.message.clone() }),
         }

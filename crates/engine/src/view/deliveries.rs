@@ -1,11 +1,9 @@
 //! Deliveries: they stand in the summaries of their runs, so a page walks the runs.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::run::{Attempt, Delivery, DeliveryStatus, RunSummary};
-use model::{DeliveryId, limits};
-use serde_json::Value;
+use model::{DeliveryId, Input, limits};
 use store::{Cursor, Page, RunFilter, Store};
 
 use super::{Error, runs};
@@ -32,7 +30,7 @@ pub struct Detail {
     /// Its tries; empty once retention has dropped the run's history.
     pub attempts: Vec<Attempt>,
     /// The parameters of the step that sends it, secrets as references.
-    pub input: Option<Arc<Value>>,
+    pub input: Option<Input>,
 }
 
 fn of(run: &RunSummary, wanted: impl Fn(&Delivery) -> bool) -> Vec<Found> {

@@ -1,10 +1,8 @@
 //! Runs, deliveries and what belongs to them, as they are written.
 
-use std::sync::Arc;
-
 use engine::view;
 use model::run::{Answer, Attempt, AttemptOutcome, Delivery, Fact, RunStart, RunSummary, StepError, StepState};
-use model::{DeliveryId, Record};
+use model::{DeliveryId, Input, Record};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -86,7 +84,7 @@ pub(crate) struct Step {
     action: String,
     status: &'static str,
     attempts: Vec<Try>,
-    input: Option<Arc<Value>>,
+    input: Option<Input>,
     output: Option<Value>,
     error: Option<Fault>,
     started_at: String,
@@ -195,7 +193,7 @@ pub(crate) struct DeliveryDetail {
     #[serde(flatten)]
     item: DeliveryItem,
     tries: Vec<Try>,
-    input: Option<Arc<Value>>,
+    input: Option<Input>,
 }
 
 /// A delivery that was sent again.
