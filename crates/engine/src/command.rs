@@ -360,6 +360,7 @@ impl Engine {
             inputs,
             retry_of: None,
             carried: Vec::new(),
+            gate: None,
         };
         let (reply, answer) = oneshot::channel();
         self.order(Order::Start(Box::new(Start { event: Arc::new(event), start, reply })), answer).await

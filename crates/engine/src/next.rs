@@ -225,6 +225,7 @@ mod tests {
             inputs: Record::new(),
             retry_of: None,
             carried: Vec::new(),
+            gate: None,
         })
         .unwrap();
         for fact in facts {

@@ -276,6 +276,18 @@ pub enum Fact {
     },
 }
 
+/// The limit on runs at work at once that a run is under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The runs that count together: playbook, tenant and key.
+    pub group: String,
+    /// How many of them may be open at once for this one to go on. Those that are older count.
+    pub max: u32,
+    /// Whether the oldest are cancelled to make room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evicts: bool,
+}
+
 /// What is known when a run is started; part of the entry that starts it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunStart {
@@ -312,6 +324,9 @@ pub struct RunStart {
     /// What is taken over from that run when it is repeated from its failed step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<Fact>,
+    /// The limit that it is under, by its playbook's `concurrency`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 impl RunStart {
@@ -738,6 +753,9 @@ pub struct RunSummary {
     /// Its deliveries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<Delivery>,
+    /// The limit that it is under: it is not due while as many older runs of its group are open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 impl RunSummary {
@@ -763,6 +781,7 @@ impl RunSummary {
             version: 0,
             entries: vec![start.id.seq],
             deliveries: Vec::new(),
+            gate: start.gate.clone(),
         }
     }
 
@@ -798,6 +817,7 @@ mod tests {
             inputs: Record::new(),
             retry_of: None,
             carried: Vec::new(),
+            gate: None,
         })
         .unwrap()
     }

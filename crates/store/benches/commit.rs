@@ -137,6 +137,7 @@ impl Load {
             inputs: Record::new(),
             retry_of: None,
             carried: Vec::new(),
+            gate: None,
         }
     }
 }

@@ -155,6 +155,17 @@ pub struct Window {
     pub until: Option<Time>,
 }
 
+/// Times at which something happened, for limits and counts over a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Its name.
+    pub key: String,
+    /// The times; none removes it.
+    pub times: Vec<Time>,
+    /// Until when anybody wants to know (half open).
+    pub until: Time,
+}
+
 /// A small named value as it stands afterwards; nothing removes it.
 pub type Mark = (String, Option<Vec<u8>>);
 
@@ -199,6 +210,8 @@ pub struct Commit {
     pub claims: Vec<Claim>,
     /// Windows that begin or end.
     pub windows: Vec<Window>,
+    /// Tallies as they stand afterwards.
+    pub tallies: Vec<Tally>,
     /// Runs as they stand afterwards.
     pub runs: Vec<RunWrite>,
     /// Small named values (tokens, toggles, cursors of schedules); nothing removes one.
@@ -379,6 +392,12 @@ pub trait Store: Send + Sync {
     /// [`Error`] when the store fails.
     fn window(&self, key: &str, now: Time) -> Result<Option<Time>, Error>;
 
+    /// The times of a tally, as they were given; none when nobody wants to know at `now` any more.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, Error>;
+
     /// A named value.
     ///
     /// # Errors
@@ -428,7 +447,14 @@ pub trait Store: Send + Sync {
     /// [`Error`] when the store fails.
     fn runs(&self, filter: &RunFilter, after: Option<Cursor>, limit: usize) -> Result<Page<RunSummary>, Error>;
 
-    /// Takes up to `max` runs that are due at `now` and that nobody holds, the one due first in front. A lease that has
+    /// The open runs of a group ([`model::run::Gate::group`]), the oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn group(&self, group: &str) -> Result<Vec<RunId>, Error>;
+
+    /// Takes up to `max` runs that are due at `now` and that nobody holds, the one due first in front. A run under a
+    /// limit ([`RunSummary::gate`]) is not due while as many older runs of its group are open. A lease that has
     /// ended holds nothing once its run is taken by another; until then its owner may still prolong it and write.
     ///
     /// # Errors
@@ -450,6 +476,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Error`] when the store fails.
     fn release(&self, lease: Lease, due_at: Time) -> Result<(), Error>;
+
+    /// Makes runs that nobody holds due at `at` if they would be later. Lost when the store is closed.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn hasten(&self, runs: &[RunId], at: Time) -> Result<(), Error>;
 
     /// One small step of retention. Never touches a run that has not ended, nor the entries of its history.
     ///

@@ -17,6 +17,7 @@ use model::{Digest, Object, ObjectKey, RunId, Seq, Time, limits};
 
 use crate::api::{
     Claim, Commit, Cursor, Error, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry, Swept,
+    Tally,
 };
 use crate::rules::{self, Standing};
 
@@ -48,6 +49,8 @@ struct State {
     claims: BTreeMap<[u8; 16], Claim>,
     /// Nothing: the window was removed, whatever the store beneath says.
     windows: BTreeMap<String, Option<Time>>,
+    /// Without times: the tally was removed, whatever the store beneath says.
+    tallies: BTreeMap<String, Tally>,
     marks: BTreeMap<String, Option<Vec<u8>>>,
     texts: BTreeMap<Digest, Vec<u8>>,
     runs: BTreeMap<(Seq, u16), Held>,
@@ -156,6 +159,7 @@ impl State {
         }
         self.claims.extend(commit.claims.into_iter().map(|claim| (claim.key, claim)));
         self.windows.extend(commit.windows.into_iter().map(|window| (window.key, window.until)));
+        self.tallies.extend(commit.tallies.into_iter().map(|tally| (tally.key.clone(), tally)));
         self.marks.extend(commit.marks);
         self.texts.extend(commit.texts);
         for write in &commit.runs {
@@ -167,6 +171,19 @@ impl State {
 
     fn open(&self) -> impl Iterator<Item = &Held> {
         self.runs.values().filter(|held| !held.summary.status.is_final())
+    }
+
+    /// The open runs of a group, the oldest first.
+    fn group(&self, group: &str) -> Vec<RunId> {
+        let member = |held: &&Held| held.summary.gate.as_ref().is_some_and(|gate| gate.group == group);
+        self.open().filter(member).map(|held| held.summary.id).collect()
+    }
+
+    /// Whether as many older runs of its group are open as its limit allows.
+    fn is_held_back(&self, held: &Held) -> bool {
+        let Some(gate) = &held.summary.gate else { return false };
+        let older = self.group(&gate.group).iter().filter(|run| **run < held.summary.id).count();
+        older >= gate.max as usize
     }
 
     fn ended(&self) -> u64 {
@@ -239,6 +256,14 @@ impl Store for Memory {
         }
     }
 
+    fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, Error> {
+        let own = self.lock().tallies.get(key).cloned();
+        match (own, &self.base) {
+            (None, Some(base)) => base.tally(key, now),
+            (own, _) => Ok(own.filter(|tally| now < tally.until).map(|tally| tally.times).unwrap_or_default()),
+        }
+    }
+
     fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let own = self.lock().marks.get(name).cloned();
         match (own, &self.base) {
@@ -305,10 +330,20 @@ impl Store for Memory {
         Ok(Page { items, next })
     }
 
+    fn group(&self, group: &str) -> Result<Vec<RunId>, Error> {
+        let mut open = self.base.as_ref().map_or(Ok(Vec::new()), |base| base.group(group))?;
+        open.extend(self.lock().group(group));
+        Ok(open)
+    }
+
     fn take_due(&self, now: Time, max: usize, lease: Duration) -> Result<Vec<Lease>, Error> {
         let mut state = self.lock();
-        let mut due: Vec<(Time, RunId)> =
-            state.open().map(|h| (h.due(), h.summary.id)).filter(|d| d.0 <= now).collect();
+        let mut due: Vec<(Time, RunId)> = state
+            .open()
+            .filter(|h| !state.is_held_back(h))
+            .map(|h| (h.due(), h.summary.id))
+            .filter(|d| d.0 <= now)
+            .collect();
         due.sort_unstable();
         let mut taken = Vec::new();
         for (_, run) in due.into_iter().take(max) {
@@ -323,7 +358,8 @@ impl Store for Memory {
     }
 
     fn next_due(&self) -> Option<Time> {
-        self.lock().open().map(Held::due).min()
+        let state = self.lock();
+        state.open().filter(|held| !state.is_held_back(held)).map(Held::due).min()
     }
 
     fn prolong(&self, leases: &[Lease], now: Time, lease: Duration) -> Result<Vec<bool>, Error> {
@@ -352,6 +388,18 @@ impl Store for Memory {
         }
     }
 
+    fn hasten(&self, runs: &[RunId], at: Time) -> Result<(), Error> {
+        let mut state = self.lock();
+        for run in runs {
+            if let Some(held) =
+                state.runs.get_mut(&(run.seq, run.n)).filter(|h| h.summary.id == *run && h.lease.is_none())
+            {
+                held.due_at = held.due_at.min(at);
+            }
+        }
+        Ok(())
+    }
+
     fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
         let mut state = self.lock();
         let cut = now.minus(keep.age);
@@ -378,10 +426,15 @@ impl Store for Memory {
             swept.runs += (before - state.runs.len()) as u64;
         }
         swept.more |= swept.entries as usize == SWEEP_ENTRIES_MAX;
-        let before = state.claims.len() + state.windows.len();
+        let kept = |state: &State| {
+            let tallies = state.tallies.values().filter(|tally| !tally.times.is_empty()).count();
+            state.claims.len() + state.windows.len() + tallies
+        };
+        let before = kept(&state);
         state.claims.retain(|_, claim| claim.until > now);
         state.windows.retain(|_, until| until.is_some_and(|until| until > now));
-        swept.expired = (before - state.claims.len() - state.windows.len()) as u64;
+        state.tallies.retain(|_, tally| tally.until > now);
+        swept.expired = (before - kept(&state)) as u64;
         Ok(swept)
     }
 

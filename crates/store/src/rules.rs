@@ -14,6 +14,8 @@ pub const VALUE_BYTES_MAX: usize = 4_000_000;
 pub const NAME_BYTES_MAX: usize = 64 * 1024;
 /// Longest name of a mark, in bytes. Marks are listed by prefix, so that their names are kept as they are.
 pub const MARK_BYTES_MAX: usize = 1024;
+/// Most times of one tally.
+pub const TALLY_TIMES_MAX: usize = 4096;
 /// How many bytes may change while a backup is being written.
 pub const BACKUP_CHANGES_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -35,6 +37,10 @@ pub(crate) fn check_sizes(commit: &Commit) -> Result<(), Error> {
     }
     for window in &commit.windows {
         check_size(window.key.len(), NAME_BYTES_MAX)?;
+    }
+    for tally in &commit.tallies {
+        check_size(tally.key.len(), NAME_BYTES_MAX)?;
+        check_size(tally.times.len(), TALLY_TIMES_MAX)?;
     }
     for (name, value) in &commit.marks {
         check_size(name.len(), MARK_BYTES_MAX)?;

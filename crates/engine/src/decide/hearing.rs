@@ -180,6 +180,7 @@ impl<'a> Hearing<'a> {
             inputs: record::Record::new(),
             retry_of: None,
             carried: Vec::new(),
+            gate: None,
         };
         self.out.runs.push(start);
         self.out.decisions.push(Decision {

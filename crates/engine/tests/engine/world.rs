@@ -308,6 +308,9 @@ impl Store for Mortal {
     fn window(&self, key: &str, now: Time) -> Result<Option<Time>, Error> {
         self.inner.window(key, now)
     }
+    fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, Error> {
+        self.inner.tally(key, now)
+    }
     fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         self.inner.mark(name)
     }
@@ -331,6 +334,12 @@ impl Store for Mortal {
     }
     fn runs(&self, filter: &RunFilter, after: Option<Cursor>, limit: usize) -> Result<Page<RunSummary>, Error> {
         self.inner.runs(filter, after, limit)
+    }
+    fn group(&self, group: &str) -> Result<Vec<RunId>, Error> {
+        self.inner.group(group)
+    }
+    fn hasten(&self, runs: &[RunId], at: Time) -> Result<(), Error> {
+        self.inner.hasten(runs, at)
     }
     fn take_due(&self, now: Time, max: usize, lease: Duration) -> Result<Vec<Lease>, Error> {
         self.inner.take_due(now, max, lease)

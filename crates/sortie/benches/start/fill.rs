@@ -98,5 +98,6 @@ fn start(n: u64, seq: Seq) -> RunStart {
         inputs: Record::new(),
         retry_of: None,
         carried: Vec::new(),
+        gate: None,
     }
 }

@@ -86,6 +86,7 @@ pub fn run(seq: Seq, n: u16, playbook: &str, now: Time) -> RunSummary {
         inputs: Record::new(),
         retry_of: None,
         carried: Vec::new(),
+        gate: None,
     };
     RunSummary::new(&start, now)
 }

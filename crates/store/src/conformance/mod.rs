@@ -14,6 +14,7 @@
 pub mod build;
 mod commits;
 mod ledger;
+mod gates;
 mod limits;
 mod runs;
 pub mod steps;
@@ -41,6 +42,8 @@ pub const CASES: &[Case] = &[
     Case { number: "C5", name: "one start key starts one run", run: commits::one_start_key_starts_one_run },
     Case { number: "C6", name: "a claim has one winner", run: commits::a_claim_has_one_winner },
     Case { number: "C8", name: "runs are taken in the order in which they are due", run: runs::due_order },
+    Case { number: "C8", name: "a limit lets only the oldest of a group go on", run: gates::only_the_oldest_go_on },
+    Case { number: "C8", name: "a run is hastened unless it is held", run: gates::a_run_is_hastened },
     Case { number: "C9", name: "time never goes back", run: limits::time_never_goes_back },
     Case { number: "C10", name: "the history has no gap", run: commits::the_history_has_no_gap },
     Case { number: "C11", name: "pages are whole while runs come and end", run: runs::pages_are_whole },
@@ -48,6 +51,7 @@ pub const CASES: &[Case] = &[
     Case { number: "C12", name: "a forged id reaches nothing", run: runs::a_forged_id_reaches_nothing },
     Case { number: "C13", name: "large values are kept, too large ones refused", run: limits::large_values },
     Case { number: "C14", name: "names of any content are kept apart", run: limits::names_of_any_content },
+    Case { number: "C14", name: "tallies are kept as long as they are wanted", run: gates::tallies },
     Case { number: "C16", name: "a repeated commit changes nothing", run: commits::a_repeated_commit_changes_nothing },
     Case { number: "C17", name: "a sweep never touches what is open", run: sweeps::what_is_open_stays },
     Case { number: "C17", name: "a sweep ends, and the sequence goes on", run: sweeps::a_sweep_ends },

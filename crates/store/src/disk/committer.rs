@@ -21,7 +21,7 @@ use super::ledger::Edge;
 use super::packs::{Packing, Place};
 use super::values::{self, Writes};
 use super::{Sled, parse};
-use crate::api::{Claim, Commit, Durability, Error, Expect, Store};
+use crate::api::{Claim, Commit, Durability, Error, Expect, Store, Tally};
 use crate::rules::{self, Standing};
 
 /// A commit that takes longer is reported.
@@ -179,6 +179,14 @@ impl Sled {
             match window.until {
                 Some(until) => writes.put(&key, &until.micros().to_be_bytes()),
                 None => writes.remove_small(&key),
+            }
+        }
+        for tally in &commit.tallies {
+            let key = keys::tally(&tally.key);
+            if tally.times.is_empty() {
+                writes.remove_any(&self.base.tree, &key)?;
+            } else {
+                writes.replace(&self.base.tree, &key, &tally_value(tally))?;
             }
         }
         for (name, value) in &commit.marks {
@@ -395,6 +403,19 @@ pub(super) fn read_claim(key: [u8; 16], value: &[u8]) -> Result<Claim, Error> {
     let (body, rest) = rest.split_first_chunk::<16>().ok_or_else(cut)?;
     let (by, tag) = (Seq(u64::from_be_bytes(*by)), u32::from_be_bytes(*tag));
     Ok(Claim { key, by, tag, body: *body, until: read_time(rest)? })
+}
+
+/// Until when it is wanted, then the times, each in eight bytes.
+fn tally_value(tally: &Tally) -> Vec<u8> {
+    let times = std::iter::once(&tally.until).chain(&tally.times);
+    times.flat_map(|time| time.micros().to_be_bytes()).collect()
+}
+
+/// A tally from its stored form: until when it is wanted, and the times.
+pub(super) fn read_tally(value: &[u8]) -> Result<(Time, Vec<Time>), Error> {
+    let (until, times) = value.split_at(value.len().min(size_of::<i64>()));
+    let times = times.chunks(size_of::<i64>()).map(read_time).collect::<Result<Vec<Time>, Error>>()?;
+    Ok((read_time(until)?, times))
 }
 
 /// A time from its stored form.

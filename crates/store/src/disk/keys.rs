@@ -26,6 +26,8 @@ pub(super) enum Keyspace {
     PlaybookBlock = b'i',
     /// Full tiles of the ledger.
     Tile = b'l',
+    /// Tallies.
+    Tally = b'k',
     /// Named values.
     Mark = b'm',
     /// New runs, packed by the commit that created them.
@@ -144,6 +146,13 @@ pub(super) fn mark(name: &str) -> Vec<u8> {
 /// The key of a window.
 pub(super) fn window(name: &str) -> Vec<u8> {
     let mut key = vec![Keyspace::Window as u8];
+    part(&mut key, name.as_bytes());
+    key
+}
+
+/// The key of a tally.
+pub(super) fn tally(name: &str) -> Vec<u8> {
+    let mut key = vec![Keyspace::Tally as u8];
     part(&mut key, name.as_bytes());
     key
 }

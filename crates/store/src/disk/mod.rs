@@ -219,6 +219,12 @@ impl Store for Sled {
         Ok(Some(committer::read_time(&value)?).filter(|until| *until > now))
     }
 
+    fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, Error> {
+        let Some(value) = values::read(&self.base.tree, &keys::tally(key))? else { return Ok(Vec::new()) };
+        let (until, times) = committer::read_tally(&value)?;
+        Ok(if now < until { times } else { Vec::new() })
+    }
+
     fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(values::read(&self.base.tree, &keys::mark(name))?.map(|value| value.to_vec()))
     }
@@ -269,6 +275,10 @@ impl Store for Sled {
         self.list(filter, after, limit)
     }
 
+    fn group(&self, group: &str) -> Result<Vec<RunId>, Error> {
+        Ok(lock(&self.schedule).group(group))
+    }
+
     fn take_due(&self, now: Time, max: usize, lease: Duration) -> Result<Vec<Lease>, Error> {
         self.base.check()?;
         Ok(lock(&self.schedule).take(now, max, lease))
@@ -285,6 +295,11 @@ impl Store for Sled {
 
     fn release(&self, lease: Lease, due_at: Time) -> Result<(), Error> {
         lock(&self.schedule).release(lease, due_at)
+    }
+
+    fn hasten(&self, runs: &[RunId], at: Time) -> Result<(), Error> {
+        lock(&self.schedule).hasten(runs, at);
+        Ok(())
     }
 
     fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {

@@ -3,12 +3,13 @@
 //! Invariants: the sets here are rebuilt from the stored open runs when the store is opened, and follow each commit
 //! after it is durable. A lease lives in memory only: after a restart nobody holds anything, and since epochs begin
 //! with the number of the start, a lease from before is never mistaken for one of now. A run that is being written is
-//! not given out until the commit has ended.
+//! not given out until the commit has ended. A run under a limit ([`Gate`]) is ready only while it is among the oldest of
+//! its group: this is computed from the runs that are open and never counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use model::run::RunSummary;
+use model::run::{Gate, RunSummary};
 use model::{RunId, Seq, Time};
 
 use super::keys::{RunKey, run_key};
@@ -28,6 +29,7 @@ struct Open {
     busy: bool,
     entries: Vec<Seq>,
     place: Place,
+    gate: Option<Gate>,
 }
 
 impl Open {
@@ -48,6 +50,8 @@ pub(super) struct Schedule {
     pins: BTreeMap<Seq, u32>,
     /// How many runs are left in each pack.
     packs: HashMap<u64, usize>,
+    /// The runs under a common limit.
+    groups: HashMap<String, BTreeSet<RunKey>>,
     epoch: u64,
 }
 
@@ -72,7 +76,7 @@ impl Schedule {
             self.leave(open.place);
         }
         if run.status.is_final() {
-            return;
+            return self.leave_group(key, before.and_then(|open| open.gate));
         }
         if let Place::Pack { first, .. } = place {
             *self.packs.entry(first).or_default() += 1;
@@ -91,9 +95,60 @@ impl Schedule {
             busy: false,
             entries,
             place,
+            gate: run.gate.clone(),
         };
-        self.ready.insert((open.due(), key));
+        if let Some(gate) = &open.gate {
+            self.groups.entry(gate.group.clone()).or_default().insert(key);
+        }
         self.open.insert(key, open);
+        self.enter(key);
+    }
+
+    /// Puts an open run among what is ready, unless its limit holds it back.
+    fn enter(&mut self, key: RunKey) {
+        let Some(open) = self.open.get(&key) else { return };
+        if let Some(gate) = &open.gate
+            && let Some(group) = self.groups.get(&gate.group)
+            && !group.iter().take(gate.max as usize).any(|member| *member == key)
+        {
+            return;
+        }
+        if !open.busy {
+            self.ready.insert((open.due(), key));
+        }
+    }
+
+    /// Takes a run that has ended out of its group, and lets those go on that waited for it.
+    fn leave_group(&mut self, key: RunKey, gate: Option<Gate>) {
+        let Some(gate) = gate else { return };
+        let Some(group) = self.groups.get_mut(&gate.group) else { return };
+        group.remove(&key);
+        if group.is_empty() {
+            self.groups.remove(&gate.group);
+            return;
+        }
+        let limit = |key: &RunKey| self.open.get(key).and_then(|open| open.gate.as_ref()).map_or(0, |gate| gate.max);
+        let free = |(rank, key): &(usize, &RunKey)| *rank < limit(key) as usize;
+        let free: Vec<RunKey> = group.iter().enumerate().take_while(free).map(|(_, key)| *key).collect();
+        for key in free {
+            self.enter(key);
+        }
+    }
+
+    /// The open runs of a group, the oldest first.
+    pub(super) fn group(&self, group: &str) -> Vec<RunId> {
+        let members = self.groups.get(group).into_iter().flatten();
+        members.filter_map(|key| Some(RunId { seq: key.0, n: key.1, tag: self.open.get(key)?.tag })).collect()
+    }
+
+    /// Makes runs that nobody holds due at a time if they would be later.
+    pub(super) fn hasten(&mut self, runs: &[RunId], at: Time) {
+        for run in runs {
+            let key = run_key(*run);
+            if self.open.get(&key).is_some_and(|open| open.tag == run.tag && open.lease.is_none() && open.due_at > at) {
+                self.change(key, |open| open.due_at = at);
+            }
+        }
     }
 
     fn leave(&mut self, place: Place) {
@@ -167,7 +222,7 @@ impl Schedule {
             let key = run_key(write.summary.id);
             if let Some(open) = self.open.get_mut(&key) {
                 open.busy = false;
-                self.ready.insert((open.due(), key));
+                self.enter(key);
             }
         }
     }
@@ -179,7 +234,7 @@ impl Schedule {
             change(open);
             if !open.busy {
                 self.ready.remove(&(before, key));
-                self.ready.insert((open.due(), key));
+                self.enter(key);
             }
         }
     }

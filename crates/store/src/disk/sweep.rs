@@ -61,7 +61,8 @@ pub(super) struct Sweeper {
 }
 
 /// The keyspaces that are walked key by key.
-const WALKS: [Keyspace; 4] = [Keyspace::Claim, Keyspace::Window, Keyspace::Object, Keyspace::PlaybookBlock];
+const WALKS: [Keyspace; 5] =
+    [Keyspace::Claim, Keyspace::Window, Keyspace::Tally, Keyspace::Object, Keyspace::PlaybookBlock];
 
 impl Sweeper {
     /// A sweeper that goes on from what was dropped so far.
@@ -236,15 +237,16 @@ impl Sled {
         now: Time,
         writes: &mut Writes,
     ) -> Result<u64, Error> {
-        let value = values::whole(&self.base.tree, key, stored)?;
+        let value = values::whole(&self.base.tree, key, stored.clone())?;
         let until = match space {
             Keyspace::Claim => committer::read_claim([0; 16], &value)?.until,
+            Keyspace::Tally => committer::read_tally(&value)?.0,
             _ => committer::read_time(&value)?,
         };
         if until > now {
             return Ok(0);
         }
-        writes.remove_small(key);
+        writes.remove(key, &stored)?;
         Ok(1)
     }
 
