@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use model::event::{Actor, ReplayKey};
 use model::history::{Entry, EntryKind, Salt};
 use model::run::{RunStart, RunSummary};
-use model::{Digest, Event, EventId, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
-use store::{Claim, Commit, Expect, RunWrite, Window};
+use model::{ChainLink, Digest, Event, EventId, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
+use store::{Claim, Commit, Expect, RunWrite, Tally, Window};
 
 use crate::action;
-use crate::change::{self, LocalChange};
-use crate::decide::{self, Decided, Means, Position, View};
+use crate::change::{self, LocalChange, own_event};
+use crate::decide::{self, Decided, Means, Position, Raised, View};
+use crate::evict;
 use crate::overlay::Overlay;
 use crate::record;
 use crate::refusal::Refusal;
@@ -36,6 +37,7 @@ pub(crate) struct Batch<'a> {
     commit: Commit,
     objects: Overlay<ObjectKey, Arc<Object>>,
     windows: Overlay<String, Option<Time>>,
+    tallies: Overlay<String, Tally>,
     /// Where in the commit a key was claimed.
     claims: Overlay<[u8; 16], usize>,
     marks: Overlay<String, Option<Vec<u8>>>,
@@ -48,7 +50,7 @@ struct Savepoint {
     next: Seq,
     lengths: [usize; 5],
     fresh: usize,
-    points: [usize; 4],
+    points: [usize; 5],
 }
 
 impl View for Batch<'_> {
@@ -65,6 +67,30 @@ impl View for Batch<'_> {
             None => self.shared.store.window(key, now),
         }
     }
+
+    fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, store::Error> {
+        match self.tallies.get(key) {
+            Some(tally) if now < tally.until => Ok(tally.times.clone()),
+            Some(_) => Ok(Vec::new()),
+            None => self.shared.store.tally(key, now),
+        }
+    }
+
+    fn group(&self, group: &str) -> Result<Vec<RunId>, store::Error> {
+        let mut open = self.shared.store.group(group)?;
+        for write in &self.commit.runs {
+            let run = &write.summary;
+            if run.gate.as_ref().is_none_or(|gate| gate.group != group) {
+                continue;
+            }
+            if run.status.is_final() {
+                open.retain(|id| *id != run.id);
+            } else if write.expect == Expect::New {
+                open.push(run.id);
+            }
+        }
+        Ok(open)
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -77,6 +103,7 @@ impl<'a> Batch<'a> {
             commit: Commit::default(),
             objects: Overlay::default(),
             windows: Overlay::default(),
+            tallies: Overlay::default(),
             claims: Overlay::default(),
             marks: Overlay::default(),
             fresh: Vec::new(),
@@ -107,13 +134,15 @@ impl<'a> Batch<'a> {
 
     /// Commits everything, and hands the runs that begin with it to the runner.
     pub(crate) fn commit(self) -> Result<(), store::Error> {
-        let Batch { shared, mut commit, objects, windows, marks, fresh, .. } = self;
+        let Batch { shared, mut commit, objects, windows, tallies, marks, fresh, .. } = self;
         commit.objects = objects.into_changes().map(|(key, object)| (key, Arc::unwrap_or_clone(object))).collect();
         commit.windows = windows.into_changes().map(|(key, until)| Window { key, until }).collect();
+        commit.tallies = tallies.into_changes().map(|(_, tally)| tally).collect();
         commit.marks = marks.into_changes().collect();
         if commit.entries.is_empty() && commit.windows.is_empty() {
             return Ok(());
         }
+        let crowding = evict::crowding(&commit);
         let begins = commit.runs.iter().any(|write| write.expect == Expect::New);
         let begun: Vec<RunId> = fresh.iter().map(|run| run.start.id).collect();
         // Before the commit: once it is durable, the runner may take a run, and must find what is remembered of it now
@@ -124,6 +153,7 @@ impl<'a> Batch<'a> {
                 if begins {
                     shared.wake.notify_one();
                 }
+                shared.crowded.push(crowding);
                 Ok(())
             }
             Err(error) => {
@@ -175,7 +205,13 @@ impl<'a> Batch<'a> {
                 commit.texts.len(),
             ],
             fresh: self.fresh.len(),
-            points: [self.objects.point(), self.windows.point(), self.claims.point(), self.marks.point()],
+            points: [
+                self.objects.point(),
+                self.windows.point(),
+                self.tallies.point(),
+                self.claims.point(),
+                self.marks.point(),
+            ],
         }
     }
 
@@ -189,9 +225,10 @@ impl<'a> Batch<'a> {
         self.commit.runs.truncate(runs);
         self.commit.texts.truncate(texts);
         self.fresh.truncate(to.fresh);
-        let [objects, windows, claims, marks] = to.points;
+        let [objects, windows, tallies, claims, marks] = to.points;
         self.objects.roll_back(objects);
         self.windows.roll_back(windows);
+        self.tallies.roll_back(tallies);
         self.claims.roll_back(claims);
         self.marks.roll_back(marks);
     }
@@ -243,6 +280,9 @@ impl<'a> Batch<'a> {
         for window in decided.windows {
             self.windows.insert(window.key, window.until);
         }
+        for tally in decided.tallies {
+            self.tallies.insert(tally.key.clone(), tally);
+        }
         let decisions_total = decided.listening.len().max(decided.decisions.len());
         let mut decisions = decided.decisions;
         let after = object_after.as_deref();
@@ -250,6 +290,9 @@ impl<'a> Batch<'a> {
         if !decided.runs.is_empty() {
             self.note_runs(position.seq, &decided.runs)?;
             self.begin_runs(event, object_after.as_ref(), decided.runs);
+        }
+        for raised in &decided.raised {
+            self.raise(raised, &event.chain)?;
         }
         Ok(Accepted {
             event_id: EventId { seq: position.seq, tag: position.tag },
@@ -259,6 +302,14 @@ impl<'a> Batch<'a> {
             transitions: decided.transitions,
             warnings: decided.warnings,
         })
+    }
+
+    /// Takes in an alarm: an event of our own, in the same commit as what it is about.
+    fn raise(&mut self, raised: &Raised, chain: &[ChainLink]) -> Result<(), Refusal> {
+        let event = Arc::new(own_event(raised.kind, raised.tenant.clone(), raised.data.clone(), (self.now, chain)));
+        let at = self.position();
+        let decided = self.decide(&event, at.0)?;
+        self.accept(&event, &Raw::Bytes(bytes::Bytes::new()), at, decided).map(drop)
     }
 
     /// Puts the entry into the histories of all that its runs are about: a run by hand, and one that an alert started and
@@ -341,7 +392,7 @@ impl<'a> Batch<'a> {
         change: &LocalChange,
         actor: &Actor,
         own_id: Option<String>,
-        chain: &[model::ChainLink],
+        chain: &[ChainLink],
     ) -> Result<Accepted, Refusal> {
         let stored = self.object(&change.object).map_err(|error| Refusal::from(&error))?;
         let event = change::event(change, stored.as_deref(), actor, own_id, chain, self.now, &self.shared.words)?;
@@ -381,15 +432,7 @@ impl<'a> Batch<'a> {
         if start.event.seq == Seq::default() {
             start.event = EventId { seq: id.seq, tag: id.tag };
         }
-        let decided = Decided {
-            object: None,
-            transitions: Vec::new(),
-            decisions: Vec::new(),
-            listening: Arc::from([]),
-            runs: vec![start],
-            windows: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let decided = Decided { runs: vec![start], ..Decided::default() };
         self.accept(&order.event, &Raw::Bytes(bytes::Bytes::new()), at, decided)?;
         Ok(id)
     }

@@ -124,6 +124,26 @@ pub(crate) fn event(
     })
 }
 
+/// An event of our own that carries data and is about no object.
+pub(crate) fn own_event(kind: &str, tenant: String, data: Value, (now, chain): (Time, &[ChainLink])) -> Event {
+    Event {
+        source: OURS.to_owned(),
+        kind: kind.to_owned(),
+        own_id: None,
+        time: now,
+        received: now,
+        tenant,
+        actor: Actor::System,
+        subject: None,
+        from: None,
+        data,
+        replay: None,
+        chain: chain.to_vec(),
+        warnings: Vec::new(),
+        first_sight_creates: false,
+    }
+}
+
 /// A list as it stands.
 fn current(stored: Option<&Object>, name: &str) -> Vec<String> {
     let list = stored.and_then(|object| object.record.get(name)).and_then(Value::as_array);

@@ -156,8 +156,13 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] when there is no such run or it has already ended.
     pub async fn cancel(&self, run: RunId, actor: Actor) -> Result<(), Refusal> {
+        let reason = format!("cancelled by {actor}");
+        self.cancel_because(run, actor, reason).await
+    }
+
+    pub(crate) async fn cancel_because(&self, run: RunId, actor: Actor, reason: String) -> Result<(), Refusal> {
         for _ in 0..CANCEL_TRIES {
-            match self.cancel_once(run, &actor).await {
+            match self.cancel_once(run, &actor, &reason).await {
                 Err(Refusal::Stale(_)) => {}
                 Ok(()) => {
                     self.runner().abort(run);
@@ -169,14 +174,14 @@ impl Engine {
         Err(Refusal::Busy { retry_after: std::time::Duration::from_secs(1) })
     }
 
-    async fn cancel_once(&self, run: RunId, actor: &Actor) -> Result<(), Refusal> {
+    async fn cancel_once(&self, run: RunId, actor: &Actor, reason: &str) -> Result<(), Refusal> {
         let Loaded { mut state, mut summary, .. } = self.loaded(run).await?;
         if state.status.is_final() {
             return Err(Refusal::Conflict(format!("run {run} has already ended as {}", state.status.name())));
         }
         let now = self.store().now();
         let by = actor.to_string();
-        let reason = Some(format!("cancelled by {by}"));
+        let reason = Some(reason.to_owned());
         let windows = action::held_windows(&state, self.store().as_ref()).map_err(|error| Refusal::from(&error))?;
         let mut facts = vec![Fact::CancelRequested { by, at: now }];
         facts.extend(state.ending(RunStatus::Cancelled, now, reason));

@@ -6,7 +6,7 @@
 //! Length: one short method for each thing that can be asked, and the list is what a reader looks for.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use model::event::Actor;
@@ -29,7 +29,7 @@ use crate::set::Set;
 use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
 use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
-use crate::{schedule, sweep};
+use crate::{evict, schedule, sweep};
 
 /// How long a caller with several orders waits for room before it is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -91,7 +91,8 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+/// What is behind a handle.
+pub(crate) struct Inner {
     shared: Arc<Shared>,
     orders: Orders,
     runner: Arc<Runner>,
@@ -166,7 +167,8 @@ impl Engine {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&engine.inner.runner).run());
         tasks.spawn(schedule::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
-        tasks.spawn(sweep::run(Arc::clone(shared), engine.inner.orders.clone(), retention, stopped));
+        tasks.spawn(sweep::run(Arc::clone(shared), engine.inner.orders.clone(), retention, stopped.clone()));
+        tasks.spawn(evict::run(Arc::downgrade(&engine.inner), stopped));
         *engine.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
         Ok(engine)
     }
@@ -509,6 +511,15 @@ impl Engine {
     /// Fires the schedules that are due; answers when the next one is.
     pub(crate) async fn fire_due(&self) -> Option<Time> {
         schedule::turn(&self.inner.shared, &self.inner.orders).await
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// The engine behind a handle that does not keep it, if it is still there.
+    pub(crate) fn upgrade(inner: &Weak<Inner>) -> Option<Engine> {
+        inner.upgrade().map(|inner| Engine { inner })
     }
 
     pub(crate) fn runner(&self) -> &Arc<Runner> {

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod command;
 pub mod decide;
 pub mod engine;
+mod evict;
 pub mod next;
 pub mod outbound;
 mod overlay;

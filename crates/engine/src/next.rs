@@ -199,6 +199,7 @@ mod tests {
             secrets: Vec::new(),
             when: None,
             vars: Arc::new(json!({})),
+            control: playbook::Control::default(),
             timeout: Some(Duration::from_secs(10)),
             steps: vec![step("a", OnError::Fail), step("b", on_error), step("c", OnError::Fail)],
             on_failure: vec![step("f", OnError::Fail), step("g", OnError::Fail)],

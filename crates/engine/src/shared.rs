@@ -13,6 +13,7 @@ use playbook::Evaluator;
 use store::Expect;
 use tokio::sync::{Notify, watch};
 
+use crate::evict::Crowded;
 use crate::refusal::Refusal;
 use crate::set::Set;
 use crate::writer::{Accepted, Progress};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub node: String,
     /// Wakes the runner; lossy, since what is due stands in the store.
     pub wake: Notify,
+    /// Groups of runs that may be too full.
+    pub crowded: Crowded,
     pub figures: Figures,
     set: RwLock<Arc<Set>>,
     fresh: Mutex<HashMap<RunId, Fresh>>,
@@ -68,6 +71,7 @@ impl Shared {
             words,
             node,
             wake: Notify::new(),
+            crowded: Crowded::default(),
             figures: Figures::default(),
             set: RwLock::new(Arc::new(set)),
             fresh: Mutex::default(),

@@ -60,6 +60,12 @@ pub const SCAN_MILLIS_MAX: u64 = 50;
 pub const REPLAY_WINDOW_SECONDS: u64 = 7 * 86_400;
 /// Longest active time of a run, in seconds (24 hours).
 pub const RUN_ACTIVE_SECONDS_MAX: u64 = 86_400;
+/// Most runs at once that a playbook's `concurrency` may allow.
+pub const CONCURRENCY_RUNS_MAX: u32 = 1_000;
+/// Most runs or events that a playbook's limits over a period may count.
+pub const RATE_COUNT_MAX: u32 = 1_000;
+/// Longest period of a playbook's limits and windows, in seconds (90 days).
+pub const RATE_SECONDS_MAX: u64 = 90 * 86_400;
 /// Most destinations.
 pub const DESTINATIONS_MAX: usize = 24;
 /// Most destinations of one sending by hand.

@@ -10,6 +10,7 @@
 pub mod catalog;
 pub mod check;
 mod codes;
+pub mod control;
 pub mod diagnostic;
 pub mod fields;
 pub mod reader;
@@ -23,6 +24,7 @@ pub mod yaml;
 pub use catalog::{ActionSpec, Catalog, Effect, Param, ParamType};
 pub use check::{Checked, Source, check, compile};
 pub use codes::{codes, explain_code};
+pub use control::{Concurrency, Control, Dedupe, Rate, Throttle, WhenFull};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use fields::Fields;
 pub use reader::Reader;

@@ -22,6 +22,19 @@ pub(crate) static PLAYBOOK_KEYS: &[(&str, &str)] = &[
     ("secrets", "the names of the secrets that it may place"),
     ("when", "a condition; it starts only when the answer is yes"),
     ("vars", "constants, read as `vars.name`"),
+    ("dedupe", "`{ key, window }`: after a run none for the same key for a while; verdict `deduplicated`"),
+    (
+        "concurrency",
+        "`{ key, max, when_full }`: at most so many open runs for the same key; one more waits (`queue`, the default, \
+         verdict `queued`), is left out (`skip`, verdict `skipped`), or takes the place of the oldest, which is cancelled \
+         (`cancel_oldest`)",
+    ),
+    ("throttle", "`{ key, count, per }`: at most so many runs for the same key in a period; verdict `throttled`"),
+    (
+        "fuse",
+        "`{ runs, per }`: at most so many runs in a period, whatever they are for; over it the verdict is `throttled` and an \
+         event `playbook.fuse_blown` is raised, once until it holds again",
+    ),
     ("timeout", "how long a run may be active"),
     ("steps", "what it does, one after the other; required"),
     ("on_failure", "steps that are done when a step failed and nothing caught it; they read `failure`"),

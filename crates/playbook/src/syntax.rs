@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::{Digest, Time};
 
 use crate::catalog::ActionSpec;
+use crate::control::Control;
 use crate::diagnostic::Span;
 use crate::schedule::Schedule;
 use crate::script::Condition;
@@ -38,6 +39,8 @@ pub struct Playbook {
     pub when: Option<Condition>,
     /// Its constants, an object.
     pub vars: Arc<serde_json::Value>,
+    /// What bounds its runs.
+    pub control: Control,
     /// How long a run may be active.
     pub timeout: Option<Duration>,
     /// What it does.

@@ -16,8 +16,8 @@ use model::tree::{self, Tree};
 use model::{Digest, Object, ObjectKey, RunId, Seq, Time, limits};
 
 use crate::api::{
-    Claim, Commit, Cursor, Error, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry, Swept,
-    Tally,
+    Claim, Commit, Cursor, Error, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry,
+    Swept, Tally,
 };
 use crate::rules::{self, Standing};
 

@@ -3,22 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::run::RunStart;
+use model::run::{Gate, RunStart};
 use model::{ChainLink, Decision, Event, EventId, Object, Place, RunId, Transition, Verdict, limits, record};
-use playbook::{Answer, Budget, Condition, Playbook, Root, Span};
+use playbook::{Answer, Budget, Condition, Playbook, Root, Scope, Span};
 use store::Window;
 
 use super::about::{About, about};
-use super::{Means, Position, View};
+use super::bounds::{Bounds, Taken};
+use super::{Decided, Means, Position, View};
 use crate::trigger::{self, Fit};
-
-/// What follows so far.
-#[derive(Default)]
-pub(super) struct Outcome {
-    pub(super) decisions: Vec<Decision>,
-    pub(super) runs: Vec<RunStart>,
-    pub(super) windows: Vec<Window>,
-}
 
 /// One event being heard by playbook after playbook.
 pub(super) struct Hearing<'a> {
@@ -31,7 +24,8 @@ pub(super) struct Hearing<'a> {
     about: Option<About>,
     /// Time that the conditions have taken so far.
     asked: Duration,
-    pub(super) out: Outcome,
+    /// What follows from the playbooks heard so far.
+    pub(super) out: Decided,
 }
 
 /// How a condition, or the lack of one, turned out.
@@ -48,7 +42,7 @@ impl<'a> Hearing<'a> {
         means: Means<'a>,
         (transitions, object): (&'a [Transition], Option<&'a Object>),
     ) -> Hearing<'a> {
-        let out = Outcome::default();
+        let out = Decided::default();
         Hearing { event, at, view, means, transitions, object, about: None, asked: Duration::ZERO, out }
     }
 
@@ -119,12 +113,7 @@ impl<'a> Hearing<'a> {
                 format!("the conditions of this event took longer than {} together", model::period::format(limit));
             return Ok(Turn::Other(Verdict::Failed, reason, playbook.triggers[fit.index].span));
         }
-        let scope = self
-            .about()?
-            .scope
-            .clone()
-            .known(Root::Trigger, Some(Arc::new(fit.facts.clone())))
-            .free(Root::Vars, Arc::clone(&playbook.vars));
+        let scope = self.scope(playbook, fit)?;
         for condition in conditions {
             let began = (self.means.spent)();
             let answer = condition.answer(self.means.evaluator, &scope, Budget::WHEN);
@@ -143,7 +132,14 @@ impl<'a> Hearing<'a> {
         Ok(Turn::Yes)
     }
 
-    /// Starts a run, unless the trigger's window is silent.
+    /// What the names of conditions and keys mean.
+    fn scope(&mut self, playbook: &Playbook, fit: &Fit) -> Result<Scope, store::Error> {
+        let scope = self.about()?.scope.clone();
+        let scope = scope.known(Root::Trigger, Some(Arc::new(fit.facts.clone())));
+        Ok(scope.free(Root::Vars, Arc::clone(&playbook.vars)))
+    }
+
+    /// Starts a run, unless the trigger's window is silent or a bound of the playbook holds it back.
     fn start(&mut self, playbook: &Arc<Playbook>, fit: &Fit) -> Result<(), store::Error> {
         let span = playbook.triggers[fit.index].span;
         let mut silence = None;
@@ -162,11 +158,52 @@ impl<'a> Hearing<'a> {
             self.decided(playbook, Verdict::Throttled, reason, span, Some(fit.index));
             return Ok(());
         }
+        let Some(taken) = self.bounds(playbook, fit)? else { return Ok(()) };
         self.out.windows.extend(silence);
+        self.out.windows.extend(taken.windows);
+        self.out.tallies.extend(taken.tallies);
         let id = RunId { seq: self.at.seq, n, tag: self.at.tag };
+        let start = self.run_start(playbook, fit, (id, taken.gate))?;
+        self.out.runs.push(start);
+        let (verdict, reason) = match taken.waits {
+            Some(why) => (Verdict::Queued, why),
+            None => (Verdict::Matched, fit.reason.clone()),
+        };
+        self.decided(playbook, verdict, reason, span, Some(fit.index));
+        if let Some(decision) = self.out.decisions.last_mut() {
+            decision.run_id = Some(id);
+        }
+        Ok(())
+    }
+
+    /// Asks the bounds of the playbook; nothing when one of them says no, which is then decided.
+    fn bounds(&mut self, playbook: &Playbook, fit: &Fit) -> Result<Option<Taken>, store::Error> {
+        if !playbook.control.bounds_starts() {
+            return Ok(Some(Taken::default()));
+        }
+        let scope = self.scope(playbook, fit)?;
+        let (tenant, now) = (self.event.tenant.as_str(), self.at.now);
+        let asked = Bounds { playbook, tenant, now, view: self.view, means: self.means, scope: &scope }.ask()?;
+        match asked {
+            Ok(taken) => Ok(Some(taken)),
+            Err(held) => {
+                self.out.windows.extend(held.windows);
+                self.out.raised.extend(held.raised);
+                self.decided(playbook, held.verdict, held.reason, held.at, Some(fit.index));
+                Ok(None)
+            }
+        }
+    }
+
+    fn run_start(
+        &mut self,
+        playbook: &Playbook,
+        fit: &Fit,
+        (id, gate): (RunId, Option<Gate>),
+    ) -> Result<RunStart, store::Error> {
         let (event, tenant, chain) = (self.event_id(), self.event.tenant.clone(), self.event.chain.clone());
         let about = self.about()?;
-        let start = RunStart {
+        Ok(RunStart {
             id,
             playbook: playbook.id.to_string(),
             digest: playbook.digest,
@@ -180,18 +217,8 @@ impl<'a> Hearing<'a> {
             inputs: record::Record::new(),
             retry_of: None,
             carried: Vec::new(),
-            gate: None,
-        };
-        self.out.runs.push(start);
-        self.out.decisions.push(Decision {
-            playbook: Arc::clone(&playbook.id),
-            verdict: Verdict::Matched,
-            run_id: Some(id),
-            reason: fit.reason.as_str().into(),
-            at: Some(place(playbook, span)),
-            trigger: u16::try_from(fit.index).ok(),
-        });
-        Ok(())
+            gate,
+        })
     }
 
     fn event_id(&self) -> EventId {

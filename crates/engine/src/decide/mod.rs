@@ -12,23 +12,26 @@
 
 mod about;
 mod answer;
+mod bounds;
 mod hearing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::run::RunStart;
-use model::{Decision, Event, Object, ObjectKey, Seq, Time, Transition, Verdict, object};
+use model::{Decision, Event, Object, ObjectKey, RunId, Seq, Time, Transition, Verdict, object};
 use playbook::{Evaluator, Playbook};
-use store::Window;
+use serde_json::Value;
+use store::{Tally, Window};
 
-use self::hearing::{Hearing, Outcome};
+use self::hearing::Hearing;
 use crate::set::Set;
 use crate::trigger::Fit;
 
 pub use self::about::event_record;
 pub(crate) use self::answer::shorten;
 pub use self::answer::{answer, fill, not_triggered};
+pub use self::bounds::FUSE_BLOWN;
 
 /// The state that a decision reads.
 pub trait View {
@@ -43,6 +46,24 @@ pub trait View {
     /// # Errors
     /// [`store::Error`] when it cannot be read.
     fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error>;
+
+    /// The times of a tally; none when nobody wants to know at `now` any more.
+    ///
+    /// # Errors
+    /// [`store::Error`] when it cannot be read.
+    fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, store::Error> {
+        let _ = (key, now);
+        Ok(Vec::new())
+    }
+
+    /// The open runs of a group ([`model::run::Gate::group`]), the oldest first.
+    ///
+    /// # Errors
+    /// [`store::Error`] when they cannot be read.
+    fn group(&self, group: &str) -> Result<Vec<RunId>, store::Error> {
+        let _ = group;
+        Ok(Vec::new())
+    }
 }
 
 /// A state that knows nothing: for `explain --event`, dry runs of the mapping and tests.
@@ -83,8 +104,19 @@ pub struct Means<'a> {
     pub spent: &'a dyn Fn() -> Duration,
 }
 
+/// An event of our own that follows from a decision: an alarm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raised {
+    /// Its type, such as [`FUSE_BLOWN`].
+    pub kind: &'static str,
+    /// Whose it is.
+    pub tenant: String,
+    /// What there is to say.
+    pub data: Value,
+}
+
 /// Everything that follows from an event.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Decided {
     /// The object that the event is about, as it stands afterwards, if it was touched.
     pub object: Option<(ObjectKey, Object)>,
@@ -99,6 +131,10 @@ pub struct Decided {
     pub runs: Vec<RunStart>,
     /// The windows that begin.
     pub windows: Vec<Window>,
+    /// The tallies as they stand afterwards.
+    pub tallies: Vec<Tally>,
+    /// The alarms that are raised.
+    pub raised: Vec<Raised>,
     /// What was noticed.
     pub warnings: Vec<String>,
 }
@@ -114,15 +150,7 @@ impl Decided {
             at: None,
             trigger: None,
         };
-        Decided {
-            object: None,
-            transitions: Vec::new(),
-            decisions: vec![decision],
-            listening: Arc::from([]),
-            runs: Vec::new(),
-            windows: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Decided { decisions: vec![decision], ..Decided::default() }
     }
 }
 
@@ -150,18 +178,11 @@ pub fn decide(event: &Event, at: Position, view: &dyn View, means: Means<'_>) ->
             hearing.judge(playbook)?;
         }
     }
-    let Outcome { decisions, runs, windows } = hearing.out;
+    let out = hearing.out;
     let mut warnings = event.warnings.clone();
     warnings.extend(applied.warnings);
-    Ok(Decided {
-        transitions: applied.transitions,
-        object: touched,
-        decisions,
-        listening: heard.listening,
-        runs,
-        windows,
-        warnings,
-    })
+    let listening = heard.listening;
+    Ok(Decided { transitions: applied.transitions, object: touched, listening, warnings, ..out })
 }
 
 /// Says what follows for one playbook whose trigger is known to fit: a schedule's instant.
@@ -177,7 +198,5 @@ pub fn decide_one(
 ) -> Result<Decided, store::Error> {
     let mut hearing = Hearing::new((event, at), view, means, (&[], None));
     hearing.judge_fits(playbook, std::slice::from_ref(fit))?;
-    let Outcome { decisions, runs, windows } = hearing.out;
-    let listening = Arc::from([]);
-    Ok(Decided { object: None, transitions: Vec::new(), decisions, listening, runs, windows, warnings: Vec::new() })
+    Ok(hearing.out)
 }

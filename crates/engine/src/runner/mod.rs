@@ -171,6 +171,8 @@ impl Runner {
         if let Some((_, task)) = task {
             task.abort();
         }
+        // Its end may be what another waited for.
+        self.shared.wake.notify_one();
     }
 
     /// How many runs are at work.

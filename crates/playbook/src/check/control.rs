@@ -110,7 +110,8 @@ impl Checker<'_> {
         if (least..=most).contains(&found) {
             return Some(found);
         }
-        let message = format!("`{name}` must be from {} to {}", period::format(least), period::format(most));
+        let days = most.as_secs() / 86_400;
+        let message = format!("`{name}` must be from {} to {days}d", period::format(least));
         self.reader.error("PB118", node.span, message, None);
         None
     }

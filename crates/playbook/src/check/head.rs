@@ -15,7 +15,7 @@ use crate::template;
 use crate::yaml::{Node, Value};
 
 /// Keys of the language that this version does not know yet.
-const LATER: [&str; 9] = ["mode", "dedupe", "concurrency", "throttle", "fuse", "inputs", "outputs", "catch", "finally"];
+const LATER: [&str; 5] = ["mode", "inputs", "outputs", "catch", "finally"];
 
 /// What stands before the steps.
 struct Head {
@@ -41,6 +41,7 @@ impl Checker<'_> {
         let roots = super::triggers::roots(&triggers);
         let names = self.names(roots.clone(), &vars);
         let when = fields.opt_node("when").and_then(|node| self.condition(node, &names));
+        let control = self.control(&mut fields, &names);
         let timeout = fields.duration(&mut self.reader, "timeout");
         let place = Place { roots, vars: vars.clone(), secrets: &secrets };
         let (steps, on_failure) = self.all_steps(&mut fields, &place);
@@ -66,6 +67,7 @@ impl Checker<'_> {
             secrets,
             when,
             vars,
+            control,
             timeout,
             steps,
             on_failure,

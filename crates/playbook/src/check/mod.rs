@@ -1,9 +1,11 @@
 //! From texts to playbooks: everything that is wrong with every file, at once.
 //!
-//! `head` reads the keys of a playbook, `triggers` what starts it, `steps` and `params` what it does; `cycles`
-//! looks at all of them together.
+//! `head` reads the keys of a playbook, `triggers` what starts it, `control` what bounds it, `steps` and `params` what it
+//! does; `cycles` looks at all of them together, `fuses` at those that should have one.
 
+mod control;
 mod cycles;
+mod fuses;
 mod head;
 mod params;
 mod steps;
@@ -83,6 +85,7 @@ pub fn check(sources: &[Source], catalog: &Catalog, evaluator: &Evaluator) -> Ch
     checked.playbooks = found.into_iter().filter_map(|(playbook, _)| playbook).map(Arc::new).collect();
     checked.playbooks.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
     checked.diagnostics.extend(cycles::warnings(&checked.playbooks));
+    checked.diagnostics.extend(fuses::warnings(&checked.playbooks));
     checked.diagnostics.sort_by(|a, b| (&a.file, a.span, a.code).cmp(&(&b.file, b.span, b.code)));
     checked
 }

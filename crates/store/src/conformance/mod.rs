@@ -13,8 +13,8 @@
 
 pub mod build;
 mod commits;
-mod ledger;
 mod gates;
+mod ledger;
 mod limits;
 mod runs;
 pub mod steps;

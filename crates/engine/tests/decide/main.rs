@@ -3,109 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of a `#[test]` function")]
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
+mod bounds;
+mod scene;
 
-use engine::Set;
-use engine::decide::{Means, Position, View, decide};
-use model::event::{Actor, ChainLink};
-use model::record::Vocabulary;
-use model::{Event, Kind, Object, ObjectKey, RunId, Seq, Subject, Time};
-use playbook::{Evaluator, Source};
-use serde_json::{Value, json};
-
-/// A state in memory that follows the decisions.
-#[derive(Default)]
-struct State {
-    objects: RefCell<HashMap<ObjectKey, Arc<Object>>>,
-    windows: RefCell<HashMap<String, Time>>,
-}
-
-impl View for State {
-    fn object(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error> {
-        Ok(self.objects.borrow().get(key).cloned())
-    }
-
-    fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error> {
-        Ok(self.windows.borrow().get(key).copied().filter(|until| now < *until))
-    }
-}
-
-struct Scene {
-    set: Set,
-    evaluator: Evaluator,
-    state: State,
-    seq: u64,
-}
-
-impl Scene {
-    fn new(playbooks: &[&str]) -> Scene {
-        let evaluator = Evaluator::uncounted();
-        let catalog = engine::catalog(None, Vocabulary::default(), None, None);
-        let compiled = playbooks.iter().enumerate().map(|(n, text)| {
-            let source = Source { file: format!("p{n}.yaml").into(), text: (*text).to_owned() };
-            match playbook::compile(&source, &catalog, &evaluator) {
-                Ok(playbook) => Arc::new(playbook),
-                Err(found) => panic!("{}", found.iter().map(|d| d.render(false)).collect::<String>()),
-            }
-        });
-        Scene { set: Set::new(compiled.collect(), BTreeSet::new()), evaluator, state: State::default(), seq: 0 }
-    }
-
-    /// Decides one event at this minute; answers `playbook verdict` for each decision.
-    fn at(&mut self, minute: u64, event: Event) -> Vec<String> {
-        self.decided(minute, event).0
-    }
-
-    fn decided(&mut self, minute: u64, mut event: Event) -> (Vec<String>, Vec<String>) {
-        self.seq += 1;
-        let now = Time::EPOCH.plus(Duration::from_secs(60 * minute));
-        (event.time, event.received) = (now, now);
-        let means =
-            Means { set: &self.set, evaluator: &self.evaluator, closed_stage: "Closed", spent: &|| Duration::ZERO };
-        let at = Position { seq: Seq(self.seq), tag: 1, now };
-        let decided = decide(&event, at, &self.state, means).unwrap();
-        if let Some((key, object)) = decided.object {
-            self.state.objects.borrow_mut().insert(key, Arc::new(object));
-        }
-        for window in decided.windows {
-            self.state.windows.borrow_mut().insert(window.key, window.until.unwrap());
-        }
-        let said = decided.decisions.iter().map(|d| format!("{} {}", d.playbook, d.verdict.name())).collect();
-        (said, decided.decisions.iter().map(|d| d.reason.to_string()).collect())
-    }
-}
-
-fn event(kind: &str, subject: Kind, id: &str, fields: Value) -> Event {
-    let Value::Object(fields) = fields else { panic!("an object") };
-    Event {
-        source: "generic".to_owned(),
-        kind: kind.to_owned(),
-        own_id: None,
-        time: Time::EPOCH,
-        received: Time::EPOCH,
-        tenant: "default".to_owned(),
-        actor: Actor::Source("generic".to_owned()),
-        subject: Some(Subject { kind: subject, id: id.to_owned(), fields: Arc::new(fields) }),
-        from: None,
-        data: Value::Null,
-        replay: None,
-        chain: Vec::new(),
-        warnings: Vec::new(),
-        first_sight_creates: false,
-    }
-}
-
-fn host(urgency: f64) -> Event {
-    let fields = json!({ "kind": "host", "id": "ws-17", "scores": { "urgency": urgency } });
-    event("entity.score", Kind::Entity, "host/ws-17", fields)
-}
-
-fn case(kind: &str, fields: Value) -> Event {
-    event(kind, Kind::Case, "C-1", fields)
-}
+use model::event::ChainLink;
+use model::{Kind, RunId, Seq};
+use scene::{Scene, case, event, host};
+use serde_json::json;
 
 const SCORE: &str = "
 playbook: hot
