@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use model::event::Actor;
+use model::json;
 use model::run::{Fact, RunStart};
 use model::{ChainLink, Decision, Digest, Event, Kind, RunId, Subject, Time, Transition};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ use serde_json::value::RawValue;
 
 use crate::decide::Decided;
 use crate::source::Raw;
+
+/// What a payload takes beside the fields and the body, about, in bytes: room for it is made at once.
+const ROOM_BYTES: usize = 2048;
 
 /// A payload that cannot be read: the store is damaged or from another version.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +89,8 @@ pub struct About {
     pub fields: model::Record,
 }
 
-/// What is written of an accepted event; the borrowed twin of [`Accepted`], so that nothing is copied on the way.
+/// What is written of an accepted event, but for its subject and its body; the borrowed twin of [`Accepted`], so that
+/// nothing is copied on the way.
 #[derive(Serialize)]
 struct AcceptedOut<'a> {
     source: &'a str,
@@ -98,13 +103,9 @@ struct AcceptedOut<'a> {
     tenant: &'a str,
     actor: &'a Actor,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<AboutOut<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
     #[serde(skip_serializing_if = "Value::is_null")]
     data: &'a Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_base64: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -121,23 +122,13 @@ struct AcceptedOut<'a> {
     warnings: &'a [String],
 }
 
-#[derive(Serialize)]
-struct AboutOut<'a> {
-    kind: Kind,
-    id: &'a str,
-    fields: &'a model::Record,
-}
-
 /// Writes the payload of `event.accepted`.
 ///
 /// # Errors
 /// [`RecordError`] when something in it cannot be written as JSON.
 pub fn accepted(event: &Event, raw: &Raw, decided: &Decided, set: Digest) -> Result<Vec<u8>, RecordError> {
     let (json, base64) = match raw {
-        Raw::Json(bytes) => match serde_json::from_slice::<&RawValue>(bytes) {
-            Ok(raw) => (Some(raw), None),
-            Err(_) => (None, Some(BASE64.encode(bytes))),
-        },
+        Raw::Json(bytes) => (Some(bytes), None),
         Raw::Bytes(bytes) if bytes.is_empty() => (None, None),
         Raw::Bytes(bytes) => (None, Some(BASE64.encode(bytes))),
     };
@@ -149,10 +140,8 @@ pub fn accepted(event: &Event, raw: &Raw, decided: &Decided, set: Digest) -> Res
         received: event.received,
         tenant: &event.tenant,
         actor: &event.actor,
-        subject: event.subject.as_ref().map(|s| AboutOut { kind: s.kind, id: &s.id, fields: &s.fields }),
         from: event.from.as_deref(),
         data: &event.data,
-        raw: json,
         raw_base64: base64,
         transitions: &decided.transitions,
         decisions: &decided.decisions,
@@ -162,7 +151,26 @@ pub fn accepted(event: &Event, raw: &Raw, decided: &Decided, set: Digest) -> Res
         chain: &event.chain,
         warnings: &decided.warnings,
     };
-    Ok(serde_json::to_vec(&out)?)
+    let mut payload = Vec::with_capacity(ROOM_BYTES + 2 * raw.bytes().len());
+    serde_json::to_writer(&mut payload, &out)?;
+    // The two large parts are put in before the last bracket: the fields by the faster writer, and the body as it is,
+    // which was read as JSON before it came here ([`Raw::Json`]).
+    payload.pop();
+    if let Some(subject) = &event.subject {
+        payload.extend_from_slice(b",\"subject\":{\"kind\":");
+        json::write_text(subject.kind.name(), &mut payload);
+        payload.extend_from_slice(b",\"id\":");
+        json::write_text(&subject.id, &mut payload);
+        payload.extend_from_slice(b",\"fields\":");
+        json::write_fields(&subject.fields, &mut payload);
+        payload.push(b'}');
+    }
+    if let Some(body) = json {
+        payload.extend_from_slice(b",\"raw\":");
+        payload.extend_from_slice(body);
+    }
+    payload.push(b'}');
+    Ok(payload)
 }
 
 /// Reads the payload of `event.accepted`.
@@ -220,7 +228,9 @@ struct ProgressedOut<'a> {
 /// # Errors
 /// [`RecordError`] when something in it cannot be written as JSON.
 pub fn progressed(run: RunId, facts: &[Fact]) -> Result<Vec<u8>, RecordError> {
-    Ok(serde_json::to_vec(&ProgressedOut { run, facts })?)
+    let mut payload = Vec::with_capacity(2 * ROOM_BYTES);
+    serde_json::to_writer(&mut payload, &ProgressedOut { run, facts })?;
+    Ok(payload)
 }
 
 /// Reads the payload of `run.progressed`.

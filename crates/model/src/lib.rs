@@ -12,6 +12,7 @@ pub mod event;
 pub mod history;
 pub mod id;
 pub mod input;
+pub mod json;
 pub mod limits;
 pub mod object;
 pub mod period;

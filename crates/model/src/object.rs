@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::event::{Event, Subject};
 use crate::id::Seq;
+use crate::json;
 use crate::limits;
 use crate::record::{FieldType, Kind, Record};
 use crate::time::Time;
@@ -67,6 +68,19 @@ pub struct Mute {
 }
 
 impl Object {
+    /// Appends it as JSON, as its `Serialize` would write it.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] when it cannot be written; never in practice.
+    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        out.extend_from_slice(b"{\"record\":");
+        json::write_fields(&self.record, out);
+        out.extend_from_slice(b",\"meta\":");
+        serde_json::to_writer(&mut *out, &self.meta)?;
+        out.push(b'}');
+        Ok(())
+    }
+
     /// A field as text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.record.get(name).and_then(Value::as_str)
@@ -379,6 +393,14 @@ mod tests {
         assert_eq!(*alert.record, json!({"id": "A", "queue": "q"}).as_object().unwrap().clone());
         let (entity, _) = after(None, &event("generic", "entity.score", json!({"name": "ws", "scores": {"risk": 7}})));
         assert_eq!(*entity.record, json!({"name": "ws", "scores": {"risk": 7}}).as_object().unwrap().clone());
+    }
+
+    #[test]
+    fn an_object_is_written_as_its_serialisation_says() {
+        let (object, _) = after(None, &event("generic", "case.created", json!({"id": "C", "name": "\"x\"\n"})));
+        let mut out = Vec::new();
+        object.write(&mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&object).unwrap());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use lz4_flex::block::CompressTable;
 use model::run::RunStatus;
 use model::{Digest, Seq, Time};
 use serde::Serialize;
@@ -33,6 +34,9 @@ const TESTIFY_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Committer {
     packer: Packer,
     json: Vec<u8>,
+    /// For values of their own; the packer's table would have to be cleared for each.
+    small_table: CompressTable,
+    packed: Vec<u8>,
     tails: Tails,
     /// How many runs have ended, over the store's whole life.
     pub(super) ended_total: u64,
@@ -54,6 +58,8 @@ impl Committer {
         Committer {
             packer: Packer::new(),
             json: Vec::new(),
+            small_table: CompressTable::small(),
+            packed: Vec::new(),
             tails: Tails::default(),
             ended_total,
             bytes_total,
@@ -208,8 +214,12 @@ impl Sled {
 
     fn encode_objects(&self, committer: &mut Committer, commit: &Commit, writes: &mut Writes) -> Result<(), Error> {
         for (key, object) in &commit.objects {
-            committer.json(object, "writing an object")?;
-            writes.replace(&self.base.tree, &keys::object(key), &committer.json)?;
+            committer.json.clear();
+            let doing = "writing an object";
+            object.write(&mut committer.json).map_err(|e| Error::Database { doing, detail: e.to_string() })?;
+            rules::check_size(committer.json.len(), rules::VALUE_BYTES_MAX)?;
+            let room = (&mut committer.small_table, &mut committer.packed);
+            writes.replace_packed(&self.base.tree, &keys::object(key), &committer.json, room)?;
         }
         for (key, block) in &commit.object_blocks {
             if let Some(first) = block.first() {

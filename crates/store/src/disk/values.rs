@@ -2,14 +2,16 @@
 //!
 //! Invariants: no stored value is larger than [`INLINE_BYTES_MAX`] and a little, so that a page of the tree never grows
 //! into a blob file, which the database does not sync. The first byte says how the rest is to be read: `0` the value
-//! itself, `1` its length (four bytes) and its first piece; the further pieces lie under [`keys::piece`].
+//! itself, `1` its length (four bytes) and its first piece; the further pieces lie under [`keys::piece`]; `2` its length and
+//! its compressed form, for what repeats itself, such as the fields of an alert.
 
 use std::ops::Deref;
 
+use lz4_flex::block::CompressTable;
 use sled::IVec;
 
 use super::base::failed;
-use super::keys;
+use super::{group, keys};
 use crate::api::Error;
 
 /// The largest value that is kept in one piece, in bytes.
@@ -19,6 +21,7 @@ const PIECE_BYTES: usize = 4 * 1024;
 
 const INLINE: u8 = 0;
 const PIECES: u8 = 1;
+const PACKED: u8 = 2;
 const PIECES_HEAD_BYTES: usize = 5;
 
 /// A value as it was read.
@@ -26,7 +29,7 @@ const PIECES_HEAD_BYTES: usize = 5;
 pub(super) enum Value {
     /// In one piece, behind its first byte.
     Inline(IVec),
-    /// Put together from pieces.
+    /// Put together from pieces, or unpacked.
     Joined(Vec<u8>),
 }
 
@@ -48,7 +51,7 @@ fn further_pieces(stored: &[u8]) -> Result<u16, Error> {
             let length = length.ok_or_else(damaged)? as usize;
             u16::try_from(length.div_ceil(PIECE_BYTES).saturating_sub(1)).map_err(|_| damaged())
         }
-        Some(&INLINE) => Ok(0),
+        Some(&INLINE | &PACKED) => Ok(0),
         _ => Err(damaged()),
     }
 }
@@ -70,6 +73,9 @@ pub(super) fn whole(tree: &sled::Tree, key: &[u8], stored: IVec) -> Result<Value
     let further = further_pieces(&stored)?;
     if stored.first() == Some(&INLINE) {
         return Ok(Value::Inline(stored));
+    }
+    if stored.first() == Some(&PACKED) {
+        return group::expand(stored.get(1..).unwrap_or_default()).map(Value::Joined);
     }
     let mut joined = Vec::with_capacity((usize::from(further) + 1) * PIECE_BYTES);
     joined.extend_from_slice(stored.get(PIECES_HEAD_BYTES..).unwrap_or_default());
@@ -98,12 +104,10 @@ impl Writes {
 
     /// Puts a value under a key that holds none, or one that is in one piece.
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
-        let mut buffer = [0_u8; INLINE_BYTES_MAX + 1];
         if value.len() <= INLINE_BYTES_MAX {
-            buffer[0] = INLINE;
-            buffer[1..=value.len()].copy_from_slice(value);
-            return self.push(key, Some(IVec::from(&buffer[..=value.len()])));
+            return self.put_in_one(key, INLINE, value);
         }
+        let mut buffer = [0_u8; INLINE_BYTES_MAX + 1];
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
         for (number, piece) in (0_u16..).zip(value.chunks(PIECE_BYTES)) {
             if number == 0 {
@@ -118,18 +122,47 @@ impl Writes {
         }
     }
 
+    fn put_in_one(&mut self, key: &[u8], form: u8, value: &[u8]) {
+        let mut buffer = [0_u8; INLINE_BYTES_MAX + 1];
+        buffer[0] = form;
+        buffer[1..=value.len()].copy_from_slice(value);
+        self.push(key, Some(IVec::from(&buffer[..=value.len()])));
+    }
+
+    /// As [`Writes::replace`], compressed where that makes it fit into one piece; `scratch` is room to do so.
+    pub(super) fn replace_packed(
+        &mut self,
+        tree: &sled::Tree,
+        key: &[u8],
+        value: &[u8],
+        (table, scratch): (&mut CompressTable, &mut Vec<u8>),
+    ) -> Result<(), Error> {
+        scratch.clear();
+        group::compress(table, value, scratch)?;
+        if scratch.len() >= value.len() || scratch.len() > INLINE_BYTES_MAX {
+            return self.replace(tree, key, value);
+        }
+        self.remove_pieces(tree, key, 0)?;
+        self.put_in_one(key, PACKED, scratch);
+        Ok(())
+    }
+
     /// Puts a value under a key that may hold one of any size.
     pub(super) fn replace(&mut self, tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let after = value.len().div_ceil(PIECE_BYTES).saturating_sub(1);
+        let after = if value.len() <= INLINE_BYTES_MAX { 0 } else { u16::try_from(after).unwrap_or(u16::MAX) };
+        self.remove_pieces(tree, key, after)?;
+        self.put(key, value);
+        Ok(())
+    }
+
+    /// Removes the further pieces that a key has, but for the first `after` of them.
+    fn remove_pieces(&mut self, tree: &sled::Tree, key: &[u8], after: u16) -> Result<(), Error> {
         let before = tree.get(key).map_err(failed("reading"))?;
         let before = before.map_or(Ok(0), |stored| further_pieces(&stored))?;
-        if before > 0 {
-            let after = value.len().div_ceil(PIECE_BYTES).saturating_sub(1);
-            let after = if value.len() <= INLINE_BYTES_MAX { 0 } else { u16::try_from(after).unwrap_or(u16::MAX) };
-            for number in after + 1..=before {
-                self.push(&keys::piece(key, number), None);
-            }
+        for number in after.saturating_add(1)..=before {
+            self.push(&keys::piece(key, number), None);
         }
-        self.put(key, value);
         Ok(())
     }
 
@@ -163,10 +196,17 @@ mod tests {
     #[test]
     fn values_of_every_size_are_read_back_and_leave_no_pieces_behind() {
         let db = sled::Config::new().temporary(true).open().unwrap();
-        for size in [0, 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 2 * PIECE_BYTES, 1_000_000, PIECE_BYTES * 3 + 1, 5] {
+        let sizes = [0, 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 2 * PIECE_BYTES, 1_000_000, PIECE_BYTES * 3 + 1, 5];
+        let (mut table, mut scratch) = (CompressTable::small(), Vec::new());
+        for (size, packed) in sizes.into_iter().zip([false, true].into_iter().cycle()).chain([(9_000, true), (3, true)])
+        {
             let value: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             let mut writes = Writes::default();
-            writes.replace(&db, b"okey", &value).unwrap();
+            if packed {
+                writes.replace_packed(&db, b"okey", &value, (&mut table, &mut scratch)).unwrap();
+            } else {
+                writes.replace(&db, b"okey", &value).unwrap();
+            }
             let mut batch = sled::Batch::default();
             for (key, value) in writes.changes {
                 assert!(value.as_ref().is_none_or(|value| value.len() <= INLINE_BYTES_MAX + 1));
@@ -177,7 +217,8 @@ mod tests {
             }
             db.apply_batch(batch).unwrap();
             assert_eq!(&*read(&db, b"okey").unwrap().unwrap(), &value[..]);
-            let pieces = if size <= INLINE_BYTES_MAX { 0 } else { size.div_ceil(PIECE_BYTES) - 1 };
+            let in_one = size <= INLINE_BYTES_MAX || packed;
+            let pieces = if in_one { 0 } else { size.div_ceil(PIECE_BYTES) - 1 };
             assert_eq!(db.scan_prefix(b"z").count(), pieces, "{size} bytes");
         }
     }
