@@ -37,6 +37,8 @@ mod history;
 #[cfg(test)]
 mod ingest;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reload;

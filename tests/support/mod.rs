@@ -1,5 +1,6 @@
 //! What the scenarios stand on.
 
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod folder;
@@ -10,6 +11,7 @@ pub(crate) mod sign;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use browser::Browser;
 pub(crate) use client::{Answer, Client};
 pub(crate) use folder::Folder;
 pub(crate) use receiver::{Receiver, Reply};

@@ -1,7 +1,8 @@
 //! `sortie`: the server and its command line.
 //!
 //! The walk: [`cli`] reads the arguments → [`config`] reads `sortie.yaml`, environment and flags → [`serve`] opens the
-//! store, loads the playbooks, starts the engine and hands its listener to [`http`] → every other command talks to a
+//! store, loads the playbooks, starts the engine and hands its listener to [`http`], which serves
+//! the API and the [`pages`] → every other command talks to a
 //! running server, or opens the data folder itself.
 //!
 //! Invariants: data goes to stdout, talk to stderr. Only this crate names the web framework and the argument parser.
@@ -12,6 +13,7 @@ mod cli;
 mod config;
 mod http;
 mod memory;
+mod pages;
 mod serve;
 mod setup;
 mod telemetry;

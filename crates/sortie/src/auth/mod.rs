@@ -1,4 +1,5 @@
-//! Who may ask: the roles, the tokens that carry them, the brake on guessing, and how vendors' senders are known.
+//! Who may ask: the roles, the tokens that carry them, the sessions of browsers, the brake on guessing, and how vendors'
+//! senders are known.
 //!
 //! Invariants: a token's secret is shown once and kept as a digest only; nothing here decides by the text of a message;
 //! what is not configured is refused, never waved through.
@@ -7,6 +8,7 @@ pub(crate) mod brake;
 pub(crate) mod first;
 pub(crate) mod role;
 pub(crate) mod sender;
+pub(crate) mod session;
 pub(crate) mod token;
 
 pub(crate) use role::{Role, Roles};

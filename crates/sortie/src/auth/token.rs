@@ -120,6 +120,11 @@ impl Tokens {
         self.all().get(&Digest::of(secret.as_bytes())).cloned()
     }
 
+    /// The token with this digest, if it still is one.
+    pub(crate) fn of(&self, digest: &Digest) -> Option<Arc<Token>> {
+        self.all().get(digest).cloned()
+    }
+
     /// All of them, by name.
     pub(crate) fn list(&self) -> Vec<Arc<Token>> {
         let mut list: Vec<_> = self.all().values().cloned().collect();

@@ -22,6 +22,8 @@ use super::query::Query;
 use super::route::{Access, Call, Caller, Route, Unread};
 use crate::auth::brake::Verdict;
 use crate::auth::sender::bearer;
+use crate::auth::session::{self, Who};
+use crate::pages::problem as pages;
 
 /// Headers of which a request may have one only: two of them mean two things to two readers.
 const ONCE: [header::HeaderName; 6] = [
@@ -38,8 +40,11 @@ const ONCE_NAMED: [&str; 5] =
 /// How much of a path is logged or recorded.
 const PATH_CHARS_SHOWN: usize = 200;
 /// What a browser may do with an answer: show it as what it is.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/// No script and no style but our own files, and nothing that stands inside a page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/// What a page asks by itself to stay fresh carries this header: nobody has clicked.
+const LIVE: &str = "x-sortie-live";
 
 /// The address a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +85,12 @@ pub(crate) async fn run(
         return Problem::bad("invalid_path", "the path cannot be decoded").answer();
     };
     let path: Vec<String> = params.iter().map(|(_, value)| value.to_owned()).collect();
+    let browser = (route.is_page() && pages::is_for_browser(&parts.headers)).then(|| parts.headers.clone());
+    let live = parts.headers.contains_key(LIVE);
     let mut who = None;
     let outcome = async {
         once(&parts.headers)?;
-        let caller = admit(&app, route.access, peer, &parts.headers)?;
+        let caller = admit(&app, route, peer, &parts.headers)?;
         who = Some(caller.clone());
         permit(&caller, route)?;
         let query = Query::read(&parts.uri, route.query)?;
@@ -94,7 +101,11 @@ pub(crate) async fn run(
     .await;
     let (answer, problem) = match outcome {
         Ok(answer) => (answer, None),
-        Err(problem) => (problem.answer(), Some(problem)),
+        Err(problem) => {
+            let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+            let page = browser.map(|headers| pages::answer(&app, &problem, who.as_ref(), &headers, target));
+            (page.unwrap_or_else(|| problem.answer()), Some(problem))
+        }
     };
     if let Some(problem) = &problem {
         let request = (route.verb.name(), parts.uri.path());
@@ -103,15 +114,22 @@ pub(crate) async fn run(
         }
     }
     app.counters.answered(answer.status());
-    log(route, &parts.uri, peer, who.as_ref(), problem.as_ref(), answer.status(), began.elapsed());
+    if !live || problem.is_some() {
+        log(route, &parts.uri, peer, who.as_ref(), problem.as_ref(), answer.status(), began.elapsed());
+    }
     answer
 }
 
 /// Who asks.
-fn admit(app: &App, access: Access, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let Access::Roles(_) = access else { return Ok(Caller::local()) };
+fn admit(app: &App, route: &Route, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let Access::Roles(_) = route.access else { return Ok(Caller::local()) };
     if !app.settings.auth_required {
-        return Ok(Caller::local());
+        return open_to(headers).map(|()| Caller::local());
+    }
+    if route.is_page()
+        && let Some(caller) = signed_in(app, headers)
+    {
+        return Ok(caller);
     }
     let given = bearer(headers);
     // A right token passes whatever its address has tried before: with 256 random bits there is nothing to guess, and
@@ -131,13 +149,53 @@ fn admit(app: &App, access: Access, peer: IpAddr, headers: &HeaderMap) -> Result
     }
 }
 
+/// Where authentication is off, whoever can name the server rules it. A page of another site can make a name of its own
+/// lead to this machine, so only names that cannot be pointed elsewhere are answered.
+fn open_to(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(host) = headers.get(header::HOST).and_then(|value| value.to_str().ok()) else { return Ok(()) };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let own = name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost");
+    if own {
+        return Ok(());
+    }
+    let detail = "with `auth: none` the server answers to `localhost` and to addresses, not to other names";
+    Err(Problem::new(StatusCode::FORBIDDEN, "foreign_host", detail))
+}
+
+/// Who has signed in with the browser that asks.
+pub(crate) fn signed_in(app: &App, headers: &HeaderMap) -> Option<Caller> {
+    let secret = session::cookie(headers)?;
+    let by_person = !headers.contains_key(LIVE);
+    match app.sessions.find(secret, by_person, Instant::now())? {
+        Who::Token(digest) => app.tokens.of(&digest).map(|token| Caller::holder(&token)),
+    }
+}
+
+/// The answer where there is nothing: a page for browsers.
+pub(crate) fn nowhere(app: &App, request: &Request, problem: &Problem) -> Response<Body> {
+    let headers = request.headers();
+    if !pages::is_for_browser(headers) {
+        return problem.answer();
+    }
+    let local = (!app.settings.auth_required).then(Caller::local);
+    let caller = signed_in(app, headers).or(local);
+    pages::answer(app, problem, caller.as_ref(), headers, request.uri().path())
+}
+
 /// What is said to an address that has guessed too often.
 pub(crate) fn too_many(wait: Duration) -> Problem {
     let detail = "too many wrong credentials came from this address";
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail).retry_after(wait)
 }
 
-fn permit(caller: &Caller, route: &Route) -> Result<(), Problem> {
+/// Whether the caller's role may use this route: the one place where that is decided.
+///
+/// # Errors
+/// 403 with the roles that may.
+pub(crate) fn permit(caller: &Caller, route: &Route) -> Result<(), Problem> {
     let Access::Roles(roles) = route.access else { return Ok(()) };
     if roles.contains(caller.role) {
         return Ok(());
@@ -309,6 +367,21 @@ mod tests {
         let recorded = (0..1_000).filter(|_| refusals.admit(now).is_some()).count();
         assert_eq!(recorded, Refusals::MAX as usize);
         assert_eq!(refusals.admit(now + Duration::from_secs(60)), Some(1_000 - u64::from(Refusals::MAX)));
+    }
+
+    #[test]
+    fn without_authentication_only_names_that_cannot_be_pointed_elsewhere_are_answered() {
+        let asked = |host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            open_to(&headers).is_ok()
+        };
+        for own in ["localhost:7300", "127.0.0.1:7300", "127.0.0.1", "[::1]:7300", "LOCALHOST"] {
+            assert!(asked(own), "{own}");
+        }
+        for foreign in ["evil.example:7300", "localhost.evil.example", "127.0.0.1.nip.io", "", "[evil]"] {
+            assert!(!asked(foreign), "{foreign}");
+        }
     }
 
     #[test]

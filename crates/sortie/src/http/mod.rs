@@ -8,16 +8,16 @@
 //! Invariants: the structs that are written stand here and are filled by hand, a noun of the model never leaves as it
 //! is; every body, header, wait and number of connections is bounded; a route exists only by its line in [`table`].
 
-mod api;
+pub(crate) mod api;
 pub(crate) mod body;
-mod dispatch;
+pub(crate) mod dispatch;
 mod ingest;
 mod openapi;
-mod problem;
-mod query;
-mod route;
+pub(crate) mod problem;
+pub(crate) mod query;
+pub(crate) mod route;
 mod server;
-mod table;
+pub(crate) mod table;
 mod wire;
 
 #[cfg(test)]
@@ -38,8 +38,10 @@ use tokio::sync::Semaphore;
 
 use crate::auth::brake::Brake;
 use crate::auth::sender::Sender;
+use crate::auth::session::{SECRET_BYTES, Sessions};
 use crate::auth::{Tokens, first};
 use problem::Problem;
+pub(crate) use route::Call;
 
 /// Looks into the store that may go on at once; more wait for their turn.
 const LOOKS_MAX: usize = 16;
@@ -70,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) limits: engine::source::Limits,
     /// The data folder, for the first token.
     pub(crate) data: PathBuf,
+    /// Where people reach the server, when the configuration says so.
+    pub(crate) public_url: Option<String>,
     /// Networks of proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Network>,
     /// How long requests may go on after the word to stop.
@@ -86,9 +90,15 @@ impl Settings {
             tenants: None,
             limits: engine::source::Limits::default(),
             data: data.to_owned(),
+            public_url: None,
             trusted_proxies: Vec::new(),
             grace: Duration::ZERO,
         }
+    }
+
+    /// Whether browsers reach the pages over TLS, so that their cookie must never go without it.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 
     /// The address that a request comes from: the peer, or what trusted proxies say about it, from the nearest on.
@@ -115,6 +125,9 @@ pub(crate) enum StartError {
     /// The tokens cannot be read or the first one cannot be made.
     #[error(transparent)]
     Tokens(#[from] first::Error),
+    /// The system has no randomness.
+    #[error("the system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 /// What all requests share.
@@ -125,6 +138,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// Who may ask.
     pub(crate) tokens: Tokens,
+    /// Who has signed in with a browser.
+    pub(crate) sessions: Sessions,
     /// The brake on guessing.
     pub(crate) brake: Brake,
     /// What bodies hold together.
@@ -182,10 +197,13 @@ pub(crate) async fn app(
     }
     let tokens = Tokens::default();
     first::start(&engine, &tokens, &settings.data).await?;
+    let mut key = [0; SECRET_BYTES];
+    getrandom::fill(&mut key)?;
     Ok(Arc::new(App {
         engine,
         settings,
         tokens,
+        sessions: Sessions::new(key),
         brake: Brake::default(),
         budget: body::Budget::default(),
         refusals: dispatch::Refusals::default(),

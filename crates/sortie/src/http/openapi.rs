@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::route::{Access, Route};
+use super::route::{Access, PAGE, Route};
 use super::table::ROUTES;
 
 /// The whole document.
@@ -36,6 +36,7 @@ fn operation(route: &Route) -> Value {
     let (status, schema) = route.gives;
     let content_type = match schema {
         "Text" => "text/plain",
+        PAGE => "text/html",
         "Bytes" => "application/octet-stream",
         _ => "application/json",
     };
@@ -64,9 +65,10 @@ fn operation(route: &Route) -> Value {
         }
         if let Some(body) = route.takes {
             let required = body != "Empty";
+            let kind = if route.is_page() { "application/x-www-form-urlencoded" } else { "application/json" };
             members.insert(
                 "requestBody".to_owned(),
-                json!({ "required": required, "content": { "application/json": { "schema": reference(body) } } }),
+                json!({ "required": required, "content": { kind: { "schema": reference(body) } } }),
             );
         }
     }
@@ -169,6 +171,8 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Any", json!({})),
         ("Text", json!({ "type": "string" })),
         ("Bytes", json!({ "type": "string", "format": "binary" })),
+        (PAGE, json!({ "type": "string" })),
+        ("Form", free()),
         ("OpenApi", free()),
         ("Empty", json!({ "type": "object", "additionalProperties": false })),
         ("Problem", object("type title status# detail code at:Any problems:FieldProblem[]")),

@@ -31,6 +31,14 @@ impl Query {
         let Ok(Decoded(pairs)) = Decoded::<Vec<(String, String)>>::try_from_uri(uri) else {
             return Err(Problem::bad("invalid_query", "the query cannot be decoded"));
         };
+        Query::of(pairs, known)
+    }
+
+    /// The same from keys and values that are decoded already.
+    ///
+    /// # Errors
+    /// 400 for a key that is not known or stands twice.
+    pub(crate) fn of(pairs: Vec<(String, String)>, known: &[Key]) -> Result<Query, Problem> {
         for (i, (key, _)) in pairs.iter().enumerate() {
             if !known.iter().any(|k| k.name == key) {
                 return Err(unknown(key, known));

@@ -99,6 +99,17 @@ pub(crate) struct Route {
     pub(crate) handler: fn(Call) -> Pending,
 }
 
+/// What [`Route::gives`] names for the pages: HTML for people instead of JSON for programs.
+pub(crate) const PAGE: &str = "Page";
+
+impl Route {
+    /// Whether it is one of the pages. Only they take the cookie of a session: the API never does, so that no other site
+    /// can use it through a browser.
+    pub(crate) fn is_page(&self) -> bool {
+        self.gives.1 == PAGE
+    }
+}
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {

@@ -10,9 +10,13 @@ use axum::routing::MethodRouter;
 
 use super::api::{audit, backup, deliveries, destinations, events, meta, objects, playbooks, runs, tokens};
 use super::problem::Problem;
-use super::route::{Access, Key, Route, Verb};
+use super::route::{Access, Key, PAGE as HTML, Route, Verb};
 use super::{App, dispatch, ingest};
 use crate::auth::Roles;
+use crate::pages::{
+    self, assets, event as event_page, events as events_page, object as object_page, objects as objects_page, overview,
+    run as run_page, runs as runs_page, sign_in,
+};
 
 const LIMIT: Key = Key { name: "limit", doc: "most items of the page, 1 to 1000" };
 const CURSOR: Key = Key { name: "cursor", doc: "where to go on: `next_cursor` of the page before" };
@@ -78,6 +82,10 @@ const AUDIT: &[Key] = &[
 ];
 
 const PAGE: &[Key] = &[LIMIT, CURSOR];
+const DONE: &[Key] = &[key("done", "what was just done")];
+const OBJECT_PAGE: &[Key] = &[TENANT, CURSOR, DONE[0]];
+const TO: &[Key] = &[key("to", "where to go afterwards: a path of this server")];
+const VERSION: &[Key] = &[key("v", "the digest of the file, so that a browser may keep it")];
 const OF_TENANT: &[Key] = &[TENANT];
 const PAGE_OF_TENANT: &[Key] = &[TENANT, LIMIT, CURSOR];
 
@@ -100,6 +108,13 @@ macro_rules! route {
             gives: $gives,
             handler: |call| Box::pin($handler(call)),
         }
+    };
+}
+
+/// A form of the pages: it is read, and checked to come from one of them, before its handler sees it.
+macro_rules! form {
+    ($path:literal, $access:expr, $about:literal, $handler:expr) => {
+        route!(Post $path, $access, $about, &[], Some("Form"), (303, HTML), |call| pages::form::posted(call, $handler))
     };
 }
 
@@ -148,7 +163,27 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/readyz", Access::Open, "whether events are accepted", &[], None, (200, "Health"), meta::readyz),
     route!(Get "/metrics", READERS, "figures for Prometheus", &[], None, (200, "Text"), meta::metrics),
     route!(Get "/openapi.json", Access::Open, "these routes", &[], None, (200, "OpenApi"), meta::openapi),
-    route!(Get "/", Access::Open, "what this is", &[], None, (200, "Text"), meta::home),
+    route!(Get "/", READERS, "overview", &[], None, (200, HTML), overview::show),
+    route!(Get "/runs", READERS, "runs, for people", RUNS, None, (200, HTML), runs_page::list),
+    route!(Get "/runs/{id}", READERS, "a run, for people", DONE, None, (200, HTML), run_page::show),
+    form!("/runs/{id}/again", ANALYSTS, "repeats a run as a new one, from its page", run_page::again_posted),
+    form!("/runs/{id}/cancel", ANALYSTS, "stops a run, from its page", run_page::cancel),
+    route!(Get "/events", READERS, "events, for people", EVENTS, None, (200, HTML), events_page::list),
+    route!(Get "/events/{id}", READERS, "why playbooks ran or did not run for an event, for people", &[], None, (200, HTML), event_page::show),
+    route!(Get "/alerts", READERS, "alerts, for people", ALERTS, None, (200, HTML), objects_page::alerts),
+    route!(Get "/alerts/{id}", READERS, "an alert, for people", OBJECT_PAGE, None, (200, HTML), object_page::alert),
+    form!("/alerts/{id}/change", ANALYSTS, "changes fields of an alert, from its page", object_page::change_alert),
+    form!("/alerts/{id}/comment", ANALYSTS, "comments an alert, from its page", object_page::comment_alert),
+    form!("/alerts/{id}/send", ANALYSTS, "sends an alert by hand, from its page", object_page::send_alert),
+    route!(Get "/cases", READERS, "cases, for people", OBJECTS, None, (200, HTML), objects_page::cases),
+    route!(Get "/cases/{id}", READERS, "a case, for people", OBJECT_PAGE, None, (200, HTML), object_page::case),
+    form!("/cases/{id}/change", ANALYSTS, "changes fields of a case, from its page", object_page::change_case),
+    form!("/cases/{id}/comment", ANALYSTS, "comments a case, from its page", object_page::comment_case),
+    form!("/cases/{id}/send", ANALYSTS, "sends a case by hand, from its page", object_page::send_case),
+    route!(Get "/sign-in", Access::Open, "the page of signing in", TO, None, (200, HTML), sign_in::show),
+    route!(Post "/sign-in", Access::Open, "signs in", &[], Some("Form"), (303, HTML), |call| pages::form::posted_by_anyone(call, sign_in::enter)),
+    form!("/sign-out", READERS, "signs out", sign_in::leave),
+    route!(Get "/static/{name}", Access::Open, "style, script and icon of the pages", VERSION, None, (200, "Bytes"), assets::show),
 ];
 
 /// The router made from the table.
@@ -167,10 +202,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         }
         router = router.route(path, methods);
     }
+    let also = Arc::clone(&app);
     router
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here").answer() })
-        .method_not_allowed_fallback(|| async {
+        .fallback(move |request: Request| async move {
+            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
+            dispatch::nowhere(&app, &request, &problem)
+        })
+        .method_not_allowed_fallback(move |request: Request| async move {
             let detail = "this path does not know this method; `Allow` names those that it knows";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).answer()
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+            dispatch::nowhere(&also, &request, &problem)
         })
 }

@@ -171,6 +171,7 @@ pub(crate) fn settings(config: &Config) -> Result<http::Settings, Error> {
             ..engine::source::Limits::default()
         },
         data: config.data.clone(),
+        public_url: config.public_url.clone(),
         trusted_proxies: Vec::new(),
         grace: GRACE,
     })

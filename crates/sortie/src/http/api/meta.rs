@@ -1,4 +1,4 @@
-//! Health, metrics, and the page at `/`.
+//! Health, status and metrics.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
@@ -92,24 +92,6 @@ fn text(kind: &'static str, text: String) -> Answer {
     let mut answer = Response::new(Body::from(text));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(answer)
-}
-
-/// The page at `/`.
-const HOME: &str = "<!doctype html>
-<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sortie</title></head><body>
-<h1>Sortie</h1>
-<p>This is the server of a SOAR playbook engine: security events come in, playbooks decide, threat details go out, and a history says why.</p>
-<ul>
-<li>Events are posted to <code>/v1/in/SOURCE</code>.</li>
-<li>What was decided and done is read under <code>/v1/</code> with a token, or with <code>sortie runs list</code> on the command line.</li>
-<li>All requests: <a href=\"/openapi.json\">/openapi.json</a>. Health: <a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a>. Figures: <code>/metrics</code>.</li>
-</ul>
-</body></html>
-";
-
-/// `GET /`
-pub(in crate::http) async fn home(_call: Call) -> Answer {
-    text("text/html; charset=utf-8", HOME.to_owned())
 }
 
 /// One figure for Prometheus.

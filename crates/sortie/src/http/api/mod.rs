@@ -28,7 +28,7 @@ use super::route::{Answer, Call};
 const UNAVAILABLE_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the engine refuses, as a client sees it.
-pub(super) fn refusal(refusal: &Refusal) -> Problem {
+pub(crate) fn refusal(refusal: &Refusal) -> Problem {
     let detail = refusal.to_string();
     match refusal {
         Refusal::KeyReused { .. } => Problem::conflict("key_reused", detail),

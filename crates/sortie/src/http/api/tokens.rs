@@ -9,6 +9,7 @@ use super::super::ingest;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
 use super::{listing, refusal};
+use crate::auth::session::Who;
 use crate::auth::token::{MARKS, RANDOM_BYTES, TOKENS_MAX, is_name};
 use crate::auth::{Role, Token};
 
@@ -132,5 +133,6 @@ pub(in crate::http) async fn delete(call: Call) -> Answer {
         return Err(Problem::conflict("last_admin", "this is the last token that may make others; make another first"));
     }
     keep(&call, name, None, json!({ "action": "token.deleted", "name": name, "role": token.role.name() })).await?;
+    app.sessions.end_all_of(&Who::Token(token.digest));
     ingest::json(StatusCode::OK, &Item::of(token))
 }

@@ -81,6 +81,7 @@ fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
         tenants: (!tenants.is_empty()).then(|| tenants.iter().map(|t| (*t).to_owned()).collect()),
         limits: engine::source::Limits::default(),
         data: data.to_owned(),
+        public_url: None,
         trusted_proxies: Vec::new(),
         grace: Duration::from_secs(5),
     }
@@ -217,7 +218,8 @@ async fn every_answer_says_that_it_is_what_it_says_and_unknown_paths_and_methods
     for (method, path, status) in [
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
-        ("GET", "/", 200),
+        ("GET", "/", 401),
+        ("GET", "/sign-in", 200),
         ("GET", "/openapi.json", 200),
         ("GET", "/v1/runs", 401),
         ("GET", "/nowhere", 404),

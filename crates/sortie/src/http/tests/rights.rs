@@ -50,7 +50,27 @@ GET /healthz: open
 GET /readyz: open
 GET /metrics: *
 GET /openapi.json: open
-GET /: open
+GET /: *
+GET /runs: *
+GET /runs/{id}: *
+POST /runs/{id}/again: admin, analyst
+POST /runs/{id}/cancel: admin, analyst
+GET /events: *
+GET /events/{id}: *
+GET /alerts: *
+GET /alerts/{id}: *
+POST /alerts/{id}/change: admin, analyst
+POST /alerts/{id}/comment: admin, analyst
+POST /alerts/{id}/send: admin, analyst
+GET /cases: *
+GET /cases/{id}: *
+POST /cases/{id}/change: admin, analyst
+POST /cases/{id}/comment: admin, analyst
+POST /cases/{id}/send: admin, analyst
+GET /sign-in: open
+POST /sign-in: open
+POST /sign-out: *
+GET /static/{name}: open
 ";
 
 fn line(route: &Route) -> String {

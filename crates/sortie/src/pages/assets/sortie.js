@@ -1,0 +1,95 @@
+// The one script of the pages. Nothing here is needed to read a page or to send a form: it writes times in the reader's
+// zone, keeps lists fresh, asks before what cannot be undone, and lets "/" jump to the search box.
+"use strict";
+
+const EVERY_MS = 3000;
+const SLOWER_MS = 15000;
+
+function two(n) { return String(n).padStart(2, "0"); }
+
+// "2026-11-25 15:06:01" in the reader's zone; the instant in UTC stays in the title.
+function local(date) {
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
+    `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function times(root) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const date = new Date(element.dateTime);
+    if (Number.isNaN(date.getTime())) continue;
+    element.title = `${element.dateTime.replace("T", " ").replace("Z", "")} UTC`;
+    element.textContent = local(date);
+  }
+}
+
+// What the reader has opened or closed stays so when a part of the page is replaced.
+function openOrNot(root) {
+  return new Map([...root.querySelectorAll("details[id]")].map((element) => [element.id, element.open]));
+}
+
+function isInUse(element) {
+  const selection = document.getSelection();
+  const selected = selection && !selection.isCollapsed && element.contains(selection.anchorNode);
+  const focused = document.activeElement;
+  return selected || (focused && element.contains(focused) && /^(INPUT|SELECT|TEXTAREA)$/.test(focused.tagName));
+}
+
+// Replaces what has changed; answers whether the page still wants to be kept fresh.
+function take(text) {
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const next = fresh.getElementById(old.id);
+    if (!next || isInUse(old)) continue;
+    times(next);
+    const open = openOrNot(old);
+    for (const element of next.querySelectorAll("details[id]")) element.open = open.get(element.id) ?? element.open;
+    if (next.innerHTML === old.innerHTML) continue;
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    old.replaceChildren(...next.childNodes);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+  return fresh.querySelector("[data-live]") !== null;
+}
+
+function say(words) {
+  const place = document.getElementById("live");
+  if (place) place.textContent = words;
+}
+
+function keepFresh() {
+  if (!document.querySelector("[data-live]")) return;
+  say("live");
+  let pause = EVERY_MS;
+  const again = () => setTimeout(look, pause);
+  async function look() {
+    if (document.hidden) return again();
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Sortie-Live": "1" }, redirect: "manual" });
+      if (answer.type === "opaqueredirect") return say("signed out: load the page again");
+      if (!answer.ok) throw new Error(String(answer.status));
+      if (!take(await answer.text())) return say("");
+      pause = EVERY_MS;
+      say(`live, ${local(new Date()).slice(11)}`);
+    } catch {
+      pause = SLOWER_MS;
+      say("not live: the server does not answer");
+    }
+    again();
+  }
+  again();
+}
+
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const box = document.querySelector("input[type=search]");
+  if (box) { event.preventDefault(); box.focus(); }
+});
+
+times(document);
+keepFresh();
