@@ -21,6 +21,7 @@ pub mod run;
 pub mod time;
 pub mod transition;
 pub mod tree;
+pub mod triage;
 
 pub use decision::{Decision, Place, Verdict};
 pub use event::{Actor, ChainLink, Event, Subject};

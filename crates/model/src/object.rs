@@ -14,6 +14,13 @@ use crate::limits;
 use crate::record::{FieldType, Kind, Record};
 use crate::time::Time;
 use crate::transition::{Change, Transition, score};
+use crate::triage::Rules;
+
+/// Largest value of a changed field that is repeated in the transition that changed it, in bytes of text: more than any
+/// condition compares, little enough that a long list of detections does not stand in the history with each change.
+const PREVIOUS_BYTES_MAX: usize = 4096;
+/// Most detections whose ids are named as what was there before.
+const PREVIOUS_DETECTIONS_MAX: usize = 50;
 
 /// An object as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +54,9 @@ pub struct Meta {
     /// that, our change stands.
     #[serde(default, skip_serializing_if = "Record::is_empty")]
     pub ours: Record,
+    /// The fields that Sortie worked out because nobody had said them: they follow what they were worked out from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<String>,
     /// The newest entries of its history.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<Seq>,
@@ -102,6 +112,58 @@ impl Object {
     }
 }
 
+/// What a change of an object has touched so far.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// The changed fields as they were before (`null` when absent).
+    pub(crate) previous: Record,
+    /// What was noticed.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Object {
+    /// Whether a field was worked out here, because nobody had said it.
+    pub(crate) fn is_derived(&self, name: &str) -> bool {
+        self.meta.derived.iter().any(|field| field == name)
+    }
+
+    /// Somebody has said it.
+    pub(crate) fn no_longer_derived(&mut self, name: &str) {
+        self.meta.derived.retain(|field| field != name);
+    }
+
+    /// Sets a field to what was worked out for it.
+    pub(crate) fn derive(&mut self, name: &str, value: Value, touched: &mut Touched) {
+        if !self.is_derived(name) {
+            self.meta.derived.push(name.to_owned());
+        }
+        self.put(name, value, touched);
+    }
+
+    /// Sets a field to something else than its source said, so that the same said again does not undo it.
+    pub(crate) fn put_ours(&mut self, name: &str, value: Value, touched: &mut Touched) {
+        let said = self.record.get(name).cloned().unwrap_or(Value::Null);
+        if said != value && !self.meta.source.is_empty() && !self.meta.ours.contains_key(name) {
+            self.meta.ours.insert(name.to_owned(), said);
+        }
+        self.put(name, value, touched);
+    }
+
+    fn put(&mut self, name: &str, value: Value, touched: &mut Touched) {
+        let before = self.record.get(name).cloned().unwrap_or(Value::Null);
+        if before == value {
+            return;
+        }
+        let record = Arc::make_mut(&mut self.record);
+        if value.is_null() {
+            record.remove(name);
+        } else {
+            record.insert(name.to_owned(), value);
+        }
+        touched.previous.entry(name.to_owned()).or_insert(before);
+    }
+}
+
 /// The outcome of [`apply`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applied {
@@ -117,8 +179,8 @@ pub struct Applied {
 ///
 /// Absent fields keep, `null` clears, lists replace, detections merge by id, scores and `extra` merge by key. A snapshot
 /// older than the stored one changes nothing. A field that only repeats what the same source said before does not revert
-/// a change made in Sortie since.
-pub fn apply(stored: Option<&Object>, event: &Event, seq: Seq, closed_stage: &str) -> Applied {
+/// a change made in Sortie since. What the team's `rules` say comes on top, as part of the same change.
+pub fn apply(stored: Option<&Object>, event: &Event, seq: Seq, closed_stage: &str, rules: &Rules) -> Applied {
     let (Some(subject), Some(key)) = (&event.subject, event.object()) else {
         return Applied { object: None, transitions: Vec::new(), warnings: Vec::new() };
     };
@@ -132,7 +194,14 @@ pub fn apply(stored: Option<&Object>, event: &Event, seq: Seq, closed_stage: &st
         return Applied { object: None, transitions: Vec::new(), warnings };
     }
     let mut object = stored.cloned().unwrap_or_else(|| fresh(&subject.id, subject.kind, seq, event.received));
-    let previous = merge(&mut object, event, from_outside);
+    let mut touched = Touched { previous: merge(&mut object, event, from_outside), notes: Vec::new() };
+    rules.shape(&mut object, event, &mut touched);
+    let Touched { mut previous, notes } = touched;
+    if !notes.is_empty() {
+        // What the rules took back did not change.
+        previous.retain(|name, before| object.record.get(name).unwrap_or(&Value::Null) != before);
+        warnings.extend(notes);
+    }
     let mut changes = Vec::new();
     let creates = stored.is_none() && (event.first_sight_creates || event.kind.ends_with(".created"));
     if creates {
@@ -143,7 +212,7 @@ pub fn apply(stored: Option<&Object>, event: &Event, seq: Seq, closed_stage: &st
         } else {
             previous.keys().cloned().collect()
         };
-        let shown = previous.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let shown = previous.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), shown(v))).collect();
         changes.push(Change::Updated { changed, previous: shown });
     }
     stage_change(stored, event, &mut object, closed_stage, &mut changes, &mut warnings);
@@ -158,6 +227,40 @@ pub fn apply(stored: Option<&Object>, event: &Event, seq: Seq, closed_stage: &st
     object.meta.updated_at = event.received;
     let transitions = changes.into_iter().map(|change| Transition { object: key.clone(), change }).collect();
     Applied { object: Some(object), transitions, warnings }
+}
+
+/// A value as it is repeated in a transition: a long one is shortened, detections to their ids.
+fn shown(before: &Value) -> Value {
+    if !longer_than(before, &mut { PREVIOUS_BYTES_MAX }) {
+        return before.clone();
+    }
+    match before {
+        Value::Array(items) if items.iter().all(Value::is_object) => items
+            .iter()
+            .take(PREVIOUS_DETECTIONS_MAX)
+            .map(|item| serde_json::json!({ "id": item.get("id").cloned().unwrap_or(Value::Null) }))
+            .collect(),
+        _ => Value::String("(too long to be repeated here)".to_owned()),
+    }
+}
+
+/// Whether a value is longer than what is left, as text; stops where it is.
+fn longer_than(value: &Value, left: &mut usize) -> bool {
+    let own = match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.len(),
+        Value::Object(fields) => 2 + fields.keys().map(|key| key.len() + 4).sum::<usize>(),
+        _ => 8,
+    };
+    match left.checked_sub(own) {
+        None => return true,
+        Some(rest) => *left = rest,
+    }
+    match value {
+        Value::Array(items) => items.iter().any(|item| longer_than(item, left)),
+        Value::Object(fields) => fields.values().any(|field| longer_than(field, left)),
+        _ => false,
+    }
 }
 
 /// The `source` of events that people and runs cause here.
@@ -377,7 +480,7 @@ mod tests {
     }
 
     fn after(stored: Option<&Object>, event: &Event) -> (Object, Vec<Change>) {
-        let applied = apply(stored, event, Seq(9), "Closed");
+        let applied = apply(stored, event, Seq(9), "Closed", &Rules::default());
         let object = applied.object.or_else(|| stored.cloned()).unwrap();
         (object, applied.transitions.into_iter().map(|t| t.change).collect())
     }
@@ -448,7 +551,7 @@ mod tests {
         let newer = json!({"id": "A", "priority": "high", "last_update_time": "2026-01-02T00:00:00.000Z"});
         let older = json!({"id": "A", "priority": "low", "last_update_time": "2026-01-01T00:00:00.000Z"});
         let (alert, _) = after(None, &event("generic", "alert.created", newer));
-        let applied = apply(Some(&alert), &event("generic", "alert.updated", older), Seq(10), "Closed");
+        let applied = apply(Some(&alert), &event("generic", "alert.updated", older), Seq(10), "Closed", &Rules::default());
         assert!(applied.object.is_none() && applied.transitions.is_empty());
         assert_eq!(applied.warnings.len(), 1);
     }
