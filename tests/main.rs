@@ -33,6 +33,8 @@ mod dry_run;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod grouping;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod ingest;
@@ -54,3 +56,7 @@ mod secrets;
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod triage;
+#[cfg(test)]
+mod watchlist;

@@ -155,6 +155,18 @@ impl Server {
         self.client.get(path).ok(200)["items"].as_array().expect("items").clone()
     }
 
+    /// All items of a listing, page after page. `path` has a query.
+    #[track_caller]
+    pub(crate) fn all_items(&self, path: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut page = self.client.get(path).ok(200);
+        loop {
+            items.extend(page["items"].as_array().expect("items").iter().cloned());
+            let Some(cursor) = page["next_cursor"].as_str() else { return items };
+            page = self.client.get(&format!("{path}&cursor={cursor}")).ok(200);
+        }
+    }
+
     /// Ends it as a power cut would: no warning, no time.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("kill");

@@ -26,12 +26,14 @@ use crate::refusal::Refusal;
 use crate::set::Set;
 use crate::shared::{Fresh, Shared};
 use crate::source::{Incoming, Raw};
+use crate::triage::{self, DETECTION_CREATED, Grouped, Triage};
 use crate::writer::{Accepted, Answers, Fire, Note, Order, Progress, Staged, Start};
 
 /// What will be committed together, and the state as it will be then.
 pub(crate) struct Batch<'a> {
     shared: &'a Arc<Shared>,
     set: Arc<Set>,
+    triage: Arc<Triage>,
     now: Time,
     next: Seq,
     commit: Commit,
@@ -91,6 +93,13 @@ impl View for Batch<'_> {
         }
         Ok(open)
     }
+
+    fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, store::Error> {
+        match self.marks.get(name) {
+            Some(value) => Ok(value.clone()),
+            None => self.shared.store.mark(name),
+        }
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -98,6 +107,7 @@ impl<'a> Batch<'a> {
         Batch {
             shared,
             set: shared.set(),
+            triage: shared.triage(),
             now: shared.store.now(),
             next: shared.store.next_seq(),
             commit: Commit::default(),
@@ -238,8 +248,37 @@ impl<'a> Batch<'a> {
             return Ok(answer);
         }
         let at = self.position();
-        let decided = self.decide(event, at.0)?;
-        self.accept(event, raw, at, decided)
+        let mut decided = self.decide(event, at.0)?;
+        if event.kind != DETECTION_CREATED || self.triage.grouping.is_empty() {
+            return self.accept(event, raw, at, decided);
+        }
+        let id = EventId { seq: at.0.seq, tag: at.0.tag }.to_string();
+        let failed = |error: store::Error| Refusal::from(&error);
+        let (triage, evaluator, notes) = (&self.triage, &self.shared.evaluator, &mut decided.warnings);
+        let grouped = triage::group(triage, event, &id, self, evaluator, self.now, notes).map_err(failed)?;
+        let accepted = self.accept(event, raw, at, decided)?;
+        match grouped {
+            Some(grouped) => self.grouped(accepted, grouped),
+            None => Ok(accepted),
+        }
+    }
+
+    /// The alert that a detection belongs to, in the same commit.
+    fn grouped(&mut self, mut accepted: Accepted, grouped: Grouped) -> Result<Accepted, Refusal> {
+        if let Some(window) = grouped.window {
+            self.windows.insert(window.key, window.until);
+        }
+        let at = self.position();
+        let event = Arc::new(grouped.event);
+        let decided = self.decide(&event, at.0)?;
+        let alert = self.accept(&event, &Raw::Bytes(bytes::Bytes::new()), at, decided)?;
+        accepted.alert = Some(grouped.alert.id);
+        accepted.decisions_total += alert.decisions_total;
+        accepted.decisions.extend(alert.decisions);
+        decide::shorten(&mut accepted.decisions);
+        accepted.transitions.extend(alert.transitions);
+        accepted.warnings.extend(alert.warnings);
+        Ok(accepted)
     }
 
     fn decide(&self, event: &Event, at: Position) -> Result<Decided, Refusal> {
@@ -249,7 +288,8 @@ impl<'a> Batch<'a> {
     }
 
     fn means<'b>(&'b self, spent: &'b dyn Fn() -> Duration) -> Means<'b> {
-        Means { set: &self.set, evaluator: &self.shared.evaluator, closed_stage: self.shared.words.closed(), spent }
+        let (evaluator, closed_stage) = (&self.shared.evaluator, self.shared.words.closed());
+        Means { set: &self.set, evaluator, closed_stage, triage: &self.triage, spent }
     }
 
     /// Takes over everything that follows from an event.
@@ -283,6 +323,9 @@ impl<'a> Batch<'a> {
         for tally in decided.tallies {
             self.tallies.insert(tally.key.clone(), tally);
         }
+        for (name, value) in decided.marks {
+            self.marks.insert(name, value);
+        }
         let decisions_total = decided.listening.len().max(decided.decisions.len());
         let mut decisions = decided.decisions;
         let after = object_after.as_deref();
@@ -301,6 +344,7 @@ impl<'a> Batch<'a> {
             decisions_total,
             transitions: decided.transitions,
             warnings: decided.warnings,
+            alert: None,
         })
     }
 
@@ -376,7 +420,16 @@ impl<'a> Batch<'a> {
         let mut decisions = decisions;
         decide::shorten(&mut decisions);
         let warnings = Vec::new();
-        Ok(Some(Accepted { event_id: first, duplicate: true, decisions, decisions_total, transitions, warnings }))
+        let alert = None;
+        Ok(Some(Accepted {
+            event_id: first,
+            duplicate: true,
+            decisions,
+            decisions_total,
+            transitions,
+            warnings,
+            alert,
+        }))
     }
 
     fn remember(&mut self, event: &Event, replay: &ReplayKey, at: Position) {
@@ -395,7 +448,8 @@ impl<'a> Batch<'a> {
         chain: &[ChainLink],
     ) -> Result<Accepted, Refusal> {
         let stored = self.object(&change.object).map_err(|error| Refusal::from(&error))?;
-        let event = change::event(change, stored.as_deref(), actor, own_id, chain, self.now, &self.shared.words)?;
+        let words = (&self.shared.words, &self.triage.rules);
+        let event = change::event(change, stored.as_deref(), actor, own_id, chain, self.now, words)?;
         self.event(&Arc::new(event), &Raw::Bytes(bytes::Bytes::new()))
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::event::Actor;
 use model::object::OURS;
 use model::record::{self, Record, Strictness, Vocabulary};
+use model::triage::Rules;
 use model::{ChainLink, Event, Kind, Object, ObjectKey, Subject, Time};
 use serde_json::Value;
 
@@ -72,7 +73,7 @@ pub(crate) fn event(
     own_id: Option<String>,
     chain: &[ChainLink],
     now: Time,
-    words: &Vocabulary,
+    (words, rules): (&Vocabulary, &Rules),
 ) -> Result<Event, Refusal> {
     let mut fields = change.fields.clone();
     if fields.get("id").is_some_and(|id| id.as_str() != Some(&change.object.id)) {
@@ -106,6 +107,7 @@ pub(crate) fn event(
             message: format!("`{}`: {}", problem.path, problem.message),
         });
     }
+    named(&mut fields, words, rules)?;
     Ok(Event {
         source: OURS.to_owned(),
         kind: change.kind.clone(),
@@ -142,6 +144,25 @@ pub(crate) fn own_event(kind: &str, tenant: String, data: Value, (now, chain): (
         warnings: Vec::new(),
         first_sight_creates: false,
     }
+}
+
+/// Names that people choose from a list must stand on it: here nobody but a person or a playbook asks.
+fn named(fields: &mut Record, words: &Vocabulary, rules: &Rules) -> Result<(), Refusal> {
+    let refused = |field: &str, text: &str, allowed: &[&str]| {
+        let message = format!("`case.{field}`: `{text}` is not one; use one of {}", allowed.join(", "));
+        Err(Refusal::Invalid { code: "invalid_value", message })
+    };
+    if let Some(queue) = fields.get("queue").and_then(Value::as_str)
+        && !rules.knows_queue(queue)
+    {
+        return refused("queue", queue, &rules.queues.keys().map(String::as_str).collect::<Vec<_>>());
+    }
+    if let Some(reason) = fields.get("closed_reason").and_then(Value::as_str)
+        && words.close_reason(reason).is_none()
+    {
+        return refused("closed_reason", reason, &words.close_reasons.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    Ok(())
 }
 
 /// A list as it stands.

@@ -17,7 +17,7 @@ use store::{Expect, Window};
 use tokio::sync::oneshot;
 
 use crate::action::{self, Call};
-use crate::change::LocalChange;
+use crate::change::{If, LocalChange};
 use crate::engine::Engine;
 use crate::next::CONDITION;
 use crate::record;
@@ -60,13 +60,25 @@ pub enum What {
 }
 
 impl Engine {
-    /// Changes fields of an alert or a case.
+    /// Changes fields of an alert or a case; `reason` is why a case is opened again. A case that is closed cannot be
+    /// closed again.
     ///
     /// # Errors
     /// [`Refusal`] when it does not exist or a value cannot be right.
-    pub async fn patch(&self, object: ObjectKey, fields: Record, actor: Actor) -> Result<Accepted, Refusal> {
+    pub async fn patch(
+        &self,
+        object: ObjectKey,
+        fields: Record,
+        reason: Option<String>,
+        actor: Actor,
+    ) -> Result<Accepted, Refusal> {
         let kind = format!("{}.updated", object.kind);
-        let change = LocalChange { fields, ..LocalChange::of(object, kind) };
+        let closed = self.context().words.closed();
+        let closes =
+            fields.get("stage").and_then(Value::as_str).is_some_and(|stage| stage.eq_ignore_ascii_case(closed));
+        let if_object = if closes { If::Open } else { If::Exists };
+        let data = reason.map_or(Value::Null, |reason| json!({ "reopen_reason": reason }));
+        let change = LocalChange { fields, data, if_object, ..LocalChange::of(object, kind) };
         self.change(change, actor).await
     }
 

@@ -28,6 +28,7 @@ use crate::runner::Runner;
 use crate::set::Set;
 use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
+use crate::triage::{self, Triage, Watchlist};
 use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
 use crate::{evict, schedule, sweep};
 
@@ -57,8 +58,8 @@ pub struct Setup {
     pub secrets: Secrets,
     /// The destinations.
     pub destinations: Destinations,
-    /// The queues and their members.
-    pub queues: std::collections::BTreeMap<String, Vec<String>>,
+    /// What the team has said about its alerts and cases: queues, bands, the watchlist, assignment, grouping.
+    pub triage: Triage,
     /// Where people reach our pages.
     pub public_url: Option<String>,
     /// The playbooks.
@@ -80,6 +81,9 @@ pub enum StartError {
     /// The first entry could not be recorded.
     #[error("the start could not be recorded: {0}")]
     Refused(#[from] Refusal),
+    /// A stage in which cases are is no longer configured.
+    #[error("{0}")]
+    Stages(triage::StillUsed),
     /// The operating system gave no thread.
     #[error("the writer's thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -142,6 +146,10 @@ impl View for Stored<'_> {
     fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error> {
         self.0.window(key, now)
     }
+
+    fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, store::Error> {
+        self.0.mark(name)
+    }
 }
 
 impl Engine {
@@ -151,6 +159,7 @@ impl Engine {
     /// [`StartError`] when the store fails or the start cannot be recorded.
     pub async fn start(setup: Setup) -> Result<Engine, StartError> {
         let (retention, playbooks) = (setup.retention, setup.playbooks.clone());
+        let stages = triage::check_stages(setup.store.as_ref(), &setup.words)?.map_err(StartError::Stages)?;
         let engine = Engine::open(Setup { playbooks: Vec::new(), ..setup })?;
         let shared = &engine.inner.shared;
         let set = Set::new(playbooks, switched_off(shared.store.as_ref())?);
@@ -162,6 +171,10 @@ impl Engine {
                 Actor::System,
             )
             .await?;
+        if let Some(mark) = stages {
+            let what = json!({ "what": "stages", "stages": shared.words.stages });
+            engine.set_marks(vec![mark], "stages".to_owned(), what, Actor::System).await?;
+        }
         engine.put_in_force(set, Actor::System).await?;
         let stopped = engine.inner.stop.subscribe();
         let mut tasks = JoinSet::new();
@@ -206,7 +219,7 @@ impl Engine {
             secrets: setup.secrets,
             destinations: std::sync::RwLock::new(Arc::new(setup.destinations)),
             words: setup.words,
-            queues: setup.queues,
+            queues: setup.triage.rules.queues,
             public_url: setup.public_url,
             objects: Arc::new(Reader(Arc::clone(&shared))),
             windows: Arc::new(Claims(orders.clone())),
@@ -284,8 +297,8 @@ impl Engine {
         let shared = &self.inner.shared;
         let set = shared.set();
         let spent = || Duration::ZERO;
-        let means =
-            Means { set: &set, evaluator: &shared.evaluator, closed_stage: shared.words.closed(), spent: &spent };
+        let (triage, evaluator, closed_stage) = (shared.triage(), &shared.evaluator, shared.words.closed());
+        let means = Means { set: &set, evaluator, closed_stage, triage: &triage, spent: &spent };
         let at = Position { seq: shared.store.next_seq(), tag: 0, now: shared.store.now() };
         let view = Stored(shared.store.as_ref());
         let decided = decide::decide(&incoming.event, at, &view, means).map_err(|error| Refusal::from(&error))?;
@@ -483,6 +496,69 @@ impl Engine {
         &self.inner.shared.store
     }
 
+    /// The watchlist: the entries of the configuration, then those that people added.
+    ///
+    /// # Errors
+    /// [`store::Error`] when it cannot be read.
+    pub fn watchlist(&self) -> Result<Vec<triage::Entry>, store::Error> {
+        triage::entries(&self.inner.shared.triage().watched, self.store().as_ref())
+    }
+
+    /// Puts an entry on the watchlist; it is in force when this returns. One for the same entity is replaced.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be recorded or the list is full.
+    pub async fn watch(&self, entry: triage::Entry, actor: Actor) -> Result<(), Refusal> {
+        let _changing = self.inner.changing_set.lock().await;
+        let known = self.watchlist().map_err(|error| Refusal::from(&error))?;
+        if known.len() >= model::triage::WATCHLIST_MAX {
+            return Err(Refusal::Conflict(format!(
+                "the watchlist holds {} entries, the most there can be",
+                known.len()
+            )));
+        }
+        let object = format!("watchlist:{}", entry.watched);
+        let what = json!({ "what": "watched", "reason": entry.watched.reason, "priority": entry.watched.priority });
+        self.set_marks(vec![entry.mark()], object, what, actor).await?;
+        self.reload_watchlist()
+    }
+
+    /// Takes an entry off the watchlist.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it stands in the configuration or nowhere.
+    pub async fn unwatch(&self, kind: &str, id: &str, tenant: Option<&str>, actor: Actor) -> Result<(), Refusal> {
+        let _changing = self.inner.changing_set.lock().await;
+        let same = |entry: &&triage::Entry| {
+            let watched = &entry.watched;
+            watched.kind == kind && watched.id.eq_ignore_ascii_case(id) && watched.tenant.as_deref() == tenant
+        };
+        let known = self.watchlist().map_err(|error| Refusal::from(&error))?;
+        let found: Vec<&triage::Entry> = known.iter().filter(same).collect();
+        if found.is_empty() {
+            return Err(Refusal::NotFound { what: format!("entry `{kind} {id}` of the watchlist") });
+        }
+        if found.iter().all(|entry| entry.origin == triage::Origin::File) {
+            return Err(Refusal::Conflict(format!("`{kind} {id}` stands in the configuration; take it out there")));
+        }
+        let mark = (triage::mark_of(kind, id, tenant), None);
+        let what = json!({ "what": "no longer watched" });
+        self.set_marks(vec![mark], format!("watchlist:{kind} {id}"), what, actor).await?;
+        self.reload_watchlist()
+    }
+
+    fn reload_watchlist(&self) -> Result<(), Refusal> {
+        let shared = &self.inner.shared;
+        let triage = with_watchlist((*shared.triage()).clone(), shared.store.as_ref());
+        shared.swap_triage(Arc::new(triage.map_err(|error| Refusal::from(&error))?));
+        Ok(())
+    }
+
+    /// What the team has said about its alerts and cases, as it is in force.
+    pub fn triage(&self) -> Arc<Triage> {
+        self.inner.shared.triage()
+    }
+
     /// The playbooks in force.
     pub fn playbooks(&self) -> Arc<Set> {
         self.inner.shared.set()
@@ -531,7 +607,10 @@ impl Engine {
 fn shared_of(setup: &Setup, chance: Chance, timed: bool) -> Result<Arc<Shared>, store::Error> {
     let set = Set::new(setup.playbooks.clone(), switched_off(setup.store.as_ref())?);
     let (evaluator, words) = (setup.evaluator.clone(), setup.words.clone());
-    Ok(Arc::new(Shared::new(Arc::clone(&setup.store), evaluator, words, setup.node.clone(), set, chance, timed)))
+    let triage = with_watchlist(setup.triage.clone(), setup.store.as_ref())?;
+    let shared = Shared::new(Arc::clone(&setup.store), evaluator, words, setup.node.clone(), set, chance, timed);
+    shared.swap_triage(Arc::new(triage));
+    Ok(Arc::new(shared))
 }
 
 /// Cuts events into orders: so many events, or so many bytes, as one commit holds.
@@ -554,6 +633,13 @@ fn parts(events: Vec<Incoming>) -> Vec<(Vec<Incoming>, usize)> {
 fn switched_off(store: &dyn Store) -> Result<BTreeSet<String>, store::Error> {
     let marks = store.marks(OFF_PREFIX)?;
     Ok(marks.into_iter().filter_map(|(name, _)| name.strip_prefix(OFF_PREFIX).map(str::to_owned)).collect())
+}
+
+/// The watchlist in force: that of the configuration, and what people added.
+fn with_watchlist(mut triage: Triage, store: &dyn Store) -> Result<Triage, store::Error> {
+    let all = triage::entries(&triage.watched, store)?;
+    triage.rules.watchlist = Watchlist::new(all.into_iter().map(|entry| entry.watched));
+    Ok(triage)
 }
 
 /// The catalog of this version's actions, with what a team has configured.
@@ -585,7 +671,7 @@ pub fn explain(
     now: Time,
 ) -> Result<Accepted, Refusal> {
     let spent = || Duration::ZERO;
-    let means = Means { set, evaluator, closed_stage: words.closed(), spent: &spent };
+    let means = Means { set, evaluator, closed_stage: words.closed(), triage: Triage::none(), spent: &spent };
     let at = Position { seq: Seq(1), tag: 0, now };
     let decided = decide::decide(&incoming.event, at, &Nothing, means).map_err(|error| Refusal::from(&error))?;
     Ok(decide::answer(decided, &incoming.event, set, at))

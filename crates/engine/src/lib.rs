@@ -28,6 +28,7 @@ mod shared;
 pub mod simulate;
 pub mod source;
 mod sweep;
+pub mod triage;
 pub mod trigger;
 pub mod view;
 mod writer;

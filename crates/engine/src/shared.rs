@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::evict::Crowded;
 use crate::refusal::Refusal;
 use crate::set::Set;
+use crate::triage::Triage;
 use crate::writer::{Accepted, Progress};
 
 /// Runs whose start is kept in memory until a worker takes them; the others are read from the store.
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub crowded: Crowded,
     pub figures: Figures,
     set: RwLock<Arc<Set>>,
+    triage: RwLock<Arc<Triage>>,
     fresh: Mutex<HashMap<RunId, Fresh>>,
     waiting_bytes: AtomicUsize,
     random: Mutex<Chance>,
@@ -74,6 +76,7 @@ impl Shared {
             crowded: Crowded::default(),
             figures: Figures::default(),
             set: RwLock::new(Arc::new(set)),
+            triage: RwLock::default(),
             fresh: Mutex::default(),
             waiting_bytes: AtomicUsize::new(0),
             random: Mutex::new(chance),
@@ -90,6 +93,16 @@ impl Shared {
     /// Puts another set in force.
     pub(crate) fn swap(&self, set: Arc<Set>) {
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
+    }
+
+    /// What the team has said about its alerts and cases.
+    pub(crate) fn triage(&self) -> Arc<Triage> {
+        Arc::clone(&self.triage.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts something else in its place.
+    pub(crate) fn swap_triage(&self, triage: Arc<Triage>) {
+        *self.triage.write().unwrap_or_else(PoisonError::into_inner) = triage;
     }
 
     /// Remembers runs that are about to become durable.

@@ -48,6 +48,8 @@ pub struct Accepted {
     pub transitions: Vec<Transition>,
     /// What was noticed.
     pub warnings: Vec<String>,
+    /// The alert that a detection belongs to.
+    pub alert: Option<String>,
 }
 
 /// The answers to the events of one order, in their order.

@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of a `#[test]` function")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ async fn simulation(playbooks: &[&str], answers: impl Answers + 'static) -> Simu
     let simulation = Simulation::new(Start {
         evaluator: Evaluator::uncounted(),
         words: Vocabulary::default(),
-        queues: BTreeMap::new(),
+        triage: engine::triage::Triage::default(),
         destinations: destinations(),
         egress: Egress::default(),
         public_url: None,

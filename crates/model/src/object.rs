@@ -149,6 +149,11 @@ impl Object {
         self.put(name, value, touched);
     }
 
+    /// The same, where nobody keeps account of what was touched: for an object that has just been created.
+    pub fn set_here(&mut self, name: &str, value: Value) {
+        self.put_ours(name, value, &mut Touched::default());
+    }
+
     fn put(&mut self, name: &str, value: Value, touched: &mut Touched) {
         let before = self.record.get(name).cloned().unwrap_or(Value::Null);
         if before == value {
@@ -551,7 +556,8 @@ mod tests {
         let newer = json!({"id": "A", "priority": "high", "last_update_time": "2026-01-02T00:00:00.000Z"});
         let older = json!({"id": "A", "priority": "low", "last_update_time": "2026-01-01T00:00:00.000Z"});
         let (alert, _) = after(None, &event("generic", "alert.created", newer));
-        let applied = apply(Some(&alert), &event("generic", "alert.updated", older), Seq(10), "Closed", &Rules::default());
+        let applied =
+            apply(Some(&alert), &event("generic", "alert.updated", older), Seq(10), "Closed", &Rules::default());
         assert!(applied.object.is_none() && applied.transitions.is_empty());
         assert_eq!(applied.warnings.len(), 1);
     }

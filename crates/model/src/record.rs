@@ -333,6 +333,17 @@ pub fn normalise(
     (notes.problems, notes.warnings)
 }
 
+/// The same for a detection on its own.
+pub fn normalise_detection(
+    fields: &mut Record,
+    words: &Vocabulary,
+    how: Strictness<'_>,
+) -> (Vec<Problem>, Vec<String>) {
+    let mut notes = Notes { problems: Vec::new(), warnings: Vec::new(), unknown: 0, how };
+    normalise_fields(DETECTION, fields, words, &|| "detection".to_owned(), &mut notes);
+    (notes.problems, notes.warnings)
+}
+
 /// Normalises the fields that are known; `at` is the path of their record.
 fn normalise_fields(
     known: &'static [Field],

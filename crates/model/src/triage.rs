@@ -85,9 +85,10 @@ impl Watchlist {
         let detections = record.get("detections").and_then(Value::as_array);
         for (kind, own, theirs) in PLACES {
             let own = own.iter().flat_map(|field| texts(record.get(*field)));
-            let theirs = detections.into_iter().flatten().flat_map(|detection| {
-                theirs.iter().flat_map(|field| texts(detection.get(*field)))
-            });
+            let theirs = detections
+                .into_iter()
+                .flatten()
+                .flat_map(|detection| theirs.iter().flat_map(|field| texts(detection.get(*field))));
             for name in own.chain(theirs) {
                 for entry in self.by_name.get(&(kind, name.to_lowercase())).into_iter().flatten() {
                     let applies = entry.tenant.as_deref().is_none_or(|own| own == tenant);
@@ -267,13 +268,17 @@ mod tests {
     #[test]
     fn a_score_has_the_priority_of_its_band_and_the_edges_belong_to_the_higher_one() {
         let of = |score| rules().band(score).unwrap();
-        assert_eq!([59.99, 60.0, 79.9, 80.0, 89.9, 90.0].map(of), ["low", "medium", "medium", "high", "high", "critical"]);
+        assert_eq!(
+            [59.99, 60.0, 79.9, 80.0, 89.9, 90.0].map(of),
+            ["low", "medium", "medium", "high", "high", "critical"]
+        );
         assert_eq!(Rules::default().band(99.0), None, "without bands a score says nothing");
     }
 
     #[test]
     fn detections_weigh_their_score_or_their_severity() {
-        let all = json!([{"severity": "Critical"}, {"severity": "HIGH", "score": 10}, {"severity": "info"}, {"id": "x"}]);
+        let all =
+            json!([{"severity": "Critical"}, {"severity": "HIGH", "score": 10}, {"severity": "info"}, {"id": "x"}]);
         assert_eq!(sum_of(Some(&all)), Some(135.0));
         assert_eq!(sum_of(Some(&json!([{"id": "x"}]))), None, "nobody says anything about a weight");
     }

@@ -76,6 +76,17 @@ fn both_ways(text: &str, wanted: &str) {
 }
 
 #[test]
+fn an_object_is_no_condition() {
+    for text in ["#{a: 1}", "#{}", "if alert.risk_score > 1 { #{a: 1} } else { #{a: 2} }"] {
+        let found = Condition::compile(ScriptSource::loose(text), &Names::everything(), &Evaluator::uncounted());
+        let Err(found) = found else { panic!("{text} was accepted") };
+        assert!(found.iter().any(|one| one.code == "PB305" && one.message.contains("object")), "{text}: {found:?}");
+    }
+    let field = Condition::compile(ScriptSource::loose("#{a: true}.a"), &Names::everything(), &Evaluator::uncounted());
+    assert!(field.is_ok(), "{field:?}");
+}
+
+#[test]
 fn comparisons_answer_the_same_natively_and_through_rhai() {
     for (text, wanted) in [
         ("alert.priority == \"critical\"", "yes"),

@@ -34,7 +34,10 @@ pub(crate) fn catalog(config: &Config, destinations: Option<&Destinations>) -> C
         destinations: destinations.map(|all| all.map.keys().cloned().collect()),
         event_sets: destinations.map(|all| all.event_sets.clone()).unwrap_or_default(),
         words: config.words.clone(),
-        queues: config.queues.as_ref().map(|queues| queues.keys().cloned().collect()),
+        queues: {
+            let queues = &config.triage.rules.queues;
+            (!queues.is_empty()).then(|| queues.keys().cloned().collect())
+        },
         tenants: (!config.tenants.is_empty()).then(|| config.tenants.iter().cloned().collect::<BTreeSet<_>>()),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::history::{Entry, Header};
 use model::run::{RunStatus, RunSummary};
-use model::{Digest, Object, ObjectKey, RunId, Seq, Time};
+use model::{Digest, Kind, Object, ObjectKey, RunId, Seq, Time};
 
 /// How far a commit must have got before it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -373,6 +373,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Error`] when the store fails.
     fn object(&self, key: &ObjectKey) -> Result<Option<Object>, Error>;
+
+    /// All objects of a kind, in no order that means anything, until `visit` answers `false` or there are no more. What
+    /// is changed meanwhile may be seen before or after its change.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn objects(&self, kind: Kind, visit: &mut dyn FnMut(ObjectKey, Object) -> bool) -> Result<(), Error>;
 
     /// The entries of one full block of an object's older history.
     ///

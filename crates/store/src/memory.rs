@@ -13,7 +13,7 @@ use std::time::Duration;
 use model::history::{Entry, Header};
 use model::run::RunSummary;
 use model::tree::{self, Tree};
-use model::{Digest, Object, ObjectKey, RunId, Seq, Time, limits};
+use model::{Digest, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
 
 use crate::api::{
     Claim, Commit, Cursor, Error, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry,
@@ -230,6 +230,18 @@ impl Store for Memory {
             (None, Some(base)) => base.object(key),
             (own, _) => Ok(own),
         }
+    }
+
+    fn objects(&self, kind: Kind, visit: &mut dyn FnMut(ObjectKey, Object) -> bool) -> Result<(), Error> {
+        let own = self.lock().objects.clone();
+        let mut go_on = own.iter().filter(|(key, _)| key.kind == kind).all(|(key, object)| visit(key.clone(), object.clone()));
+        if let Some(base) = self.base.as_ref().filter(|_| go_on) {
+            base.objects(kind, &mut |key, object| {
+                go_on = own.contains_key(&key) || visit(key, object);
+                go_on
+            })?;
+        }
+        Ok(())
     }
 
     fn object_block(&self, key: &ObjectKey, first: Seq) -> Result<Vec<Seq>, Error> {

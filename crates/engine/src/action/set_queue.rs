@@ -53,7 +53,7 @@ pub(super) fn queue(here: &Here<'_>, params: &mut Params<'_>) -> Result<String, 
 pub(super) fn may_have(here: &Here<'_>, queue: Option<&str>, person: &str) -> bool {
     let queues = &here.call.ctx.queues;
     match queue.and_then(|queue| queues.get(queue)) {
-        Some(members) => members.iter().any(|member| member == person),
+        Some(members) => members.is_empty() || members.iter().any(|member| member == person),
         None => true,
     }
 }

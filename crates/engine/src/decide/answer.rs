@@ -82,5 +82,6 @@ pub fn answer(decided: Decided, event: &Event, set: &Set, at: Position) -> Accep
         decisions_total,
         transitions: decided.transitions,
         warnings: decided.warnings,
+        alert: None,
     }
 }

@@ -19,13 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::run::RunStart;
-use model::{Decision, Event, Object, ObjectKey, RunId, Seq, Time, Transition, Verdict, object};
+use model::{Change, Decision, Event, Kind, Object, ObjectKey, RunId, Seq, Time, Transition, Verdict, object};
 use playbook::{Evaluator, Playbook};
 use serde_json::Value;
 use store::{Tally, Window};
 
 use self::hearing::Hearing;
 use crate::set::Set;
+use crate::triage::{self, Triage};
 use crate::trigger::Fit;
 
 pub use self::about::event_record;
@@ -64,6 +65,14 @@ pub trait View {
         let _ = group;
         Ok(Vec::new())
     }
+
+    /// A small named value; a state that keeps none has none.
+    ///
+    /// # Errors
+    /// [`store::Error`] when it cannot be read.
+    fn mark(&self, _name: &str) -> Result<Option<Vec<u8>>, store::Error> {
+        Ok(None)
+    }
 }
 
 /// A state that knows nothing: for `explain --event`, dry runs of the mapping and tests.
@@ -100,6 +109,8 @@ pub struct Means<'a> {
     pub evaluator: &'a Evaluator,
     /// The stage in which a case is closed.
     pub closed_stage: &'a str,
+    /// What the team has said about its alerts and cases.
+    pub triage: &'a Triage,
     /// How long the conditions of this event have taken so far.
     pub spent: &'a dyn Fn() -> Duration,
 }
@@ -135,6 +146,8 @@ pub struct Decided {
     pub tallies: Vec<Tally>,
     /// The alarms that are raised.
     pub raised: Vec<Raised>,
+    /// Small named values that change.
+    pub marks: Vec<store::Mark>,
     /// What was noticed.
     pub warnings: Vec<String>,
 }
@@ -164,7 +177,8 @@ pub fn decide(event: &Event, at: Position, view: &dyn View, means: Means<'_>) ->
         Some(key) => view.object(key)?,
         None => None,
     };
-    let applied = object::apply(stored.as_deref(), event, at.seq, means.closed_stage);
+    let mut applied = object::apply(stored.as_deref(), event, at.seq, means.closed_stage, &means.triage.rules);
+    let marks = give_away(event, at, &mut applied, view, means)?;
     let touched = match (&key, applied.object, &stored) {
         (Some(key), Some(object), _) => Some((key.clone(), object)),
         (Some(key), None, Some(stored)) => Some((key.clone(), (**stored).clone())),
@@ -182,7 +196,29 @@ pub fn decide(event: &Event, at: Position, view: &dyn View, means: Means<'_>) ->
     let mut warnings = event.warnings.clone();
     warnings.extend(applied.warnings);
     let listening = heard.listening;
-    Ok(Decided { transitions: applied.transitions, object: touched, listening, warnings, ..out })
+    Ok(Decided { transitions: applied.transitions, object: touched, listening, warnings, marks, ..out })
+}
+
+/// Gives a case that has just been created to somebody, when there are rules for that.
+fn give_away(
+    event: &Event,
+    at: Position,
+    applied: &mut object::Applied,
+    view: &dyn View,
+    means: Means<'_>,
+) -> Result<Vec<store::Mark>, store::Error> {
+    let created = applied.transitions.iter().any(|t| t.object.kind == Kind::Case && t.change == Change::Created);
+    let Some(case) = applied.object.as_mut().filter(|_| created && !means.triage.assignment.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let asked = triage::Asked {
+        rules: &means.triage.assignment,
+        team: &means.triage.rules,
+        evaluator: means.evaluator,
+        scope: about::about(event, Some(case), view, at.now)?.scope,
+        tenant: &event.tenant,
+    };
+    Ok(triage::assign(case, &asked, view, &mut applied.warnings)?.into_iter().collect())
 }
 
 /// Says what follows for one playbook whose trigger is known to fit: a schedule's instant.

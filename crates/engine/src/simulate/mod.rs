@@ -8,7 +8,6 @@
 mod rehearse;
 mod report;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -27,6 +26,7 @@ use crate::refusal::Refusal;
 use crate::runner::load::{LoadError, Loaded};
 use crate::set::Set;
 use crate::source::Incoming;
+use crate::triage::Triage;
 use crate::writer::Accepted;
 
 /// How often a run may be taken up at one instant; a playbook that needs more goes round in circles.
@@ -40,8 +40,8 @@ pub struct Start {
     pub evaluator: Evaluator,
     /// Stages and close reasons.
     pub words: Vocabulary,
-    /// The queues and their members.
-    pub queues: BTreeMap<String, Vec<String>>,
+    /// What the team has said about its alerts and cases.
+    pub triage: Triage,
     /// The destinations.
     pub destinations: Destinations,
     /// By which addresses are judged.
@@ -111,7 +111,7 @@ impl Simulation {
             effects: Effects::recorded(start.egress, start.answers),
             secrets: Secrets::stand_ins(),
             destinations: start.destinations,
-            queues: start.queues,
+            triage: start.triage,
             public_url: start.public_url,
             playbooks: Vec::new(),
             catalog: start.catalog,

@@ -45,7 +45,7 @@ impl Engine {
         Simulation::new(Start {
             evaluator: context.evaluator.clone(),
             words: context.words.clone(),
-            queues: context.queues.clone(),
+            triage: (*self.triage()).clone(),
             destinations: (*context.destinations()).clone(),
             egress: context.effects.egress().clone(),
             public_url: context.public_url.clone(),

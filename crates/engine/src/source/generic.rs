@@ -9,11 +9,12 @@ use model::{Kind, Subject, Time};
 use serde_json::{Map, Value};
 
 use super::{Draft, Help, STATE_TYPES, Shape, Unfit, carries, id};
+use crate::triage::DETECTION_CREATED;
 
 /// The longest event type, in characters.
 const TYPE_CHARS_MAX: usize = 128;
 /// The keys of an event.
-const KEYS: [&str; 10] = ["type", "id", "time", "tenant", "alert", "case", "entity", "from", "to", "data"];
+const KEYS: [&str; 11] = ["type", "id", "time", "tenant", "alert", "case", "entity", "detection", "from", "to", "data"];
 
 /// The normalised shape.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Reading<'_> {
             Some(_) => self.problem("type", "it must be text"),
         }
         let carried = carries(&self.draft.kind);
-        let mut subject = None;
+        let (mut subject, mut detection) = (None, None);
         for (key, value) in body {
             if value.is_null() && KEYS.contains(&key.as_str()) {
                 continue;
@@ -74,6 +75,11 @@ impl Reading<'_> {
                 "from" => self.draft.from = self.stage_of("from", carried, value),
                 "to" => self.to = self.stage_of("to", carried, value),
                 "data" if value.is_object() => self.draft.data = value,
+                "detection" => match value {
+                    Value::Object(fields) if self.draft.kind == DETECTION_CREATED => detection = Some(fields),
+                    Value::Object(_) => self.unused(&key),
+                    _ => self.problem(key, "it must be an object"),
+                },
                 "alert" | "case" | "entity" => match value {
                     Value::Object(fields) if carried.is_some_and(|kind| kind.name() == key) => subject = Some(fields),
                     Value::Object(_) => self.unused(&key),
@@ -86,6 +92,23 @@ impl Reading<'_> {
         if let Some(kind) = carried {
             self.draft.subject = self.subject(kind, subject);
         }
+        if self.draft.kind == DETECTION_CREATED {
+            self.detection(detection);
+        }
+    }
+
+    /// A detection on its own stands in the data under its name, in its one form.
+    fn detection(&mut self, fields: Option<Record>) {
+        let Some(mut fields) = fields else {
+            return self.problem("detection", format!("it is missing, and `{DETECTION_CREATED}` needs it"));
+        };
+        let (problems, warnings) = record::normalise_detection(&mut fields, self.help.words, Strictness::Strict);
+        self.problems.extend(problems);
+        self.draft.warnings.extend(warnings);
+        if !self.draft.data.is_object() {
+            self.draft.data = Value::Object(Map::new());
+        }
+        self.draft.data["detection"] = Value::Object(fields);
     }
 
     /// A known key that events of this type do not have; perhaps the type is mistyped.

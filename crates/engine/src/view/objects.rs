@@ -58,6 +58,11 @@ impl Filter {
 /// [`Error`] when the store fails.
 pub fn page(store: &dyn Store, kind: Kind, filter: &Filter, range: Range) -> Result<Page<(ObjectKey, Object)>, Error> {
     let mut seen: HashSet<ObjectKey> = HashSet::new();
+    let top = store.next_seq();
+    // What is changed while the page is made has no entry in it yet: it is listed at its last one before.
+    let listed_before = |object: &Object| {
+        range.after.is_some_and(|after| object.meta.entries.iter().any(|seq| *seq >= after.seq && *seq < top))
+    };
     scan::entries(store, range, |stored| {
         let Some(key) = object_of(&stored.header) else { return Ok(None) };
         let fits = key.kind == kind && filter.tenant.as_ref().is_none_or(|tenant| *tenant == key.tenant);
@@ -65,7 +70,8 @@ pub fn page(store: &dyn Store, kind: Kind, filter: &Filter, range: Range) -> Res
             return Ok(None);
         }
         let Some(object) = store.object(&key)? else { return Ok(None) };
-        if object.meta.last != stored.header.seq {
+        let changed_meanwhile = object.meta.last >= top && !listed_before(&object);
+        if object.meta.last != stored.header.seq && !changed_meanwhile {
             return Ok(None);
         }
         seen.insert(key.clone());

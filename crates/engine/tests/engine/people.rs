@@ -127,7 +127,7 @@ async fn a_change_of_what_is_not_there_is_refused_and_leaves_no_trace() {
     engine.ingest(vec![alert]).await.remove(0).unwrap();
     for wrong in [json!({ "risk_score": "high" }), json!({ "id": "A-2" })] {
         let Value::Object(fields) = wrong.clone() else { panic!("an object") };
-        let refused = engine.patch(key(Kind::Alert, "A-1"), fields, eva()).await;
+        let refused = engine.patch(key(Kind::Alert, "A-1"), fields, None, eva()).await;
         assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{wrong}: {refused:?}");
     }
     assert_eq!(store.next_seq().0, before.0 + 1, "the alert alone was recorded");

@@ -118,7 +118,7 @@ impl World {
             secrets: Secrets::new(Arc::new(std::collections::BTreeMap::new())),
             catalog: engine::catalog(Some(&destinations), Vocabulary::default(), None, None),
             destinations,
-            queues: std::collections::BTreeMap::new(),
+            triage: engine::triage::Triage::default(),
             public_url: None,
             playbooks: self.playbooks.clone(),
             runs_max: 8,
@@ -298,6 +298,9 @@ impl Store for Mortal {
     }
     fn object(&self, key: &ObjectKey) -> Result<Option<Object>, Error> {
         self.inner.object(key)
+    }
+    fn objects(&self, kind: model::Kind, visit: &mut dyn FnMut(ObjectKey, Object) -> bool) -> Result<(), Error> {
+        self.inner.objects(kind, visit)
     }
     fn object_block(&self, key: &ObjectKey, first: Seq) -> Result<Vec<Seq>, Error> {
         self.inner.object_block(key, first)

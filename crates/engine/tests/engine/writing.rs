@@ -154,7 +154,7 @@ async fn a_change_by_a_person_and_a_repeated_snapshot_do_not_fight() {
     let said = || snapshot("case.updated", &json!({ "id": "C-1", "stage": "New", "priority": "low" }));
     engine.ingest(vec![said()]).await.remove(0).unwrap();
     let Value::Object(fields) = json!({ "stage": "investigation" }) else { panic!("an object") };
-    let changed = engine.patch(key(Kind::Case, "C-1"), fields, eva()).await.unwrap();
+    let changed = engine.patch(key(Kind::Case, "C-1"), fields, None, eva()).await.unwrap();
     assert!(changed.transitions.iter().any(|t| t.change.describe() == "stage changed New → Investigation"));
     let repeated = engine.ingest(vec![said()]).await.remove(0).unwrap();
     assert!(repeated.transitions.is_empty());

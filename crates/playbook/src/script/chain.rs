@@ -231,6 +231,8 @@ impl Walk<'_> {
                 }
             },
             Ty::Any => self.var(name, at, path),
+            // An object that the script itself writes down: its keys are its own affair.
+            Ty::Object => Ty::Any,
             known => {
                 let function = functions::find(name).map(|function| format!("write `{}()`", function.name));
                 let message = format!("{} has no `{name}`", known.describe());

@@ -116,7 +116,7 @@ impl Evaluator {
         if evaluator.inner.hashes.complete() { Ok(evaluator) } else { Err(ProbeError::OtherEngine) }
     }
 
-    /// Without a memory budget: for unit tests only.
+    /// Without a memory budget: for unit tests, and for compiling what another evaluator answers.
     #[doc(hidden)]
     pub fn uncounted() -> Evaluator {
         Evaluator::build(None)

@@ -40,6 +40,7 @@ impl Names {
             Root::Alert => "no trigger here can bring an alert; add one of `alert.created`, `alert.updated` or `score.threshold` of alerts",
             Root::Case => "no trigger here can bring a case; add one of `case.created`, `case.updated`, `case.stage_changed`, or one of alerts",
             Root::Entity => "no trigger here can bring an entity; add `score.threshold` of hosts, accounts, users or addresses",
+            Root::Detection => "a detection on its own is known in `grouping` of the configuration only; here it is `event.data.detection`",
             Root::Failure => "`failure` is known in `on_failure` only",
             Root::Error => "`error` is known in the steps of `on_error` only",
             Root::Steps => "no step has run when this is decided",

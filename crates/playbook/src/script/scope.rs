@@ -22,6 +22,8 @@ pub enum Root {
     Case,
     /// The entity that it is about.
     Entity,
+    /// The detection that arrived on its own, in the grouping rules of the configuration.
+    Detection,
     /// The trigger that fitted.
     Trigger,
     /// The run.
@@ -40,11 +42,12 @@ pub enum Root {
 
 impl Root {
     /// All of them.
-    pub const ALL: [Root; 11] = [
+    pub const ALL: [Root; 12] = [
         Root::Event,
         Root::Alert,
         Root::Case,
         Root::Entity,
+        Root::Detection,
         Root::Trigger,
         Root::Run,
         Root::Failure,
@@ -61,6 +64,7 @@ impl Root {
             Root::Alert => "alert",
             Root::Case => "case",
             Root::Entity => "entity",
+            Root::Detection => "detection",
             Root::Trigger => "trigger",
             Root::Run => "run",
             Root::Failure => "failure",
@@ -92,6 +96,7 @@ impl Root {
             Root::Alert => Some(record::ALERT),
             Root::Case => Some(record::CASE),
             Root::Entity => Some(record::ENTITY),
+            Root::Detection => Some(record::DETECTION),
             Root::Trigger => Some(record::TRIGGER),
             Root::Run => Some(record::RUN),
             Root::Failure | Root::Error => Some(record::FAILURE),

@@ -200,7 +200,7 @@ impl Walk<'_> {
                 entries.0.iter_mut().for_each(|(_, item)| {
                     self.expr(item);
                 });
-                Ty::Any
+                Ty::Object
             }
             Expr::And(items, _) | Expr::Or(items, _) => {
                 items.iter_mut().for_each(|item| self.truth(item, "each side of `&&` and `||`"));

@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// Tokens for the API
     #[command(subcommand)]
     Tokens(TokensCommand),
+    /// Entities whose events raise the priority
+    #[command(subcommand)]
+    Watchlist(WatchlistCommand),
     /// Writes a backup, while the server runs or not
     Backup(BackupArguments),
     /// Fills an empty data folder from a backup
@@ -395,6 +398,40 @@ pub(crate) enum TokensCommand {
     Revoke {
         /// The token's name
         name: String,
+    },
+}
+
+/// `sortie watchlist`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WatchlistCommand {
+    /// Lists who is watched, and why
+    List(Output),
+    /// Watches an entity
+    Add {
+        /// What it is
+        #[arg(value_parser = ["user", "account", "host", "ip"])]
+        kind: String,
+        /// Its name, as events have it
+        id: String,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// The priority that it brings at least [default: one higher than it would be]
+        #[arg(long, value_parser = ["low", "medium", "high", "critical"])]
+        priority: Option<String>,
+        /// In events of this tenant only
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Takes an entity off the list
+    Remove {
+        /// What it is
+        kind: String,
+        /// Its name
+        id: String,
+        /// The tenant that the entry is for, if it is for one
+        #[arg(long)]
+        tenant: Option<String>,
     },
 }
 

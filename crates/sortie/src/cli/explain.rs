@@ -123,7 +123,8 @@ fn explain(
 ) -> Result<Value, Error> {
     let began = Instant::now();
     let spent = || began.elapsed();
-    let means = Means { set, evaluator, closed_stage: words.closed(), spent: &spent };
+    let means =
+        Means { set, evaluator, closed_stage: words.closed(), triage: engine::triage::Triage::none(), spent: &spent };
     let at = Position { seq: Seq(1), tag: 0, now };
     let decided = decide::decide(event, at, &Nothing, means)?;
     let decisions: Vec<Value> = all_decisions(event, set, &decided).iter().map(decision_json).collect();

@@ -19,6 +19,7 @@ mod serve;
 mod show;
 mod steer;
 mod tokens;
+mod watchlist;
 
 use clap::Parser as _;
 
@@ -115,6 +116,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Destinations(command) => steer::destinations(world, command),
         Command::Send(arguments) => steer::send(world, &arguments),
         Command::Tokens(command) => tokens::run(world, command),
+        Command::Watchlist(command) => watchlist::run(world, command),
         Command::Backup(arguments) => backup::backup(world, &arguments),
         Command::Restore(arguments) => backup::restore(world, &arguments),
         Command::Compact => backup::compact(world),

@@ -3,7 +3,6 @@
 //! Every key is asked for once here; what is not asked for is unknown and named with the nearest known one. Keys of
 //! features that are not built yet are known, and answered with one sentence.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +11,13 @@ use engine::outbound::{Network, Proxy};
 use playbook::yaml::{self, Node, Value};
 use playbook::{Diagnostic, Fields, Reader, Span};
 
-use super::{Config, codes, sources};
+use super::{Config, codes, sources, triage};
 
 /// Keys of the surface that have no effect yet, and what to do instead.
 const LATER: &[(&str, &str)] = &[
     ("tls", "put a reverse proxy with TLS in front, and let `listen` stay on 127.0.0.1"),
     ("smtp", "use a webhook destination"),
     ("trusted_proxies", "remove it; the address of the connection is what counts"),
-    ("priority_bands", "set priorities in a playbook, as the shipped `alert-created-3-priority-medium` does"),
-    ("grouping", "send alerts that are grouped at the source"),
-    ("watchlist", "name the users and hosts in a playbook's `when`"),
 ];
 
 /// The largest number of days and of other counts that can be set: enough for everybody, small enough to calculate with.
@@ -202,12 +198,12 @@ fn words(config: &mut Config, fields: &mut Fields<'_>, reader: &mut Reader) {
     if let Some(node) = fields.opt_node("queues")
         && let Some(mut queues) = reader.map(node, "`queues`")
     {
-        let mut read = BTreeMap::new();
         for (key, node) in queues.free() {
-            read.insert(key.text.clone(), members(reader, node));
+            let members = members(reader, node);
+            config.triage.rules.queues.insert(key.text.clone(), members);
         }
-        config.queues = Some(read);
     }
+    triage::read(&mut config.triage, &config.words, fields, reader);
 }
 
 fn members(reader: &mut Reader, node: &Node) -> Vec<String> {

@@ -9,14 +9,15 @@
 pub(crate) mod codes;
 mod file;
 pub(crate) mod sources;
+mod triage;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::outbound::Egress;
+use engine::triage::Triage;
 use model::record::Vocabulary;
 use playbook::{Diagnostic, Severity, Span};
 use store::{Durability, Retention};
@@ -74,8 +75,8 @@ pub(crate) struct Config {
     pub(crate) tenants: Vec<String>,
     /// Stages and close reasons.
     pub(crate) words: Vocabulary,
-    /// The queues and their members; nothing when queues are not configured.
-    pub(crate) queues: Option<BTreeMap<String, Vec<String>>>,
+    /// What is said about alerts and cases: queues, bands, the watchlist, assignment, grouping.
+    pub(crate) triage: Triage,
     /// How changes of playbooks are noticed.
     pub(crate) reload: Reload,
     /// How logs are written.
@@ -163,7 +164,7 @@ impl Config {
             },
             tenants: Vec::new(),
             words: Vocabulary::default(),
-            queues: None,
+            triage: Triage::default(),
             reload: Reload { watch: true, quiet: RELOAD_QUIET },
             log: Log { format: Format::Text, level: Targets::new().with_default(tracing::Level::INFO) },
         }

@@ -93,7 +93,7 @@ fn all_keys_are_read() {
     assert_eq!(config.limits.runs_at_once, 8);
     assert_eq!(config.tenants, ["acme", "globex"]);
     assert_eq!(config.words.stages, ["New", "Doing", "Closed"]);
-    assert_eq!(config.queues.unwrap()["tier-1"], ["alice", "bob"]);
+    assert_eq!(config.triage.rules.queues["tier-1"], ["alice", "bob"]);
     assert_eq!(config.reload, Reload { watch: false, quiet: Duration::from_secs(2) });
     assert_eq!(config.log.format, Format::Json);
     assert_eq!(config.egress.ports, Some(vec![443, 8443]));
@@ -117,7 +117,7 @@ fn no_authentication_is_for_loopback_only() {
 
 #[test]
 fn a_later_feature_is_answered_with_a_sentence() {
-    for text in ["tls: { cert: a, key: b }", "smtp: {}", "store: postgres://h/db", "watchlist: []"] {
+    for text in ["tls: { cert: a, key: b }", "smtp: {}", "store: postgres://h/db", "trusted_proxies: []"] {
         let found = read(text).unwrap_err();
         assert_eq!(found[0].code, codes::LATER, "{text}");
         assert!(found[0].help.is_some(), "{text}");

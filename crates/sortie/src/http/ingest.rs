@@ -35,6 +35,8 @@ struct Taken<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     transitions: Vec<String>,
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert_id: Option<&'a str>,
 }
 
 /// One decision in an answer or on a page.
@@ -232,6 +234,7 @@ fn taken(accepted: &Accepted) -> Taken<'_> {
         decisions_total: accepted.decisions_total,
         transitions: Vec::new(),
         warnings: &accepted.warnings,
+        alert_id: accepted.alert.as_deref(),
     }
 }
 

@@ -151,7 +151,7 @@ const PLAYBOOK: &str =
     "playbook name description enabled! enabled_in_file! order# tenants[] expires? triggers[] steps# digest file";
 
 fn schemas() -> Value {
-    let all = of_runs().into_iter().chain(of_the_rest());
+    let all = of_runs().into_iter().chain(of_the_rest()).chain(of_triage());
     all.map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<_, _>>().into()
 }
 
@@ -252,6 +252,18 @@ fn of_the_rest() -> Vec<(&'static str, Value)> {
                 "version ready! reason? playbooks# playbooks_digest destinations# sources[] runs_at_work# runs_open# runs_ended# time auth",
             ),
         ),
+    ]
+}
+
+const WATCHED: &str = "kind id reason priority? tenant? from added_by? added_at?";
+
+/// What alerts and cases are sorted, found and followed by.
+fn of_triage() -> Vec<(&'static str, Value)> {
+    vec![
+        ("Watched", object(WATCHED)),
+        ("Watchlist", page_of("Watched")),
+        ("WatchWish", object("kind id reason priority? tenant?")),
+        ("Unwatched", object("kind id")),
     ]
 }
 

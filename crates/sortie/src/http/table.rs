@@ -8,7 +8,7 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
-use super::api::{audit, backup, deliveries, destinations, events, meta, objects, playbooks, runs, tokens};
+use super::api::{audit, backup, deliveries, destinations, events, meta, objects, playbooks, runs, tokens, watchlist};
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
 use super::{App, dispatch, ingest};
@@ -156,6 +156,9 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/tokens", ADMINS, "tokens, without their secrets", &[], None, (200, "Tokens"), tokens::list),
     route!(Post "/v1/tokens", ADMINS, "makes a token; its secret is in this answer only", &[], Some("TokenWish"), (201, "TokenMade"), tokens::create),
     route!(Delete "/v1/tokens/{name}", ADMINS, "deletes a token; it opens nothing any more", &[], None, (200, "Token"), tokens::delete),
+    route!(Get "/v1/watchlist", READERS, "who is watched, and why", OF_TENANT, None, (200, "Watchlist"), watchlist::list),
+    route!(Post "/v1/watchlist", ANALYSTS, "puts an entity on the watchlist", &[], Some("WatchWish"), (201, "Watched"), watchlist::add),
+    route!(Delete "/v1/watchlist/{kind}/{id}", ANALYSTS, "takes an entity off the watchlist", OF_TENANT, None, (200, "Unwatched"), watchlist::remove),
     route!(Get "/v1/audit", AUDITORS, "who did, changed or was refused what, newest first", AUDIT, None, (200, "Audit"), audit::list),
     route!(Get "/v1/backup", ADMINS, "the whole store as it stands, while the server goes on", &[], None, (200, "Bytes"), backup::write),
     route!(Get "/v1/status", READERS, "how the server stands", &[], None, (200, "Status"), meta::status),

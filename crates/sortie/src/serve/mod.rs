@@ -142,7 +142,7 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
         secrets: setup::secrets(config),
         catalog: setup::catalog(config, Some(&destinations)),
         destinations,
-        queues: config.queues.clone().unwrap_or_default(),
+        triage: config.triage.clone(),
         public_url: config.public_url.clone(),
         playbooks,
         runs_max: config.limits.runs_at_once,

@@ -16,6 +16,7 @@ mod commits;
 mod gates;
 mod ledger;
 mod limits;
+mod objects;
 mod runs;
 pub mod steps;
 mod sweeps;
@@ -58,5 +59,6 @@ pub const CASES: &[Case] = &[
     Case { number: "C19", name: "extreme numbers and times are nothing special", run: limits::extremes },
     Case { number: "L1", name: "the ledger's tree follows from the entries", run: ledger::the_tree_follows },
     Case { number: "L2", name: "tiles outlive their entries", run: ledger::tiles_outlive_their_entries },
+    Case { number: "-", name: "every object of a kind once", run: objects::every_object_of_a_kind_once },
     Case { number: "-", name: "nothing is written after a run's end", run: runs::nothing_after_the_end },
 ];

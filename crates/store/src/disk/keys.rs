@@ -164,6 +164,30 @@ pub(super) fn object(object: &ObjectKey) -> Vec<u8> {
     key
 }
 
+/// The start of the keys of all objects of a kind.
+pub(super) fn objects_of(kind: model::Kind) -> Vec<u8> {
+    let mut key = object_prefix(Keyspace::Object, kind, "");
+    key.truncate(2);
+    key
+}
+
+/// The id and the tenant in an object's key. An id that is kept as its digest is `own`, as the object has it.
+pub(super) fn object_of(key: &[u8], own: Option<&str>) -> Option<(String, String)> {
+    let (id, rest) = read_part(key.get(2..)?)?;
+    let (tenant, _) = read_part(rest)?;
+    Some((id.or_else(|| own.map(str::to_owned))?, tenant?))
+}
+
+/// Reads what [`part`] appended: the text, or nothing where it stands as its digest; and the rest.
+fn read_part(bytes: &[u8]) -> Option<(Option<String>, &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    if *length == u8::MAX {
+        return Some((None, rest.get(32..)?));
+    }
+    let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+    Some((Some(String::from_utf8_lossy(text).into_owned()), rest))
+}
+
 /// The start of the keys of all objects of this kind and id, whatever their tenant.
 pub(super) fn object_prefix(space: Keyspace, kind: model::Kind, id: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(id.len() + 24);

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::run::RunSummary;
-use model::{Digest, Object, ObjectKey, RunId, Seq, Time};
+use model::{Digest, Kind, Object, ObjectKey, RunId, Seq, Time};
 use serde::de::DeserializeOwned;
 
 use crate::api::{
@@ -203,6 +203,19 @@ impl Store for Sled {
             return Ok(Some(object));
         }
         self.read(&keys::object(key), "an object")
+    }
+
+    fn objects(&self, kind: Kind, visit: &mut dyn FnMut(ObjectKey, Object) -> bool) -> Result<(), Error> {
+        for found in self.base.scan(&keys::objects_of(kind)) {
+            let (key, stored) = found?;
+            let object: Object = parse(&values::whole(&self.base.tree, &key, stored)?, "an object")?;
+            // An id that is too long for a key stands in the object; a tenant never is.
+            let Some((id, tenant)) = keys::object_of(&key, object.text("id")) else { continue };
+            if !visit(ObjectKey { tenant, kind, id }, object) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn object_block(&self, key: &ObjectKey, first: Seq) -> Result<Vec<Seq>, Error> {

@@ -12,6 +12,7 @@ pub(super) mod playbooks;
 pub(super) mod runs;
 pub(super) mod shape;
 pub(super) mod tokens;
+pub(super) mod watchlist;
 
 use axum::http::StatusCode;
 use engine::Refusal;

@@ -186,7 +186,8 @@ struct Changed<'a> {
 }
 
 async fn patch(mut call: Call, kind: Kind) -> Answer {
-    let fields: Record = call.json().await?;
+    let mut fields: Record = call.json().await?;
+    let reason = reopen_reason(&mut fields, kind)?;
     if fields.is_empty() {
         return Err(Problem::bad("invalid_body", "name at least one field to change"));
     }
@@ -202,10 +203,27 @@ async fn patch(mut call: Call, kind: Kind) -> Answer {
         }
     }
     let (key, _) = find(&call, kind).await?;
-    let changed = call.app.engine.patch(key.clone(), fields, call.caller.actor()).await;
+    let changed = call.app.engine.patch(key.clone(), fields, reason, call.caller.actor()).await;
     let accepted = changed.map_err(|error| refusal(&error))?;
     let (key, object) = find(&call, kind).await?;
     json(StatusCode::OK, &changed_shape(&accepted, shape(&key, &object)))
+}
+
+/// Takes out why a case is opened again; it belongs to a change of the stage.
+fn reopen_reason(fields: &mut Record, kind: Kind) -> Result<Option<String>, Problem> {
+    let Some(given) = fields.remove("reopen_reason") else { return Ok(None) };
+    match given {
+        Value::String(text) if text.chars().count() <= COMMENT_CHARS_MAX => {
+            if kind == Kind::Case && fields.contains_key("stage") {
+                return Ok(Some(text));
+            }
+            Err(Problem::bad("invalid_value", "`reopen_reason` goes with the `stage` that a case is opened again in"))
+        }
+        _ => Err(Problem::bad(
+            "invalid_value",
+            format!("`reopen_reason` is text of at most {COMMENT_CHARS_MAX} characters"),
+        )),
+    }
 }
 
 fn changed_shape(accepted: &Accepted, object: Record) -> Changed<'_> {

@@ -109,7 +109,7 @@ async fn engine_over(store: Arc<dyn store::Store>, playbook: &str) -> Engine {
         ),
         secrets: Secrets::new(Arc::new(engine::outbound::secret::FromMachine { dir: None })),
         destinations: Destinations::default(),
-        queues: BTreeMap::new(),
+        triage: engine::triage::Triage::default(),
         public_url: None,
         playbooks: compiled.into_iter().map(Arc::new).collect(),
         catalog,

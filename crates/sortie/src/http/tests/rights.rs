@@ -43,6 +43,9 @@ POST /v1/destinations/{id}/test: admin, author
 GET /v1/tokens: admin
 POST /v1/tokens: admin
 DELETE /v1/tokens/{name}: admin
+GET /v1/watchlist: *
+POST /v1/watchlist: admin, analyst
+DELETE /v1/watchlist/{kind}/{id}: admin, analyst
 GET /v1/audit: admin, auditor
 GET /v1/backup: admin
 GET /v1/status: *
@@ -99,7 +102,12 @@ fn the_reference_names_every_route_and_no_other() {
 
 /// A path of the route that leads to nothing.
 fn path(route: &Route) -> String {
-    route.path.replace("{id}", "none").replace("{name}", "none").replace("{source}", "generic")
+    route
+        .path
+        .replace("{id}", "none")
+        .replace("{kind}", "user")
+        .replace("{name}", "none")
+        .replace("{source}", "generic")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
