@@ -17,13 +17,12 @@ use store::{Expect, Window};
 use tokio::sync::oneshot;
 
 use crate::action::{self, Call};
-use crate::change::{If, LocalChange};
 use crate::engine::Engine;
 use crate::next::CONDITION;
 use crate::record;
 use crate::refusal::Refusal;
 use crate::runner::load::{self, Loaded};
-use crate::writer::{Accepted, Order, Progress, Start};
+use crate::writer::{Order, Progress, Start};
 
 /// Times that a cancellation is tried again when the run goes on meanwhile.
 const CANCEL_TRIES: usize = 20;
@@ -60,38 +59,6 @@ pub enum What {
 }
 
 impl Engine {
-    /// Changes fields of an alert or a case; `reason` is why a case is opened again. A case that is closed cannot be
-    /// closed again.
-    ///
-    /// # Errors
-    /// [`Refusal`] when it does not exist or a value cannot be right.
-    pub async fn patch(
-        &self,
-        object: ObjectKey,
-        fields: Record,
-        reason: Option<String>,
-        actor: Actor,
-    ) -> Result<Accepted, Refusal> {
-        let kind = format!("{}.updated", object.kind);
-        let closed = self.context().words.closed();
-        let closes =
-            fields.get("stage").and_then(Value::as_str).is_some_and(|stage| stage.eq_ignore_ascii_case(closed));
-        let if_object = if closes { If::Open } else { If::Exists };
-        let data = reason.map_or(Value::Null, |reason| json!({ "reopen_reason": reason }));
-        let change = LocalChange { fields, data, if_object, ..LocalChange::of(object, kind) };
-        self.change(change, actor).await
-    }
-
-    /// Adds a comment to the history of an alert or a case.
-    ///
-    /// # Errors
-    /// [`Refusal`] when it does not exist.
-    pub async fn comment(&self, object: ObjectKey, text: String, actor: Actor) -> Result<Accepted, Refusal> {
-        let kind = format!("{}.commented", object.kind);
-        let change = LocalChange { data: json!({ "text": text }), ..LocalChange::of(object, kind) };
-        self.change(change, actor).await
-    }
-
     /// Sends all threat details of an alert or a case to registered destinations, as a run of its own.
     ///
     /// # Errors

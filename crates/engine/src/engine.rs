@@ -496,67 +496,19 @@ impl Engine {
         &self.inner.shared.store
     }
 
-    /// The watchlist: the entries of the configuration, then those that people added.
-    ///
-    /// # Errors
-    /// [`store::Error`] when it cannot be read.
-    pub fn watchlist(&self) -> Result<Vec<triage::Entry>, store::Error> {
-        triage::entries(&self.inner.shared.triage().watched, self.store().as_ref())
-    }
-
-    /// Puts an entry on the watchlist; it is in force when this returns. One for the same entity is replaced.
-    ///
-    /// # Errors
-    /// [`Refusal`] when it cannot be recorded or the list is full.
-    pub async fn watch(&self, entry: triage::Entry, actor: Actor) -> Result<(), Refusal> {
-        let _changing = self.inner.changing_set.lock().await;
-        let known = self.watchlist().map_err(|error| Refusal::from(&error))?;
-        if known.len() >= model::triage::WATCHLIST_MAX {
-            return Err(Refusal::Conflict(format!(
-                "the watchlist holds {} entries, the most there can be",
-                known.len()
-            )));
-        }
-        let object = format!("watchlist:{}", entry.watched);
-        let what = json!({ "what": "watched", "reason": entry.watched.reason, "priority": entry.watched.priority });
-        self.set_marks(vec![entry.mark()], object, what, actor).await?;
-        self.reload_watchlist()
-    }
-
-    /// Takes an entry off the watchlist.
-    ///
-    /// # Errors
-    /// [`Refusal`] when it stands in the configuration or nowhere.
-    pub async fn unwatch(&self, kind: &str, id: &str, tenant: Option<&str>, actor: Actor) -> Result<(), Refusal> {
-        let _changing = self.inner.changing_set.lock().await;
-        let same = |entry: &&triage::Entry| {
-            let watched = &entry.watched;
-            watched.kind == kind && watched.id.eq_ignore_ascii_case(id) && watched.tenant.as_deref() == tenant
-        };
-        let known = self.watchlist().map_err(|error| Refusal::from(&error))?;
-        let found: Vec<&triage::Entry> = known.iter().filter(same).collect();
-        if found.is_empty() {
-            return Err(Refusal::NotFound { what: format!("entry `{kind} {id}` of the watchlist") });
-        }
-        if found.iter().all(|entry| entry.origin == triage::Origin::File) {
-            return Err(Refusal::Conflict(format!("`{kind} {id}` stands in the configuration; take it out there")));
-        }
-        let mark = (triage::mark_of(kind, id, tenant), None);
-        let what = json!({ "what": "no longer watched" });
-        self.set_marks(vec![mark], format!("watchlist:{kind} {id}"), what, actor).await?;
-        self.reload_watchlist()
-    }
-
-    fn reload_watchlist(&self) -> Result<(), Refusal> {
-        let shared = &self.inner.shared;
-        let triage = with_watchlist((*shared.triage()).clone(), shared.store.as_ref());
-        shared.swap_triage(Arc::new(triage.map_err(|error| Refusal::from(&error))?));
-        Ok(())
-    }
-
     /// What the team has said about its alerts and cases, as it is in force.
     pub fn triage(&self) -> Arc<Triage> {
         self.inner.shared.triage()
+    }
+
+    /// Puts something else in its place.
+    pub(crate) fn swap_triage(&self, triage: Triage) {
+        self.inner.shared.swap_triage(Arc::new(triage));
+    }
+
+    /// Held while what is in force is read, changed and put back, so that no change is lost.
+    pub(crate) async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.changing_set.lock().await
     }
 
     /// The playbooks in force.
@@ -636,7 +588,7 @@ fn switched_off(store: &dyn Store) -> Result<BTreeSet<String>, store::Error> {
 }
 
 /// The watchlist in force: that of the configuration, and what people added.
-fn with_watchlist(mut triage: Triage, store: &dyn Store) -> Result<Triage, store::Error> {
+pub(crate) fn with_watchlist(mut triage: Triage, store: &dyn Store) -> Result<Triage, store::Error> {
     let all = triage::entries(&triage.watched, store)?;
     triage.rules.watchlist = Watchlist::new(all.into_iter().map(|entry| entry.watched));
     Ok(triage)

@@ -19,6 +19,7 @@ pub mod next;
 pub mod outbound;
 mod overlay;
 pub mod payload;
+mod people;
 pub mod record;
 pub mod refusal;
 mod runner;

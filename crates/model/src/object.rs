@@ -119,6 +119,15 @@ pub(crate) struct Touched {
     pub(crate) previous: Record,
     /// What was noticed.
     pub(crate) notes: Vec<String>,
+    /// Whether the object is new, so that everything in it was touched.
+    pub(crate) all: bool,
+}
+
+impl Touched {
+    /// Whether a field was touched.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.all || self.previous.contains_key(name)
+    }
 }
 
 impl Object {
@@ -199,9 +208,10 @@ pub fn apply(stored: Option<&Object>, event: &Event, seq: Seq, closed_stage: &st
         return Applied { object: None, transitions: Vec::new(), warnings };
     }
     let mut object = stored.cloned().unwrap_or_else(|| fresh(&subject.id, subject.kind, seq, event.received));
-    let mut touched = Touched { previous: merge(&mut object, event, from_outside), notes: Vec::new() };
+    let mut touched =
+        Touched { previous: merge(&mut object, event, from_outside), notes: Vec::new(), all: stored.is_none() };
     rules.shape(&mut object, event, &mut touched);
-    let Touched { mut previous, notes } = touched;
+    let Touched { mut previous, notes, .. } = touched;
     if !notes.is_empty() {
         // What the rules took back did not change.
         previous.retain(|name, before| object.record.get(name).unwrap_or(&Value::Null) != before);

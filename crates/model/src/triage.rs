@@ -165,7 +165,7 @@ impl Rules {
             return object.no_longer_derived("risk_score");
         }
         let ours = !object.record.contains_key("risk_score") || object.is_derived("risk_score");
-        if !ours || !touched.previous.contains_key("detections") {
+        if !ours || !touched.has("detections") {
             return;
         }
         if let Some(sum) = sum_of(object.record.get("detections")) {
@@ -175,13 +175,13 @@ impl Rules {
 
     /// The band of the score unless a priority was said, raised while somebody on the watchlist takes part.
     fn priority(&self, object: &mut Object, event: &Event, said: bool, touched: &mut Touched) {
-        let given = said && touched.previous.contains_key("priority");
+        let given = said && touched.has("priority");
         if said {
             object.no_longer_derived("priority");
         }
         let mut base = given.then(|| object.text("priority").map(str::to_owned)).flatten();
         let ours = !object.record.contains_key("priority") || object.is_derived("priority");
-        if !said && ours && touched.previous.contains_key("risk_score") {
+        if !said && ours && touched.has("risk_score") {
             let score = object.record.get("risk_score").and_then(Value::as_f64);
             if let Some(band) = score.and_then(|score| self.band(score)) {
                 object.derive("priority", Value::from(band), touched);
@@ -218,7 +218,7 @@ impl Rules {
 
     /// An assignee who is no member of the case's queue is taken off.
     fn membership(&self, object: &mut Object, touched: &mut Touched) {
-        let concerns = ["queue", "assignee"].iter().any(|name| touched.previous.contains_key(*name));
+        let concerns = ["queue", "assignee"].iter().any(|name| touched.has(name));
         let Some(assignee) = object.text("assignee").filter(|_| concerns).map(str::to_owned) else { return };
         let queue = object.text("queue").map(str::to_owned);
         if self.may_have(queue.as_deref(), &assignee) {

@@ -234,7 +234,8 @@ impl Store for Memory {
 
     fn objects(&self, kind: Kind, visit: &mut dyn FnMut(ObjectKey, Object) -> bool) -> Result<(), Error> {
         let own = self.lock().objects.clone();
-        let mut go_on = own.iter().filter(|(key, _)| key.kind == kind).all(|(key, object)| visit(key.clone(), object.clone()));
+        let mut go_on =
+            own.iter().filter(|(key, _)| key.kind == kind).all(|(key, object)| visit(key.clone(), object.clone()));
         if let Some(base) = self.base.as_ref().filter(|_| go_on) {
             base.objects(kind, &mut |key, object| {
                 go_on = own.contains_key(&key) || visit(key, object);

@@ -1,0 +1,105 @@
+//! What people do to alerts and cases, and to the list of those who are watched.
+//!
+//! Each of them is recorded with the person behind it, and goes through the one writer like everything else.
+
+use model::event::Actor;
+use model::record::Record;
+use model::{ObjectKey, triage::WATCHLIST_MAX};
+use serde_json::{Value, json};
+
+use crate::change::{If, LocalChange};
+use crate::engine::{Engine, with_watchlist};
+use crate::refusal::Refusal;
+use crate::triage;
+use crate::writer::Accepted;
+
+impl Engine {
+    /// Changes fields of an alert or a case; `reason` is why a case is opened again. A case that is closed cannot be
+    /// closed again.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it does not exist or a value cannot be right.
+    pub async fn patch(
+        &self,
+        object: ObjectKey,
+        fields: Record,
+        reason: Option<String>,
+        actor: Actor,
+    ) -> Result<Accepted, Refusal> {
+        let kind = format!("{}.updated", object.kind);
+        let closed = self.context().words.closed();
+        let closes =
+            fields.get("stage").and_then(Value::as_str).is_some_and(|stage| stage.eq_ignore_ascii_case(closed));
+        let if_object = if closes { If::Open } else { If::Exists };
+        let data = reason.map_or(Value::Null, |reason| json!({ "reopen_reason": reason }));
+        let change = LocalChange { fields, data, if_object, ..LocalChange::of(object, kind) };
+        self.change(change, actor).await
+    }
+
+    /// Adds a comment to the history of an alert or a case.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it does not exist.
+    pub async fn comment(&self, object: ObjectKey, text: String, actor: Actor) -> Result<Accepted, Refusal> {
+        let kind = format!("{}.commented", object.kind);
+        let change = LocalChange { data: json!({ "text": text }), ..LocalChange::of(object, kind) };
+        self.change(change, actor).await
+    }
+
+    /// The watchlist: the entries of the configuration, then those that people added.
+    ///
+    /// # Errors
+    /// [`store::Error`] when it cannot be read.
+    pub fn watchlist(&self) -> Result<Vec<triage::Entry>, store::Error> {
+        triage::entries(&self.triage().watched, self.store().as_ref())
+    }
+
+    /// Puts an entry on the watchlist; it is in force when this returns. One for the same entity is replaced.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be recorded or the list is full.
+    pub async fn watch(&self, entry: triage::Entry, actor: Actor) -> Result<(), Refusal> {
+        let _changing = self.changing().await;
+        let known = self.watchlist().map_err(|error| Refusal::from(&error))?;
+        if known.len() >= WATCHLIST_MAX {
+            return Err(Refusal::Conflict(format!(
+                "the watchlist holds {} entries, the most there can be",
+                known.len()
+            )));
+        }
+        let object = format!("watchlist:{}", entry.watched);
+        let what = json!({ "what": "watched", "reason": entry.watched.reason, "priority": entry.watched.priority });
+        self.set_marks(vec![entry.mark()], object, what, actor).await?;
+        self.reload_watchlist()
+    }
+
+    /// Takes an entry off the watchlist.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it stands in the configuration or nowhere.
+    pub async fn unwatch(&self, kind: &str, id: &str, tenant: Option<&str>, actor: Actor) -> Result<(), Refusal> {
+        let _changing = self.changing().await;
+        let same = |entry: &&triage::Entry| {
+            let watched = &entry.watched;
+            watched.kind == kind && watched.id.eq_ignore_ascii_case(id) && watched.tenant.as_deref() == tenant
+        };
+        let known = self.watchlist().map_err(|error| Refusal::from(&error))?;
+        let found: Vec<&triage::Entry> = known.iter().filter(same).collect();
+        if found.is_empty() {
+            return Err(Refusal::NotFound { what: format!("entry `{kind} {id}` of the watchlist") });
+        }
+        if found.iter().all(|entry| entry.origin == triage::Origin::File) {
+            return Err(Refusal::Conflict(format!("`{kind} {id}` stands in the configuration; take it out there")));
+        }
+        let mark = (triage::mark_of(kind, id, tenant), None);
+        let what = json!({ "what": "no longer watched" });
+        self.set_marks(vec![mark], format!("watchlist:{kind} {id}"), what, actor).await?;
+        self.reload_watchlist()
+    }
+
+    fn reload_watchlist(&self) -> Result<(), Refusal> {
+        let triage = with_watchlist((*self.triage()).clone(), self.store().as_ref());
+        self.swap_triage(triage.map_err(|error| Refusal::from(&error))?);
+        Ok(())
+    }
+}
