@@ -76,8 +76,13 @@ impl Scene {
         self.seq += 1;
         let now = Time::EPOCH.plus(Duration::from_secs(60 * minute));
         (event.time, event.received) = (now, now);
-        let means =
-            Means { set: &self.set, evaluator: &self.evaluator, closed_stage: "Closed", triage: engine::triage::Triage::none(), spent: &|| Duration::ZERO };
+        let means = Means {
+            set: &self.set,
+            evaluator: &self.evaluator,
+            closed_stage: "Closed",
+            triage: engine::triage::Triage::none(),
+            spent: &|| Duration::ZERO,
+        };
         let at = Position { seq: Seq(self.seq), tag: 1, now };
         let decided = decide(&event, at, &self.state, means).unwrap();
         if let Some((key, object)) = decided.object {
