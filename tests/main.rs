@@ -39,6 +39,8 @@ mod history;
 #[cfg(test)]
 mod ingest;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod readme;
