@@ -20,6 +20,8 @@ mod auth;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod brakes;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod cli;

@@ -14,9 +14,11 @@ use model::event::{Actor, ReplayKey};
 use model::history::{Entry, EntryKind, Salt};
 use model::run::{RunStart, RunSummary};
 use model::{ChainLink, Digest, Event, EventId, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
+use serde_json::json;
 use store::{Claim, Commit, Expect, RunWrite, Tally, Window};
 
 use crate::action;
+use crate::brakes::{self, Brakes, Mute, Suspension};
 use crate::change::{self, LocalChange, own_event};
 use crate::decide::{self, Decided, Means, Position, Raised, View};
 use crate::evict;
@@ -34,6 +36,7 @@ pub(crate) struct Batch<'a> {
     shared: &'a Arc<Shared>,
     set: Arc<Set>,
     triage: Arc<Triage>,
+    brakes: Arc<Brakes>,
     now: Time,
     next: Seq,
     commit: Commit,
@@ -78,6 +81,18 @@ impl View for Batch<'_> {
         }
     }
 
+    fn muted(&self, key: &ObjectKey, now: Time) -> Option<Mute> {
+        self.brakes.muted(key, now).cloned()
+    }
+
+    fn mutes(&self) -> bool {
+        !self.brakes.mutes.is_empty()
+    }
+
+    fn suspended(&self, playbook: &str) -> Option<Suspension> {
+        self.brakes.suspended.get(playbook).cloned()
+    }
+
     fn group(&self, group: &str) -> Result<Vec<RunId>, store::Error> {
         let mut open = self.shared.store.group(group)?;
         for write in &self.commit.runs {
@@ -108,6 +123,7 @@ impl<'a> Batch<'a> {
             shared,
             set: shared.set(),
             triage: shared.triage(),
+            brakes: shared.brakes.now(),
             now: shared.store.now(),
             next: shared.store.next_seq(),
             commit: Commit::default(),
@@ -144,7 +160,7 @@ impl<'a> Batch<'a> {
 
     /// Commits everything, and hands the runs that begin with it to the runner.
     pub(crate) fn commit(self) -> Result<(), store::Error> {
-        let Batch { shared, mut commit, objects, windows, tallies, marks, fresh, .. } = self;
+        let Batch { shared, brakes, mut commit, objects, windows, tallies, marks, fresh, .. } = self;
         commit.objects = objects.into_changes().map(|(key, object)| (key, Arc::unwrap_or_clone(object))).collect();
         commit.windows = windows.into_changes().map(|(key, until)| Window { key, until }).collect();
         commit.tallies = tallies.into_changes().map(|(_, tally)| tally).collect();
@@ -153,6 +169,13 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let crowding = evict::crowding(&commit);
+        let before = shared.brakes.now();
+        let suspended: Vec<(String, Suspension)> = brakes
+            .suspended
+            .iter()
+            .filter(|(id, _)| !before.suspended.contains_key(*id))
+            .map(|(id, suspension)| (id.clone(), suspension.clone()))
+            .collect();
         let begins = commit.runs.iter().any(|write| write.expect == Expect::New);
         let begun: Vec<RunId> = fresh.iter().map(|run| run.start.id).collect();
         // Before the commit: once it is durable, the runner may take a run, and must find what is remembered of it now
@@ -164,6 +187,9 @@ impl<'a> Batch<'a> {
                     shared.wake.notify_one();
                 }
                 shared.crowded.push(crowding);
+                if !suspended.is_empty() {
+                    shared.brakes.change(|brakes| brakes.suspended.extend(suspended));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -334,6 +360,11 @@ impl<'a> Batch<'a> {
             self.note_runs(position.seq, &decided.runs)?;
             self.begin_runs(event, object_after.as_ref(), decided.runs);
         }
+        for playbook in &decided.over_budget {
+            if let Some(suspension) = self.shared.brakes.over_budget(playbook, self.now) {
+                self.suspend(playbook, suspension, &event.tenant)?;
+            }
+        }
         for raised in &decided.raised {
             self.raise(raised, &event.chain)?;
         }
@@ -346,6 +377,21 @@ impl<'a> Batch<'a> {
             warnings: decided.warnings,
             alert: None,
         })
+    }
+
+    /// Suspends a playbook, with an entry and an alarm of its own.
+    fn suspend(&mut self, playbook: &Arc<str>, suspension: Suspension, tenant: &str) -> Result<(), Refusal> {
+        tracing::error!(%playbook, reason = suspension.reason, "the playbook is suspended; `sortie playbooks enable` lifts it");
+        let at = self.position();
+        let what = json!({ "what": "playbook suspended", "playbook": playbook, "reason": suspension.reason });
+        let object = format!("playbook:{playbook}");
+        self.entry(EntryKind::SettingChanged, at, Actor::System, object, what.to_string().into_bytes());
+        let mark = serde_json::to_vec(&suspension).unwrap_or_default();
+        self.marks.insert(brakes::suspension_mark(playbook), Some(mark));
+        let data = json!({ "playbook": playbook, "reason": suspension.reason });
+        Arc::make_mut(&mut self.brakes).suspended.insert(playbook.to_string(), suspension);
+        let raised = Raised { kind: brakes::SUSPENDED, tenant: tenant.to_owned(), data };
+        self.raise(&raised, &[])
     }
 
     /// Takes in an alarm: an event of our own, in the same commit as what it is about.
@@ -395,8 +441,7 @@ impl<'a> Batch<'a> {
         let first = EventId { seq: claim.by, tag: claim.tag };
         if claim.body != body_key(replay) {
             let at = self.position();
-            let payload =
-                serde_json::json!({ "code": "key_reused", "source": event.source, "first": first, "key": replay.key });
+            let payload = json!({ "code": "key_reused", "source": event.source, "first": first, "key": replay.key });
             self.entry(
                 EntryKind::Refused,
                 at,

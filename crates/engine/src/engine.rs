@@ -20,8 +20,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::action::{self, Context, Objects, Windows};
+use crate::brakes::Brakes;
 use crate::change::LocalChange;
-use crate::decide::{self, Means, Nothing, Position, View};
+use crate::decide::{self, Means, Nothing, Position, Stored};
 use crate::outbound::{Destinations, Effects, Secrets};
 use crate::refusal::Refusal;
 use crate::runner::Runner;
@@ -135,23 +136,6 @@ impl Windows for Claims {
     }
 }
 
-/// The state as it stands in the store, for decisions that change nothing.
-struct Stored<'a>(&'a dyn Store);
-
-impl View for Stored<'_> {
-    fn object(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error> {
-        Ok(self.0.object(key)?.map(Arc::new))
-    }
-
-    fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error> {
-        self.0.window(key, now)
-    }
-
-    fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, store::Error> {
-        self.0.mark(name)
-    }
-}
-
 impl Engine {
     /// Starts an engine: loads the playbooks, resumes what was interrupted, and is ready when this returns.
     ///
@@ -193,10 +177,14 @@ impl Engine {
     /// [`StartError`] when the store fails.
     pub fn open(setup: Setup) -> Result<Engine, StartError> {
         let shared = shared_of(&setup, Chance::system(), true)?;
+        let brakes = Brakes::read(shared.store.as_ref())?;
+        shared.brakes.change(|now| *now = brakes);
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let writer = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer::run(&writer, waiting))?;
-        Ok(Engine::over(setup, shared, Orders::Thread(orders)))
+        let engine = Engine::over(setup, shared, Orders::Thread(orders));
+        engine.heed_pauses();
+        Ok(engine)
     }
 
     /// An engine that has no thread and no task: every order is carried out by whoever gives it, random numbers follow from
@@ -300,7 +288,7 @@ impl Engine {
         let (triage, evaluator, closed_stage) = (shared.triage(), &shared.evaluator, shared.words.closed());
         let means = Means { set: &set, evaluator, closed_stage, triage: &triage, spent: &spent };
         let at = Position { seq: shared.store.next_seq(), tag: 0, now: shared.store.now() };
-        let view = Stored(shared.store.as_ref());
+        let view = Stored { store: shared.store.as_ref(), brakes: shared.brakes.now() };
         let decided = decide::decide(&incoming.event, at, &view, means).map_err(|error| Refusal::from(&error))?;
         Ok(decide::answer(decided, &incoming.event, &set, at))
     }
@@ -388,6 +376,9 @@ impl Engine {
         let set = self.inner.shared.set();
         if set.find(id).is_none() {
             return Err(Refusal::NotFound { what: format!("playbook `{id}`") });
+        }
+        if on {
+            self.lift_suspension(id, actor.clone()).await?;
         }
         let mark = (format!("{OFF_PREFIX}{id}"), (!on).then(|| b"off".to_vec()));
         let what = json!({ "what": if on { "playbook enabled" } else { "playbook disabled" }, "playbook": id });

@@ -9,6 +9,7 @@
 
 pub mod action;
 mod batch;
+pub mod brakes;
 pub mod change;
 pub mod clock;
 pub mod command;

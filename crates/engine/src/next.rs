@@ -129,7 +129,8 @@ fn walk<'a>(steps: &'a [Step], state: &RunState, now: Time) -> Walk<'a> {
     Walk::Done { warned }
 }
 
-/// The earliest time at which a try is due, or the step itself when that time has come.
+/// The earliest time at which a try is due, or the step itself when that time has come. A destination that was not tried
+/// yet, because it was busy or all that leaves is paused, waits for no other: the action says when to ask again.
 fn retry<'a>(step: &'a Step, at: &StepState, now: Time) -> Next<'a> {
     let mut latest: Vec<(&Option<String>, &AttemptOutcome)> = Vec::new();
     for attempt in &at.attempts {
@@ -142,10 +143,18 @@ fn retry<'a>(step: &'a Step, at: &StepState, now: Time) -> Next<'a> {
         AttemptOutcome::Retry { at } => Some(*at),
         _ => None,
     });
+    let held = latest.iter().any(|(_, outcome)| matches!(outcome, AttemptOutcome::Held));
     match due.min() {
-        Some(due) if due > now => Next::At(due),
+        Some(due) if due > now && !held && !is_untried(at, &latest) => Next::At(due),
         _ => Next::Step(step),
     }
+}
+
+/// Whether one of the destinations of a step has not been tried at all.
+fn is_untried(at: &StepState, tried: &[(&Option<String>, &AttemptOutcome)]) -> bool {
+    let to = at.input.as_ref().and_then(|input| input.value().get("to")?.as_array());
+    let known = |id: &str| tried.iter().any(|(destination, _)| destination.as_deref() == Some(id));
+    to.is_some_and(|to| to.iter().filter_map(serde_json::Value::as_str).any(|id| !known(id)))
 }
 
 /// A step that must not be repeated was begun and its outcome was never recorded: the server died in between.

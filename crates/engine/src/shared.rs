@@ -13,6 +13,7 @@ use playbook::Evaluator;
 use store::Expect;
 use tokio::sync::{Notify, watch};
 
+use crate::brakes::Held;
 use crate::evict::Crowded;
 use crate::refusal::Refusal;
 use crate::set::Set;
@@ -21,6 +22,8 @@ use crate::writer::{Accepted, Progress};
 
 /// Runs whose start is kept in memory until a worker takes them; the others are read from the store.
 const FRESH_MAX: usize = 4096;
+/// Runs that are remembered as waiting for the end of a pause; more are found when they are looked at.
+const PARKED_MAX: usize = 100_000;
 /// Bytes of bodies that may wait for the writer.
 const WAITING_BYTES_MAX: usize = 64_000_000;
 /// Random bytes that are fetched at once.
@@ -46,10 +49,14 @@ pub(crate) struct Shared {
     pub wake: Notify,
     /// Groups of runs that may be too full.
     pub crowded: Crowded,
+    /// What is held up until it is lifted.
+    pub brakes: Held,
     pub figures: Figures,
     set: RwLock<Arc<Set>>,
     triage: RwLock<Arc<Triage>>,
     fresh: Mutex<HashMap<RunId, Fresh>>,
+    /// Runs that wait until what leaves is no longer paused; hints, since they are looked at from time to time anyway.
+    parked: Mutex<Vec<RunId>>,
     waiting_bytes: AtomicUsize,
     random: Mutex<Chance>,
     /// Whether the time that conditions take is measured. In a simulation it is not: it must come out the same each time.
@@ -74,6 +81,8 @@ impl Shared {
             node,
             wake: Notify::new(),
             crowded: Crowded::default(),
+            brakes: Held::default(),
+            parked: Mutex::default(),
             figures: Figures::default(),
             set: RwLock::new(Arc::new(set)),
             triage: RwLock::default(),
@@ -130,6 +139,19 @@ impl Shared {
     /// Takes what is remembered of a run.
     pub(crate) fn take_fresh(&self, run: RunId) -> Option<Fresh> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(&run)
+    }
+
+    /// Notes that a run waits until what leaves is no longer paused.
+    pub(crate) fn park(&self, run: RunId) {
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        if parked.len() < PARKED_MAX {
+            parked.push(run);
+        }
+    }
+
+    /// Takes the runs that wait for the end of a pause.
+    pub(crate) fn take_parked(&self) -> Vec<RunId> {
+        std::mem::take(&mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes room for bodies that wait for the writer; `false` when there is none.

@@ -63,18 +63,6 @@ pub struct Meta {
     /// The first entries of the full blocks of its history that were moved out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Seq>,
-    /// Decisions about it are skipped until then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub muted: Option<Mute>,
-}
-
-/// A person's wish that automation leaves an object alone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Mute {
-    /// Until when.
-    pub until: Time,
-    /// Why.
-    pub reason: String,
 }
 
 impl Object {

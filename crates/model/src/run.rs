@@ -151,6 +151,8 @@ pub enum AttemptOutcome {
         /// Not before this time.
         at: Time,
     },
+    /// No try was made: all that leaves is paused. It is made when the pause ends.
+    Held,
     /// It failed for good.
     Failed,
     /// It was not sent, and that is right so (see the reason: `deduplicated`, `below_severity`, `disabled`, `kind`, `tenant`).
@@ -506,7 +508,7 @@ impl RunState {
                     return Err(RunError::StepAlreadyEnded { run, path: path.clone() });
                 }
                 step.attempts.push(attempt.clone());
-                if let AttemptOutcome::Retry { .. } = attempt.outcome {
+                if let AttemptOutcome::Retry { .. } | AttemptOutcome::Held = attempt.outcome {
                     step.status = StepStatus::Retrying;
                     self.status = RunStatus::Waiting;
                 }
@@ -606,7 +608,8 @@ impl RunState {
                 }
             }
             if step.status.is_final() {
-                for delivery in all.iter_mut().filter(|d| d.path == *path && d.status == DeliveryStatus::Retrying) {
+                let open = |status| matches!(status, DeliveryStatus::Retrying | DeliveryStatus::Queued);
+                for delivery in all.iter_mut().filter(|d| d.path == *path && open(d.status)) {
                     delivery.status = DeliveryStatus::Failed;
                     delivery.next_at = None;
                 }
@@ -645,6 +648,9 @@ impl DeliveryStatus {
     }
 }
 
+/// Why a delivery is queued.
+const PAUSED: &str = "paused";
+
 /// One payload for one destination, as it stands in the run's summary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -654,7 +660,7 @@ pub struct Delivery {
     pub destination: String,
     /// How it stands.
     pub status: DeliveryStatus,
-    /// Why it was suppressed.
+    /// Why it was suppressed, or is queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How often it was tried.
@@ -697,6 +703,11 @@ impl Delivery {
             AttemptOutcome::Retry { at } => {
                 self.next_at = Some(*at);
                 DeliveryStatus::Retrying
+            }
+            AttemptOutcome::Held => {
+                self.reason = Some(PAUSED.to_owned());
+                self.attempts -= 1;
+                DeliveryStatus::Queued
             }
             AttemptOutcome::Suppressed { reason } => {
                 self.reason = Some(reason.clone());

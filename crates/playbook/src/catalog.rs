@@ -65,6 +65,13 @@ pub struct Param {
     pub doc: &'static str,
 }
 
+impl ActionSpec {
+    /// Whether it sends to destinations, so that it has deliveries.
+    pub fn delivers(&self) -> bool {
+        self.params.iter().any(|param| param.ty == ParamType::Destinations)
+    }
+}
+
 /// What is known about an action.
 #[derive(Debug)]
 pub struct ActionSpec {

@@ -4,6 +4,8 @@
 //! written to be seen to be right and not to be fast; it shares with the other backends only the rules that all must obey.
 //!
 //! Laid over another store ([`Memory::over`]) it reads what it does not hold itself from there and never writes there.
+//!
+//! Length: one short method for each of the trait's.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -295,12 +295,13 @@ async fn ask(call: &Call<'_>, ready: Ready, input: Value) -> Outcome {
     let host = request.key.clone();
     let redactor = request.redactor.clone();
     let tried = call.state.map_or(&[][..], |state| state.attempts.as_slice());
-    let is_try = |attempt: &&Attempt| attempt.error.as_ref().is_none_or(|error| error.code != SendError::Busy.code());
+    let unsent = [SendError::Busy.code(), SendError::Paused.code()];
+    let is_try = |attempt: &&Attempt| attempt.error.as_ref().is_none_or(|error| !unsent.contains(&error.code.as_str()));
     let n = u32::try_from(tried.iter().filter(is_try).count()).unwrap_or(u32::MAX).saturating_add(1);
     let started_at = (call.ctx.clock)();
     let sent = call.ctx.effects.send(request).await;
     let ended_at = (call.ctx.clock)();
-    let busy = sent.error == Some(SendError::Busy);
+    let busy = matches!(sent.error, Some(SendError::Busy | SendError::Paused));
     if busy && effect != Effect::Once {
         return Outcome::plain(input, StepResult::Busy { at: soon(call, &host) });
     }

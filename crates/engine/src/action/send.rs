@@ -21,7 +21,7 @@ use super::{Call, StepResult, claimed_by, idempotency_key};
 use crate::outbound::deliver::{Message, deliver};
 use crate::outbound::destination::{Destination, TimeFormat};
 use crate::outbound::secret::Placed;
-use crate::outbound::{SendError, Sent, retry};
+use crate::outbound::{HELD_LOOK, SendError, Sent, retry};
 
 /// How long a delivery waits when its destination has too many requests in flight, at least; up to twice that.
 const BUSY_WAIT: Duration = Duration::from_millis(250);
@@ -83,6 +83,7 @@ pub(super) async fn send(call: &Call<'_>, parcel: &Parcel) -> Posted {
             Stand::Now(attempt) => {
                 match &attempt.outcome {
                     AttemptOutcome::Retry { at } => sooner(*at),
+                    AttemptOutcome::Held => sooner(call.now.plus(HELD_LOOK)),
                     AttemptOutcome::Failed => windows.extend(release(call, parcel, id)),
                     AttemptOutcome::Succeeded | AttemptOutcome::Suppressed { .. } => {}
                 }
@@ -109,6 +110,8 @@ async fn turn(call: &Call<'_>, parcel: &Parcel, id: &str) -> Stand {
         Some(attempt) => match &attempt.outcome {
             AttemptOutcome::Retry { at } if *at > call.now => return Stand::Wait(*at),
             AttemptOutcome::Retry { .. } => attempt.n,
+            AttemptOutcome::Held if call.ctx.effects.is_paused() => return Stand::Wait(call.now.plus(HELD_LOOK)),
+            AttemptOutcome::Held => attempt.n.saturating_sub(1),
             AttemptOutcome::Succeeded | AttemptOutcome::Failed | AttemptOutcome::Suppressed { .. } => {
                 return Stand::Ended;
             }
@@ -122,6 +125,9 @@ async fn turn(call: &Call<'_>, parcel: &Parcel, id: &str) -> Stand {
     if let Some(reason) = unwanted(call, parcel, destination, tried == 0) {
         let outcome = AttemptOutcome::Suppressed { reason: reason.to_owned() };
         return Stand::Now(Box::new(attempt(call, id, tried + 1, outcome, None)));
+    }
+    if call.ctx.effects.is_paused() {
+        return Stand::Now(Box::new(attempt(call, id, tried + 1, AttemptOutcome::Held, None)));
     }
     if tried == 0
         && let Some(period) = parcel.dedupe.or(destination.dedupe)
@@ -186,8 +192,10 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, n: 
             return Stand::Now(Box::new(attempt(call, &destination.id, n, AttemptOutcome::Failed, Some(why))));
         }
     };
-    if sent.error == Some(SendError::Busy) {
-        return Stand::Wait(soon(call, &destination.id));
+    match sent.error {
+        Some(SendError::Busy) => return Stand::Wait(soon(call, &destination.id)),
+        Some(SendError::Paused) => return Stand::Wait(call.now.plus(HELD_LOOK)),
+        _ => {}
     }
     let ended_at = (call.ctx.clock)();
     let policy = destination.retry.as_ref().or(call.retry).unwrap_or(&Retry::NETWORK);
@@ -311,7 +319,7 @@ fn sum_up(call: &Call<'_>, parcel: &Parcel, now: &[Attempt]) -> StepResult {
                 reasons.push(format!("{id}: {reason}"));
                 ("suppressed", Some(reason.as_str()))
             }
-            AttemptOutcome::Failed | AttemptOutcome::Retry { .. } => {
+            AttemptOutcome::Failed | AttemptOutcome::Retry { .. } | AttemptOutcome::Held => {
                 failures.push((id, attempt));
                 ("failed", None)
             }

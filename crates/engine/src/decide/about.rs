@@ -7,6 +7,7 @@ use model::{Event, Object, ObjectKey, Time};
 use playbook::{Root, Scope};
 
 use super::View;
+use crate::brakes::Mute;
 
 /// The objects that a run is about, and the scope that conditions share.
 pub(super) struct About {
@@ -48,6 +49,28 @@ pub(super) fn about(event: &Event, object: Option<&Object>, view: &dyn View, now
     }
     all.scope = scope;
     Ok(all)
+}
+
+/// Why an event is left alone: the entity that it is about is muted, or all those that its alert or case names.
+pub(super) fn muted(event: &Event, object: Option<&Object>, view: &dyn View, now: Time) -> Option<String> {
+    let said = |mute: &Mute| format!("{} is muted until {}: {}", mute.entity, mute.until, mute.reason);
+    let mute = |kind: &str, id: &str| {
+        let key = ObjectKey { tenant: event.tenant.clone(), kind: Kind::Entity, id: format!("{kind}/{id}") };
+        view.muted(&key, now)
+    };
+    let key = event.object()?;
+    if key.kind == Kind::Entity {
+        return view.muted(&key, now).as_ref().map(said);
+    }
+    let named = |field: &str| {
+        let list = object.and_then(|object| object.record.get(field)).and_then(|list| list.as_array());
+        list.into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect::<Vec<String>>()
+    };
+    let users = named("users").into_iter().map(|id| mute("user", &id).or_else(|| mute("account", &id)));
+    let hosts = named("endpoints").into_iter().map(|id| mute("host", &id));
+    let mutes: Option<Vec<Mute>> = users.chain(hosts).collect();
+    let mutes = mutes.filter(|mutes| !mutes.is_empty())?;
+    Some(mutes.iter().map(said).collect::<Vec<String>>().join("; "))
 }
 
 /// An event as conditions see it.

@@ -17,6 +17,19 @@ const PLAIN_KEY_BYTES_MAX: usize = 120;
 /// The type of the event that says that a fuse has blown.
 pub const FUSE_BLOWN: &str = "playbook.fuse_blown";
 
+/// Until when a playbook's fuse has blown, if it has at `now`.
+///
+/// # Errors
+/// [`store::Error`] when the store fails.
+pub fn fuse_blown(store: &dyn store::Store, playbook: &str, now: Time) -> Result<Option<Time>, store::Error> {
+    store.window(&alarm_window(playbook), now)
+}
+
+/// The window in which a blown fuse raises no second alarm: as long as it stays blown.
+fn alarm_window(playbook: &str) -> String {
+    format!("fuse-blown/{playbook}")
+}
+
 /// What a run takes up when it is started.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
@@ -123,7 +136,7 @@ impl Bounds<'_> {
         let reason =
             format!("the fuse has blown: {} started within {per}; it holds again from {again}", runs(times.len()));
         let mut held = Held::new(Verdict::Throttled, reason, fuse.span);
-        let alarm = format!("fuse-blown/{}", self.playbook.id);
+        let alarm = alarm_window(&self.playbook.id);
         if self.view.window(&alarm, self.now)?.is_none() {
             held.windows.push(Window { key: alarm, until: Some(again) });
             let data = json!({ "playbook": self.playbook.id, "runs": times.len(), "per": per, "until": again });

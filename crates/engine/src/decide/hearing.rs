@@ -8,10 +8,14 @@ use model::{ChainLink, Decision, Event, EventId, Object, Place, RunId, Transitio
 use playbook::{Answer, Budget, Condition, Playbook, Root, Scope, Span};
 use store::Window;
 
-use super::about::{About, about};
+use super::about::{self, About, about};
 use super::bounds::{Bounds, Taken};
 use super::{Decided, Means, Position, View};
+use crate::brakes::Suspension;
 use crate::trigger::{self, Fit};
+
+/// The codes of conditions that used up what they may use.
+const OVER_BUDGET: [&str; 3] = ["too_slow", "too_many_operations", "too_much_memory"];
 
 /// One event being heard by playbook after playbook.
 pub(super) struct Hearing<'a> {
@@ -86,16 +90,21 @@ impl<'a> Hearing<'a> {
         if !self.means.set.is_on(playbook) {
             return Some((Verdict::Disabled, "the playbook is switched off".to_owned()));
         }
+        if let Some(suspension) = self.view.suspended(&playbook.id) {
+            let Suspension { since, reason } = suspension;
+            let lift = format!("`sortie playbooks enable {}` lifts that", playbook.id);
+            return Some((Verdict::Disabled, format!("the playbook is suspended since {since}: {reason}; {lift}")));
+        }
         if let Some(expires) = playbook.expires.filter(|expires| self.at.now >= *expires) {
             return Some((Verdict::Expired, format!("the playbook expired at {expires}")));
         }
         if let Some(reason) = loop_guard(playbook, &self.event.chain) {
             return Some((Verdict::LoopGuarded, reason));
         }
-        let mute = self.object.and_then(|object| object.meta.muted.as_ref());
-        if let Some(mute) = mute.filter(|mute| self.at.now < mute.until) {
-            let what = self.event.object().map_or(String::new(), |key| key.to_string());
-            return Some((Verdict::Skipped, format!("{what} is muted until {}: {}", mute.until, mute.reason)));
+        if self.view.mutes()
+            && let Some(reason) = about::muted(self.event, self.object, self.view, self.at.now)
+        {
+            return Some((Verdict::Skipped, reason));
         }
         None
     }
@@ -125,6 +134,9 @@ impl<'a> Hearing<'a> {
                 Answer::Yes => {}
                 Answer::No { reason, at } => return Ok(Turn::Other(Verdict::NotMatched, reason, at)),
                 Answer::Failed { code, message, at } => {
+                    if OVER_BUDGET.contains(&code) {
+                        self.out.over_budget.push(Arc::clone(&playbook.id));
+                    }
                     return Ok(Turn::Other(Verdict::Failed, format!("{message} ({code})"), at));
                 }
             }

@@ -14,12 +14,13 @@ mod about;
 mod answer;
 mod bounds;
 mod hearing;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::run::RunStart;
-use model::{Change, Decision, Event, Kind, Object, ObjectKey, RunId, Seq, Time, Transition, Verdict, object};
+use model::{Change, Decision, Event, Kind, Object, ObjectKey, Seq, Time, Transition, Verdict, object};
 use playbook::{Evaluator, Playbook};
 use serde_json::Value;
 use store::{Tally, Window};
@@ -32,62 +33,9 @@ use crate::trigger::Fit;
 pub use self::about::event_record;
 pub(crate) use self::answer::shorten;
 pub use self::answer::{answer, fill, not_triggered};
-pub use self::bounds::FUSE_BLOWN;
-
-/// The state that a decision reads.
-pub trait View {
-    /// An object as it stands.
-    ///
-    /// # Errors
-    /// [`store::Error`] when it cannot be read.
-    fn object(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error>;
-
-    /// Until when a window is silent, if it is at `now`.
-    ///
-    /// # Errors
-    /// [`store::Error`] when it cannot be read.
-    fn window(&self, key: &str, now: Time) -> Result<Option<Time>, store::Error>;
-
-    /// The times of a tally; none when nobody wants to know at `now` any more.
-    ///
-    /// # Errors
-    /// [`store::Error`] when it cannot be read.
-    fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, store::Error> {
-        let _ = (key, now);
-        Ok(Vec::new())
-    }
-
-    /// The open runs of a group ([`model::run::Gate::group`]), the oldest first.
-    ///
-    /// # Errors
-    /// [`store::Error`] when they cannot be read.
-    fn group(&self, group: &str) -> Result<Vec<RunId>, store::Error> {
-        let _ = group;
-        Ok(Vec::new())
-    }
-
-    /// A small named value; a state that keeps none has none.
-    ///
-    /// # Errors
-    /// [`store::Error`] when it cannot be read.
-    fn mark(&self, _name: &str) -> Result<Option<Vec<u8>>, store::Error> {
-        Ok(None)
-    }
-}
-
-/// A state that knows nothing: for `explain --event`, dry runs of the mapping and tests.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Nothing;
-
-impl View for Nothing {
-    fn object(&self, _key: &ObjectKey) -> Result<Option<Arc<Object>>, store::Error> {
-        Ok(None)
-    }
-
-    fn window(&self, _key: &str, _now: Time) -> Result<Option<Time>, store::Error> {
-        Ok(None)
-    }
-}
+pub use self::bounds::{FUSE_BLOWN, fuse_blown};
+pub(crate) use self::view::Stored;
+pub use self::view::{Nothing, View};
 
 /// Where and when the decision will be recorded.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +96,8 @@ pub struct Decided {
     pub raised: Vec<Raised>,
     /// Small named values that change.
     pub marks: Vec<store::Mark>,
+    /// The playbooks whose conditions went over their budget.
+    pub over_budget: Vec<Arc<str>>,
     /// What was noticed.
     pub warnings: Vec<String>,
 }

@@ -5,6 +5,7 @@
 //! so that neither an author nor an action can make it send. What it records holds no secret.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ const HIDDEN: &str = "***";
 
 /// What is done to the outside. Cheap to clone; clones share one client, or one record.
 #[derive(Clone)]
-pub struct Effects(Way);
+pub struct Effects {
+    way: Way,
+    paused: Arc<AtomicBool>,
+}
 
 #[derive(Clone)]
 enum Way {
@@ -111,13 +115,14 @@ impl std::fmt::Debug for Effects {
 impl Effects {
     /// What is asked for is done.
     pub fn live(outbound: Outbound) -> Effects {
-        Effects(Way::Live(outbound))
+        Effects { way: Way::Live(outbound), paused: Arc::default() }
     }
 
     /// What is asked for is recorded and answered by `answers`; nothing leaves. Addresses are judged by `egress` as far as
     /// they can be without resolving a name.
     pub fn recorded(egress: Egress, answers: Box<dyn Answers>) -> Effects {
-        Effects(Way::Recorded(Arc::new(Recorder { egress, answers, planned: Mutex::default() })))
+        let recorder = Arc::new(Recorder { egress, answers, planned: Mutex::default() });
+        Effects { way: Way::Recorded(recorder), paused: Arc::default() }
     }
 
     /// The same policy, with nothing that leaves.
@@ -127,12 +132,22 @@ impl Effects {
 
     /// Whether what is asked for is done.
     pub fn is_live(&self) -> bool {
-        matches!(self.0, Way::Live(_))
+        matches!(self.way, Way::Live(_))
+    }
+
+    /// Holds up everything, or lets it go again. A step looks before it begins; what slips through is refused here.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::SeqCst);
+    }
+
+    /// Whether everything is held up.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
     }
 
     /// The policy.
     pub fn egress(&self) -> &Egress {
-        match &self.0 {
+        match &self.way {
             Way::Live(outbound) => outbound.egress(),
             Way::Recorded(recorder) => &recorder.egress,
         }
@@ -140,7 +155,7 @@ impl Effects {
 
     /// What would have been sent so far, in order; nothing when this sends.
     pub fn planned(&self) -> Vec<Planned> {
-        match &self.0 {
+        match &self.way {
             Way::Live(_) => Vec::new(),
             Way::Recorded(recorder) => recorder.planned.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
@@ -148,7 +163,10 @@ impl Effects {
 
     /// Sends one request and waits for its answer, or records it and answers at once.
     pub async fn send(&self, request: Request) -> Sent {
-        match &self.0 {
+        if self.is_paused() {
+            return sent(Reply::Nothing(SendError::Paused), &request);
+        }
+        match &self.way {
             Way::Live(outbound) => outbound.send(request).await,
             Way::Recorded(recorder) => recorder.take(&request),
         }

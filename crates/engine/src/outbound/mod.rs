@@ -51,6 +51,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that a destination or a step may set the time for a whole exchange to.
 pub const TOTAL_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// How often a run that waits for the end of a pause is looked at, should the end itself be missed.
+pub const HELD_LOOK: Duration = Duration::from_secs(60);
 /// Most headers of an answer.
 pub const ANSWER_HEADERS_MAX: usize = 100;
 /// Most bytes of the headers of an HTTP/2 answer.
@@ -151,6 +153,9 @@ pub enum SendError {
     /// Too many requests to the same place are in flight; nothing was sent.
     #[error("too many requests to the same place are in flight")]
     Busy,
+    /// A person has paused all that leaves; nothing was sent.
+    #[error("all that leaves is paused (`sortie pause`)")]
+    Paused,
     /// The name has no address.
     #[error("the host name cannot be resolved")]
     Dns,
@@ -197,6 +202,7 @@ impl SendError {
         match self {
             SendError::Blocked => "blocked_address",
             SendError::Busy => "busy",
+            SendError::Paused => "paused",
             SendError::Dns => "dns",
             SendError::Connect(_) => "connect",
             SendError::Tls(_) => "tls",

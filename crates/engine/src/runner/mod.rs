@@ -90,6 +90,9 @@ impl Runner {
 
     /// Begins what is due, or sleeps until something is.
     async fn turn(self: &Arc<Self>, slots: &Arc<Semaphore>) {
+        while self.shared.brakes.now().all().is_some() {
+            let _ = tokio::time::timeout(SLEEP_MAX, self.shared.brakes.resumed.notified()).await;
+        }
         let Ok(first) = Arc::clone(slots).acquire_owned().await else { return };
         let free = slots.available_permits() + 1;
         let now = self.shared.store.now();

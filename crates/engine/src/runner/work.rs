@@ -21,6 +21,7 @@ use super::load::{self, Loaded};
 use super::{REST, Runner, scope};
 use crate::action::{self, Call, LocalChange, Outcome, StepResult};
 use crate::next::{self, Next};
+use crate::outbound::HELD_LOOK;
 use crate::record;
 use crate::refusal::Refusal;
 use crate::shared::Fresh;
@@ -202,7 +203,7 @@ impl Work {
                 self.apply(Fact::Started { at: now })?;
                 Ok(Turn::Go)
             }
-            Next::Step(_) if *runner.stop.borrow() => {
+            Next::Step(_) if *runner.stop.borrow() || runner.shared.brakes.now().all().is_some() => {
                 if self.outcome_pending {
                     self.record(runner, now, false, Extra::default()).await?;
                 } else {
@@ -244,8 +245,11 @@ impl Work {
         let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
         let mut summary = self.summary.clone();
         summary.follow(&self.state, Seq::default(), due);
-        let seq = send(runner, summary, expect, keep_lease, &self.pending, extra).await?;
-        self.summary.follow(&self.state, seq, due);
+        let seq = send(runner, summary.clone(), expect, keep_lease, &self.pending, extra).await?;
+        if let Some(last) = summary.entries.last_mut() {
+            *last = seq;
+        }
+        self.summary = summary;
         self.pending.clear();
         self.outcome_pending = false;
         Ok(())
@@ -275,6 +279,9 @@ impl Work {
         let Some(action) = action::find(spec.id) else {
             return Err(Halt::Broken("no_action", format!("this version has no action `{}`", spec.id)));
         };
+        if spec.network && !spec.delivers() && runner.context.effects.is_paused() {
+            return self.hold(runner, now).await;
+        }
         let once = action.effect(with) == Effect::Once;
         if once {
             let fact =
@@ -307,6 +314,23 @@ impl Work {
         self.take(runner, step, (spec.id, now), outcome).await
     }
 
+    /// Rests until what leaves is no longer paused.
+    async fn hold(&mut self, runner: &Runner, now: Time) -> Result<Turn, Halt> {
+        // What is recorded is due at once, so that a restart looks at it again: only here it is known that it waits.
+        if !self.pending.is_empty() {
+            self.record(runner, now, true, Extra::default()).await?;
+        }
+        runner.shared.park(self.lease.run);
+        let store = &runner.shared.store;
+        let _ = store.release(self.lease, now.plus(HELD_LOOK));
+        // The pause may have ended in between.
+        if !runner.context.effects.is_paused() {
+            let _ = store.hasten(&[self.lease.run], now);
+            runner.shared.wake.notify_one();
+        }
+        Ok(Turn::Rest)
+    }
+
     /// How long the action may take before it is cut off from outside.
     fn time_left(&self, step: &Step, now: Time) -> Duration {
         let whole = Duration::from_secs(limits::RUN_ACTIVE_SECONDS_MAX);
@@ -335,6 +359,9 @@ impl Work {
             self.apply(Fact::StepStarted { path, action, at: began, input, once: false })?;
         }
         if let StepResult::Busy { at } = result {
+            if runner.context.effects.is_paused() {
+                runner.shared.park(self.lease.run);
+            }
             // Nothing was begun. Where that was announced, it is on record now that nothing was.
             if self.pending.is_empty() {
                 let _ = runner.shared.store.release(self.lease, at);

@@ -74,6 +74,16 @@ pub(crate) enum Command {
     Destinations(DestinationsCommand),
     /// Sends all threat details of a case or an alert, by hand
     Send(SendArguments),
+    /// Pauses all automation, or all that leaves; events are still accepted and decided
+    Pause(PauseArguments),
+    /// Lifts every pause
+    Resume,
+    /// Leaves an entity alone until a time: decisions about it are skipped
+    Mute(MuteArguments),
+    /// Ends the mute of an entity
+    Unmute(EntityArguments),
+    /// How the server stands, and what is held up
+    Status(Output),
     /// Tokens for the API
     #[command(subcommand)]
     Tokens(TokensCommand),
@@ -90,6 +100,49 @@ pub(crate) enum Command {
     Compact,
     /// Explains an error code, such as PB104
     ExplainCode(ExplainCodeArguments),
+}
+
+/// `sortie pause`.
+#[derive(Debug, Args)]
+pub(crate) struct PauseArguments {
+    /// Only what leaves: deliveries and requests wait, local steps go on
+    #[arg(long)]
+    pub(crate) outbound: bool,
+    /// Why; it is recorded and shown
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// An entity.
+#[derive(Debug, Args)]
+pub(crate) struct EntityArguments {
+    /// host, account, user or ip
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: String,
+    /// Its id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Whose it is, where there are several tenants
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+}
+
+/// `sortie mute`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("when").required(true))]
+pub(crate) struct MuteArguments {
+    /// Which entity.
+    #[command(flatten)]
+    pub(crate) entity: EntityArguments,
+    /// Until when, such as 2026-12-01T08:00:00Z
+    #[arg(long, group = "when", value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// For how long, such as 4h
+    #[arg(long = "for", group = "when", value_name = "PERIOD")]
+    pub(crate) period: Option<String>,
+    /// Why; it is recorded and shown
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
 }
 
 /// How output is written.

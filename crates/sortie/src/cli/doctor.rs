@@ -5,6 +5,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use engine::brakes::{Brakes, Pause, Scope};
 use engine::outbound::destination::{Auth, Sign};
 use engine::outbound::secret::Placed;
 use engine::outbound::{Destination, Destinations};
@@ -201,6 +202,7 @@ fn data(config: &Config, findings: &mut Findings) {
 }
 
 fn opened(store: &Sled, findings: &mut Findings) {
+    brakes(store, findings);
     let ahead = store.now().since(engine::clock::wall());
     if ahead > CLOCK_AHEAD_MAX {
         let text = model::period::format(ahead);
@@ -227,15 +229,39 @@ fn opened(store: &Sled, findings: &mut Findings) {
     }
 }
 
+/// What will be held up when the server starts.
+fn brakes(store: &Sled, findings: &mut Findings) {
+    let brakes = match Brakes::read(store) {
+        Ok(brakes) => brakes,
+        Err(error) => return findings.bad("brakes", ExitCode::Store, error.to_string()),
+    };
+    for (scope, pause) in &brakes.pauses {
+        let what = if *scope == Scope::All { "all automation" } else { "all that leaves" };
+        let Pause { since, by, reason } = pause;
+        findings.warn("brakes", format!("{what} is paused since {since} by {by}: {reason}; `sortie resume` lifts it"));
+    }
+    for (id, suspension) in &brakes.suspended {
+        let reason = &suspension.reason;
+        let text = format!("the playbook {id} is suspended: {reason}; `sortie playbooks enable {id}` lifts it");
+        findings.warn("brakes", text);
+    }
+}
+
 /// A server runs on the data: ask it.
 fn running(config: &Config, findings: &mut Findings) {
     let url = api::running_at(config);
     let answer = block_on(async {
         let api = Api::of_folder(config).await?;
-        api.ask(Ask::get(&["readyz"])).await
+        api.ask(Ask::get(&["readyz"])).await?;
+        api.ask(Ask::get(&["v1", "status"])).await
     });
     match answer {
-        Ok(_) => findings.good("server", format!("it runs at {url} and accepts events")),
+        Ok(status) => {
+            findings.good("server", format!("it runs at {url} and accepts events"));
+            for text in super::brakes::held(&status) {
+                findings.warn("brakes", text);
+            }
+        }
         Err(error) => {
             let help = error.help().map_or(String::new(), |help| format!("; {help}"));
             findings.bad("server", ExitCode::Server, format!("{error}{help}"));

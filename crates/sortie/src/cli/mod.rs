@@ -6,6 +6,7 @@
 mod api;
 mod args;
 mod backup;
+mod brakes;
 mod check;
 mod codes;
 pub(crate) mod console;
@@ -115,6 +116,11 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Playbooks(command) => steer::playbooks(world, command),
         Command::Destinations(command) => steer::destinations(world, command),
         Command::Send(arguments) => steer::send(world, &arguments),
+        Command::Pause(arguments) => brakes::pause(world, &arguments),
+        Command::Resume => brakes::resume(world),
+        Command::Mute(arguments) => brakes::mute(world, &arguments),
+        Command::Unmute(arguments) => brakes::unmute(world, &arguments),
+        Command::Status(output) => brakes::status(world, output),
         Command::Tokens(command) => tokens::run(world, command),
         Command::Watchlist(command) => watchlist::run(world, command),
         Command::Backup(arguments) => backup::backup(world, &arguments),

@@ -147,8 +147,7 @@ const EVENT_HEAD: &str = "event_id type source id? time received_at tenant actor
 const DELIVERY: &str = "delivery_id run_id playbook tenant alert_id? case_id? webhook_id destination step status reason? \
 attempts# http_status# last_at next_at?";
 const TOKEN: &str = "name role tenant? created_at created_by";
-const PLAYBOOK: &str =
-    "playbook name description enabled! enabled_in_file! order# tenants[] expires? triggers[] steps# digest file";
+const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! suspended:Suspended fuse_blown_until? order# tenants[] expires? triggers[] steps# digest file";
 
 fn schemas() -> Value {
     let all = of_runs().into_iter().chain(of_the_rest()).chain(of_triage());
@@ -195,6 +194,16 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("RunDetail", with(RUN, "steps:Step[] history:RunMoment[] history_incomplete! playbook_text? cancelled_by?")),
         ("RunMade", object("run_id")),
         ("Retry", object("from version")),
+        ("Pause", object("scope reason")),
+        ("Resume", object("scope")),
+        ("Paused", object("scope since by reason")),
+        ("Pauses", object("pauses:Paused[]")),
+        ("Mute", object("until reason")),
+        ("Muted", object("kind id tenant until since by reason")),
+        ("Unmuted", object("was_muted!")),
+        ("Mutes", page_of("Muted")),
+        ("Suspended", object("playbook since reason")),
+        ("FuseBlown", object("playbook until")),
     ]
 }
 

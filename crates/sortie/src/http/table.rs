@@ -8,7 +8,9 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
-use super::api::{audit, backup, deliveries, destinations, events, meta, objects, playbooks, runs, tokens, watchlist};
+use super::api::{
+    audit, backup, brakes, deliveries, destinations, events, meta, objects, playbooks, runs, tokens, watchlist,
+};
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
 use super::{App, dispatch, ingest};
@@ -161,6 +163,11 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Delete "/v1/watchlist/{kind}/{id}", ANALYSTS, "takes an entity off the watchlist", OF_TENANT, None, (200, "Unwatched"), watchlist::remove),
     route!(Get "/v1/audit", AUDITORS, "who did, changed or was refused what, newest first", AUDIT, None, (200, "Audit"), audit::list),
     route!(Get "/v1/backup", ADMINS, "the whole store as it stands, while the server goes on", &[], None, (200, "Bytes"), backup::write),
+    route!(Post "/v1/pause", ANALYSTS, "pauses all automation, or all that leaves", &[], Some("Pause"), (200, "Pauses"), brakes::pause),
+    route!(Post "/v1/resume", ANALYSTS, "lifts pauses", &[], Some("Resume"), (200, "Pauses"), brakes::resume),
+    route!(Post "/v1/entities/{kind}/{id}/mute", ANALYSTS, "leaves an entity alone until a time: decisions about it are skipped", OF_TENANT, Some("Mute"), (200, "Muted"), brakes::mute),
+    route!(Post "/v1/entities/{kind}/{id}/unmute", ANALYSTS, "ends the mute of an entity", OF_TENANT, Some("Empty"), (200, "Unmuted"), brakes::unmute),
+    route!(Get "/v1/mutes", READERS, "the muted entities", OF_TENANT, None, (200, "Mutes"), brakes::mutes),
     route!(Get "/v1/status", READERS, "how the server stands", &[], None, (200, "Status"), meta::status),
     route!(Get "/healthz", Access::Open, "whether the process lives", &[], None, (200, "Health"), meta::healthz),
     route!(Get "/readyz", Access::Open, "whether events are accepted", &[], None, (200, "Health"), meta::readyz),

@@ -5,10 +5,14 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use engine::Set;
+use model::Time;
+use store::Store;
 
 use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::brakes::Paused;
 
 /// `GET /healthz`: the process lives.
 pub(in crate::http) async fn healthz(_call: Call) -> Answer {
@@ -33,6 +37,9 @@ struct Status {
     time: String,
     auth: &'static str,
     sources: Vec<String>,
+    /// The widest pause.
+    paused: Option<Paused>,
+    pauses: Vec<Paused>,
     /// Only for those who see all tenants.
     #[serde(flatten)]
     totals: Option<Totals>,
@@ -50,6 +57,24 @@ struct Totals {
     history_next_seq: u64,
     history_bytes: u64,
     disk_bytes: u64,
+    suspended: Vec<Suspended>,
+    fuses_blown: Vec<FuseBlown>,
+    muted: usize,
+}
+
+/// A suspended playbook.
+#[derive(serde::Serialize)]
+struct Suspended {
+    playbook: String,
+    since: String,
+    reason: String,
+}
+
+/// A playbook whose fuse has blown.
+#[derive(serde::Serialize)]
+struct FuseBlown {
+    playbook: String,
+    until: String,
 }
 
 /// `GET /v1/status`
@@ -58,6 +83,14 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
     let (stats, time) = app.look(|store| Ok((store.stats(), store.now()))).await?;
     let set = engine.playbooks();
     let ready = engine.ready();
+    let brakes = engine.brakes();
+    let (fused, at) = (std::sync::Arc::clone(&set), time);
+    let fuses_blown = app.look(move |store| fuses_blown(store, &fused, at)).await?;
+    let suspended = brakes.suspended.iter().map(|(id, suspension)| Suspended {
+        playbook: id.clone(),
+        since: suspension.since.to_string(),
+        reason: suspension.reason.clone(),
+    });
     let totals = Totals {
         playbooks: set.playbooks().len(),
         destinations: engine.context().destinations().map.len(),
@@ -68,6 +101,9 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
         history_next_seq: stats.next_seq.0,
         history_bytes: stats.history_bytes,
         disk_bytes: stats.disk_bytes,
+        suspended: suspended.collect(),
+        fuses_blown,
+        muted: brakes.mutes.values().filter(|mute| time < mute.until).count(),
     };
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -77,9 +113,22 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
         time: time.to_string(),
         auth: if app.settings.auth_required { "required" } else { "none" },
         sources: app.settings.doors.keys().cloned().collect(),
+        paused: brakes.pauses.iter().next().map(Paused::of),
+        pauses: brakes.pauses.iter().map(Paused::of).collect(),
         totals: call.caller.tenant.is_none().then_some(totals),
     };
     json(StatusCode::OK, &status)
+}
+
+/// The playbooks whose fuses have blown, with when they hold again.
+fn fuses_blown(store: &dyn Store, set: &Set, now: Time) -> Result<Vec<FuseBlown>, engine::view::Error> {
+    let mut all = Vec::new();
+    for playbook in set.playbooks().iter().filter(|playbook| playbook.control.fuse.is_some()) {
+        if let Some(until) = engine::decide::fuse_blown(store, &playbook.id, now)? {
+            all.push(FuseBlown { playbook: playbook.id.to_string(), until: until.to_string() });
+        }
+    }
+    Ok(all)
 }
 
 /// `GET /openapi.json`

@@ -3,6 +3,7 @@
 
 pub(super) mod audit;
 pub(super) mod backup;
+pub(super) mod brakes;
 pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;

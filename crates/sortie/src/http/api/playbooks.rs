@@ -1,7 +1,6 @@
 //! `/v1/playbooks`: listed, shown, switched, run by hand.
 
 use axum::http::StatusCode;
-use engine::Set;
 use engine::command::What;
 use engine::simulate;
 use engine::view;
@@ -28,6 +27,8 @@ struct Item {
     description: String,
     enabled: bool,
     enabled_in_file: bool,
+    suspended: Option<Suspended>,
+    fuse_blown_until: Option<String>,
     order: i64,
     tenants: Option<Vec<String>>,
     expires: Option<String>,
@@ -35,6 +36,13 @@ struct Item {
     steps: usize,
     digest: String,
     file: String,
+}
+
+/// Why a playbook starts nothing until a person switches it on again.
+#[derive(Serialize)]
+struct Suspended {
+    since: String,
+    reason: String,
 }
 
 /// One playbook.
@@ -47,13 +55,23 @@ struct Detail {
 }
 
 impl Item {
-    fn of(playbook: &Playbook, set: &Set) -> Item {
+    fn of(playbook: &Playbook, call: &Call) -> Item {
+        let engine = &call.app.engine;
+        let set = engine.playbooks();
+        let brakes = engine.brakes();
+        let suspended = brakes.suspended.get(&*playbook.id);
+        let blown = playbook.control.fuse.and_then(|_| {
+            let store = engine.store();
+            engine::decide::fuse_blown(store.as_ref(), &playbook.id, store.now()).ok().flatten()
+        });
         Item {
             playbook: playbook.id.to_string(),
             name: playbook.name.clone(),
             description: playbook.description.clone(),
-            enabled: set.is_on(playbook),
+            enabled: set.is_on(playbook) && suspended.is_none(),
             enabled_in_file: playbook.enabled,
+            suspended: suspended.map(|one| Suspended { since: one.since.to_string(), reason: one.reason.clone() }),
+            fuse_blown_until: blown.map(|until| until.to_string()),
             order: playbook.order,
             tenants: playbook.tenants.clone(),
             expires: playbook.expires.map(|t| t.to_string()),
@@ -81,7 +99,7 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
             next = Some(Cursor { seq: Seq(place as u64), n: 0 });
             break;
         }
-        items.push(Item::of(playbook, &set));
+        items.push(Item::of(playbook, &call));
     }
     listing(Page { items, next }, |item| item)
 }
@@ -107,7 +125,7 @@ pub(in crate::http) async fn show(call: Call) -> Answer {
     };
     let page = call.app.look(move |store| view::runs::page(store, &filter, None, LAST_RUNS)).await?;
     let detail = Detail {
-        item: Item::of(&playbook, &call.app.engine.playbooks()),
+        item: Item::of(&playbook, &call),
         text: playbook.text.to_string(),
         last_runs: page.items.iter().map(shape::Run::of).collect(),
     };
@@ -135,9 +153,8 @@ async fn toggle(mut call: Call, on: bool) -> Answer {
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     call.app.engine.toggle(&playbook.id, on, call.caller.actor()).await.map_err(|error| refusal(&error))?;
-    let set = call.app.engine.playbooks();
     let playbook = find(&call)?;
-    json(StatusCode::OK, &Item::of(&playbook, &set))
+    json(StatusCode::OK, &Item::of(&playbook, &call))
 }
 
 /// A run by hand.

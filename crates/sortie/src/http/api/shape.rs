@@ -273,6 +273,7 @@ impl Try {
             AttemptOutcome::Succeeded => ("succeeded", None, None),
             AttemptOutcome::Retry { at } => ("retry", Some(at.to_string()), None),
             AttemptOutcome::Failed => ("failed", None, None),
+            AttemptOutcome::Held => ("held", None, Some("paused".to_owned())),
             AttemptOutcome::Suppressed { reason } => ("suppressed", None, Some(reason.clone())),
         };
         Try {

@@ -48,6 +48,11 @@ POST /v1/watchlist: admin, analyst
 DELETE /v1/watchlist/{kind}/{id}: admin, analyst
 GET /v1/audit: admin, auditor
 GET /v1/backup: admin
+POST /v1/pause: admin, analyst
+POST /v1/resume: admin, analyst
+POST /v1/entities/{kind}/{id}/mute: admin, analyst
+POST /v1/entities/{kind}/{id}/unmute: admin, analyst
+GET /v1/mutes: *
 GET /v1/status: *
 GET /healthz: open
 GET /readyz: open
@@ -105,7 +110,7 @@ fn path(route: &Route) -> String {
     route
         .path
         .replace("{id}", "none")
-        .replace("{kind}", "user")
+        .replace("{kind}", "host")
         .replace("{name}", "none")
         .replace("{source}", "generic")
 }
