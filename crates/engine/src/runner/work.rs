@@ -245,11 +245,8 @@ impl Work {
         let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
         let mut summary = self.summary.clone();
         summary.follow(&self.state, Seq::default(), due);
-        let seq = send(runner, summary.clone(), expect, keep_lease, &self.pending, extra).await?;
-        if let Some(last) = summary.entries.last_mut() {
-            *last = seq;
-        }
-        self.summary = summary;
+        let seq = send(runner, summary, expect, keep_lease, &self.pending, extra).await?;
+        self.summary.follow(&self.state, seq, due);
         self.pending.clear();
         self.outcome_pending = false;
         Ok(())

@@ -109,9 +109,16 @@ impl Sled {
         rules::check_sequence(&commit, Seq(next))?;
         self.check_claims(&commit)?;
         lock(&self.schedule).begin(&commit.runs, |key| self.standing_of_ended(key, next))?;
+        let claims = !commit.claims.is_empty();
         let written = self.encode(&mut committer, &commit).and_then(|(writes, after)| {
-            self.base.apply(writes)?;
-            Ok(after)
+            if claims {
+                self.absent.next();
+            }
+            let applied = self.base.apply(writes);
+            if claims {
+                self.absent.next();
+            }
+            applied.map(|()| after)
         });
         match written {
             Ok(after) => {
@@ -140,6 +147,7 @@ impl Sled {
         for claim in &commit.claims {
             let by = match claimed.get(&claim.key).filter(|earlier| earlier.until > now) {
                 Some(earlier) => Some(earlier.by),
+                None if self.absent.knows(&claim.key) => None,
                 None => self.claim(&claim.key, now)?.map(|earlier| earlier.by),
             };
             if let Some(by) = by {

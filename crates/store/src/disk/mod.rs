@@ -7,6 +7,7 @@
 //! Invariants: one tree, one committer; readers never wait for the disk's cache. What is in memory can be rebuilt from
 //! what is stored, and is, when the store is opened ([`open`]).
 
+mod absent;
 mod backup;
 mod base;
 mod committer;
@@ -43,6 +44,7 @@ use crate::api::{
     Swept,
 };
 use crate::clock::{self, Clock};
+use absent::Absent;
 use base::{Base, lock};
 use committer::Committer;
 use folder::{Folder, Witness};
@@ -93,6 +95,7 @@ pub struct Sled {
     ledger: Mutex<Edge>,
     packs: Mutex<Packs>,
     recent: Mutex<Recent>,
+    absent: Absent,
     figures: Mutex<Figures>,
     next: AtomicU64,
     seen: AtomicI64,
@@ -223,8 +226,14 @@ impl Store for Sled {
     }
 
     fn claim(&self, key: &[u8; 16], now: Time) -> Result<Option<Claim>, Error> {
-        let Some(value) = values::read(&self.base.tree, &keys::claim(key))? else { return Ok(None) };
-        Ok(Some(committer::read_claim(*key, &value)?).filter(|claim| claim.until > now))
+        let since = self.absent.generation();
+        let value = values::read(&self.base.tree, &keys::claim(key))?;
+        let claim = value.map(|value| committer::read_claim(*key, &value)).transpose()?;
+        let claim = claim.filter(|claim| claim.until > now);
+        if claim.is_none() {
+            self.absent.remember(key, since);
+        }
+        Ok(claim)
     }
 
     fn window(&self, key: &str, now: Time) -> Result<Option<Time>, Error> {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use model::run::RunSummary;
 use model::{Seq, Time};
 
+use super::absent::Absent;
 use super::base::{Base, failed};
 use super::committer::{self, Committer};
 use super::folder::{self, Folder};
@@ -113,6 +114,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
         ledger: Mutex::new(ledger),
         packs: Mutex::new(Packs::default()),
         recent: Mutex::new(Recent::new()),
+        absent: Absent::default(),
         figures: Mutex::new(figures),
         next: AtomicU64::new(end.next),
         seen: AtomicI64::new(end.last_time.millis()),
