@@ -57,6 +57,8 @@ mod score;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

@@ -226,7 +226,7 @@ fn every_code_action_and_source_has_its_page() {
     let is_there = |path: String| root().join(&path).is_file().then_some(()).ok_or(path);
     let pages = codes.iter().map(|code| format!("docs/errors/{code}.md"));
     let actions = engine::action::actions().iter().map(|one| format!("docs/reference/actions/{}.md", one.spec().id));
-    let sources = ["generic", "exabeam"].map(|name| format!("docs/reference/sources/{name}.md"));
+    let sources = engine::source::file::names().map(|name| format!("docs/reference/sources/{name}.md"));
     let missing: Vec<String> = pages.chain(actions).chain(sources).filter_map(|path| is_there(path).err()).collect();
     assert!(missing.is_empty(), "{missing:#?}");
     // And the other way round: a page whose code is gone says so nowhere.

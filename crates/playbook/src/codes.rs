@@ -65,6 +65,7 @@ pages![
     ("PB308", "an unknown function"),
     ("PB309", "a comparison without an answer"),
     ("PB310", "a comparison that is never true"),
+    ("PB311", "a pattern that cannot be used"),
     ("PB401", "`${{` is not closed"),
     ("PB402", "an empty expression"),
     ("PB403", "a secret that stands in the wrong place"),

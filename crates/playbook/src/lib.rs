@@ -31,7 +31,8 @@ pub use reader::Reader;
 pub use reference::reference;
 pub use schedule::{Missed, Schedule};
 pub use script::{
-    Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Root, Scope, ScriptError, ScriptSource,
+    Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Purse, Root, Scope, ScriptError, ScriptSource,
+    look, number_of, priority_word, time_of,
 };
 pub use syntax::{Backoff, Body, On, OnError, Playbook, Retry, Step, Trigger};
 pub use template::Template;

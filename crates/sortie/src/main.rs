@@ -16,6 +16,7 @@ mod memory;
 mod pages;
 mod serve;
 mod setup;
+mod source_file;
 mod telemetry;
 
 fn main() -> std::process::ExitCode {

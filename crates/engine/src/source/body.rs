@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::error::{BodyError, InputError, Position, short, short_list};
 use super::json::{self, Bounds, Fault, Split};
-use super::{Context, Draft, Help, Incoming, Raw, Reading, Source, Unfit, id};
+use super::repair::repair;
+use super::{Context, Draft, Drafts, Help, Incoming, Raw, Reading, Source, Unfit, id};
 
 /// The tenant of everything where none are configured.
 const DEFAULT_TENANT: &str = "default";
@@ -23,7 +24,7 @@ const DEFAULT_TENANT: &str = "default";
 /// [`BodyError`] when nothing of it is taken: its size, its number of events, the syntax of an array, its media type, or
 /// a key that cannot be used. What is wrong with one event stands in its place in [`Reading::elements`].
 pub fn read(source: &Source, body: Bytes, ctx: &Context<'_>) -> Result<Reading, BodyError> {
-    let form = Form::declared(ctx.content_type)?;
+    let form = Form::declared(ctx.content_type, source)?;
     if ctx.header_key.is_some_and(|key| !id::is_usable(key)) {
         return Err(BodyError::Key { limit: ID_BYTES_MAX });
     }
@@ -38,8 +39,9 @@ pub fn read(source: &Source, body: Bytes, ctx: &Context<'_>) -> Result<Reading, 
             if whole.is_empty() {
                 return Err(BodyError::Empty);
             }
-            let mut values = ctx.limits.event_values;
-            Ok(Reading { batch: false, elements: vec![reader.element(whole, None, &mut values)] })
+            let (mut values, mut elements) = (ctx.limits.event_values, Vec::with_capacity(1));
+            reader.element(whole, None, &mut values, &mut elements);
+            Ok(Reading { batch: elements.len() > 1, elements })
         }
     }
 }
@@ -55,13 +57,14 @@ enum Form {
 }
 
 impl Form {
-    fn declared(content_type: Option<&str>) -> Result<Form, BodyError> {
+    fn declared(content_type: Option<&str>, source: &Source) -> Result<Form, BodyError> {
         let Some(declared) = content_type else { return Ok(Form::Json) };
         let essence = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/x-ndjson" | "application/ndjson" => Ok(Form::Lines),
             "" | "application/json" | "text/json" => Ok(Form::Json),
             other if other.starts_with("application/") && other.ends_with("+json") => Ok(Form::Json),
+            other if source.shape.accepts(other) => Ok(Form::Json),
             _ => Err(BodyError::MediaType { declared: short(declared) }),
         }
     }
@@ -93,6 +96,43 @@ struct Refused {
     error: InputError,
     /// Whether it is at least sound JSON.
     json: bool,
+    /// Whether it could be read, and only nothing fitted it.
+    unmapped: bool,
+}
+
+impl From<Unfit> for Refused {
+    fn from(unfit: Unfit) -> Refused {
+        let unmapped = matches!(unfit, Unfit::Unmapped(_));
+        let problems = match unfit {
+            Unfit::Invalid(problems) => problems,
+            Unfit::Unreadable(message) | Unfit::Unmapped(message) => vec![Problem { path: String::new(), message }],
+        };
+        Refused { error: InputError::invalid(problems), json: true, unmapped }
+    }
+}
+
+/// Where in a request an event stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Its element in a batch.
+    n: Option<usize>,
+    /// Its part of an element that holds several events.
+    part: Option<usize>,
+}
+
+/// The code of a sound body that nothing in the source's file fits.
+const UNMAPPED: &str = "no_mapping";
+
+/// Says in an event that its body was repaired.
+fn with_repair(mut draft: Draft, what: &str) -> Draft {
+    draft.warnings.push(format!("the body is not valid JSON and was repaired: {what}"));
+    if draft.data.is_null() {
+        draft.data = json!({});
+    }
+    if let Value::Object(data) = &mut draft.data {
+        data.insert("repaired".to_owned(), what.into());
+    }
+    draft
 }
 
 impl Reader<'_> {
@@ -110,7 +150,8 @@ impl Reader<'_> {
             if elements.len() >= limit {
                 return Err(BodyError::TooManyEvents { limit });
             }
-            elements.push(self.element(part, Some(elements.len()), &mut values));
+            let n = elements.len();
+            self.element(part, Some(n), &mut values, &mut elements);
         }
         if elements.is_empty() { Err(BodyError::Empty) } else { Ok(Reading { batch: true, elements }) }
     }
@@ -131,8 +172,10 @@ impl Reader<'_> {
             Err((message, byte)) => return self.broken_array(whole, message, byte),
         };
         let mut values = self.ctx.limits.batch_values;
-        let elements =
-            parts.into_iter().enumerate().map(|(n, part)| self.element(part, Some(n), &mut values)).collect();
+        let mut elements = Vec::with_capacity(parts.len());
+        for (n, part) in parts.into_iter().enumerate() {
+            self.element(part, Some(n), &mut values, &mut elements);
+        }
         Ok(Reading { batch: true, elements })
     }
 
@@ -142,62 +185,122 @@ impl Reader<'_> {
         if !self.source.shape.lenient() || whole.len() > self.ctx.limits.event_bytes {
             return Err(BodyError::Syntax { message, at });
         }
-        let refused = Refused { error: InputError::Syntax { message, at }, json: false };
+        let refused = Refused { error: InputError::Syntax { message, at }, json: false, unmapped: false };
         Ok(Reading { batch: false, elements: vec![self.unreadable(whole, None, refused)] })
     }
 
     /// Reads one element; `n` is its place in a batch, `values` how many values may still be read.
-    fn element(&self, part: Range<usize>, n: Option<usize>, values: &mut usize) -> Result<Incoming, InputError> {
+    fn element(
+        &self,
+        part: Range<usize>,
+        n: Option<usize>,
+        values: &mut usize,
+        out: &mut Vec<Result<Incoming, InputError>>,
+    ) {
         let limit = self.ctx.limits.event_bytes;
         if part.len() > limit {
-            return Err(InputError::TooLarge { bytes: part.len(), limit });
+            return out.push(Err(InputError::TooLarge { bytes: part.len(), limit }));
         }
-        match self.draft(part.clone(), values) {
-            Ok(draft) => {
-                let raw = self.body.slice(part);
-                Ok(Incoming { event: Arc::new(self.complete(draft, &raw, n)?), raw: Raw::Json(raw) })
+        let (drafts, repaired) = match self.drafts(part.clone(), values) {
+            Ok(read) => read,
+            Err(refused) => return out.push(self.refused(part, n, refused)),
+        };
+        let raw = self.body.slice(part.clone());
+        let kept = if repaired.is_some() { Raw::Bytes(raw.clone()) } else { Raw::Json(raw.clone()) };
+        let take = |draft: Draft, place: Place| {
+            let draft = match &repaired {
+                Some(what) => with_repair(draft, what),
+                None => draft,
+            };
+            let event = self.complete(draft, &raw, place)?;
+            Ok(Incoming { event: Arc::new(event), raw: kept.clone() })
+        };
+        match drafts {
+            Drafts::One(draft) => out.push(take(draft, Place { n, part: None })),
+            Drafts::Many(drafts) => {
+                let alone = drafts.len() == 1;
+                for (i, draft) in drafts.into_iter().enumerate() {
+                    let place = Place { n, part: (!alone).then_some(i) };
+                    out.push(match draft {
+                        Ok(draft) => take(draft, place),
+                        Err(unfit) => self.refused(part.clone(), n, unfit.into()),
+                    });
+                }
             }
-            Err(refused) if self.source.shape.lenient() => self.unreadable(part, n, refused),
-            Err(refused) => Err(refused.error),
         }
     }
 
-    fn draft(&self, part: Range<usize>, values: &mut usize) -> Result<Draft, Refused> {
-        let broken = |error| Refused { error, json: false };
+    /// What is no event as it stands: a vendor's is kept, ours is refused.
+    fn refused(&self, part: Range<usize>, n: Option<usize>, refused: Refused) -> Result<Incoming, InputError> {
+        if self.source.shape.lenient() { self.unreadable(part, n, refused) } else { Err(refused.error) }
+    }
+
+    /// The drafts of one element, and what had to be repaired to read it.
+    fn drafts(&self, part: Range<usize>, values: &mut usize) -> Result<(Drafts, Option<String>), Refused> {
+        let (value, repaired) = match self.parse(part.clone(), values) {
+            Ok(value) => (value, None),
+            Err(refused) => self.parse_repaired(part.clone(), values).ok_or(refused)?,
+        };
+        let Value::Object(fields) = value else {
+            let at = Position::of(self.body, part.start);
+            return Err(Refused {
+                error: InputError::NotAnObject { found: found(&value), at },
+                json: false,
+                unmapped: false,
+            });
+        };
+        let help = Help {
+            words: self.ctx.words,
+            zone: &self.source.timezone,
+            now: self.ctx.now,
+            headers: self.ctx.headers,
+            events_max: self.ctx.limits.batch_events,
+        };
+        Ok((self.source.shape.normalise(fields, &help)?, repaired))
+    }
+
+    /// One element as strict JSON.
+    fn parse(&self, part: Range<usize>, values: &mut usize) -> Result<Value, Refused> {
+        let broken = |error| Refused { error, json: false, unmapped: false };
         let at = |byte| Position::of(self.body, part.start + byte);
         let text = std::str::from_utf8(&self.body[part.clone()]).map_err(|error| {
             broken(InputError::Syntax { message: NOT_UTF8.to_owned(), at: at(error.valid_up_to()) })
         })?;
-        let bounds = Bounds { depth: self.ctx.limits.depth, values: self.ctx.limits.event_values.min(*values) };
-        let value = match json::parse(text, bounds) {
+        let bounds = self.bounds(values);
+        match json::parse(text, bounds) {
             Ok((value, used)) => {
                 *values -= used;
-                value
+                Ok(value)
             }
             Err((fault, byte)) => {
                 if fault == Fault::TooManyValues {
                     *values -= bounds.values;
                 }
-                return Err(broken(faulty(fault, at(byte), bounds)));
+                Err(broken(faulty(fault, at(byte), bounds)))
             }
-        };
-        let Value::Object(fields) = value else {
-            return Err(broken(InputError::NotAnObject { found: found(&value), at: at(0) }));
-        };
-        let help = Help { words: self.ctx.words, zone: &self.source.timezone };
-        self.source.shape.normalise(fields, &help).map_err(|unfit| {
-            let problems = match unfit {
-                Unfit::Invalid(problems) => problems,
-                Unfit::Unreadable(message) => vec![Problem { path: String::new(), message }],
-            };
-            Refused { error: InputError::invalid(problems), json: true }
-        })
+        }
+    }
+
+    fn bounds(&self, values: &usize) -> Bounds {
+        Bounds { depth: self.ctx.limits.depth, values: self.ctx.limits.event_values.min(*values) }
+    }
+
+    /// A vendor's element that is nearly JSON, with what was repaired.
+    fn parse_repaired(&self, part: Range<usize>, values: &mut usize) -> Option<(Value, Option<String>)> {
+        if !self.source.shape.lenient() {
+            return None;
+        }
+        let (text, words) = repair(&self.body[part])?;
+        let (value, used) = json::parse(&text, self.bounds(values)).ok()?;
+        *values -= used;
+        Some((value, Some(words)))
     }
 
     /// What cannot be read is kept, as an event that says why.
     fn unreadable(&self, part: Range<usize>, n: Option<usize>, refused: Refused) -> Result<Incoming, InputError> {
         let error = refused.error;
-        let mut data = json!({"code": error.code(), "reason": error.to_string()});
+        let code = if refused.unmapped { UNMAPPED } else { error.code() };
+        let mut data = json!({"code": code, "reason": error.to_string()});
         if let Some(at) = error.position() {
             data["line"] = at.line.into();
             data["column"] = at.column.into();
@@ -205,7 +308,8 @@ impl Reader<'_> {
         let kind = format!("{}.unreadable", self.source.name);
         let warnings = vec![format!("kept as `{kind}`: {error}")];
         let sent = self.body.slice(part);
-        let event = self.complete(Draft { kind, data, warnings, ..Draft::default() }, &sent, n)?;
+        let place = Place { n, part: None };
+        let event = self.complete(Draft { kind, data, warnings, ..Draft::default() }, &sent, place)?;
         let raw = match (refused.json, n) {
             (true, _) => Raw::Json(sent),
             (false, Some(_)) => Raw::Bytes(sent),
@@ -216,19 +320,23 @@ impl Reader<'_> {
     }
 
     /// Adds what is the same for all sources.
-    fn complete(&self, mut draft: Draft, raw: &[u8], n: Option<usize>) -> Result<Event, InputError> {
-        let shape = self.source.shape;
-        let tenant = tenant(self.ctx, draft.tenant.take(), &mut draft.warnings)
+    fn complete(&self, mut draft: Draft, raw: &[u8], place: Place) -> Result<Event, InputError> {
+        let shape = &self.source.shape;
+        let tenant = tenant(self.source, self.ctx, draft.tenant.take(), &mut draft.warnings)
             .map_err(|problem| InputError::invalid(vec![problem]))?;
         if shape.prefixes_ids()
             && let Some(subject) = draft.subject.as_mut()
         {
             id::prefix(&self.source.name, subject);
         }
-        let key = match (self.ctx.header_key, n) {
+        let key = match (self.ctx.header_key, place.n) {
             (Some(key), Some(n)) => Some(format!("{key}/{n}")),
             (Some(key), None) => Some(key.to_owned()),
             (None, _) => draft.own_id.clone(),
+        };
+        let key = match place.part {
+            Some(i) => key.map(|key| format!("{key}/{i}")),
+            None => key,
         };
         Ok(Event {
             source: self.source.name.clone(),
@@ -283,8 +391,21 @@ fn found(value: &Value) -> &'static str {
 }
 
 /// Whose event it is: what the source or token is bound to, else what the event says.
-fn tenant(ctx: &Context<'_>, said: Option<String>, warnings: &mut Vec<String>) -> Result<String, Problem> {
+fn tenant(
+    source: &Source,
+    ctx: &Context<'_>,
+    said: Option<String>,
+    warnings: &mut Vec<String>,
+) -> Result<String, Problem> {
     let problem = |message: String| Problem { path: "tenant".to_owned(), message };
+    let said = match (&source.tenants, said) {
+        (Some(names), Some(said)) => match names.get(&said) {
+            Some(Some(tenant)) => Some(tenant.clone()),
+            Some(None) => return Err(problem(format!("`{said}` is switched off"))),
+            None => Some(said),
+        },
+        (_, said) => said,
+    };
     let Some(known) = ctx.tenants else {
         if let Some(said) = said.filter(|said| said != DEFAULT_TENANT) {
             warnings.push(format!("`tenant` {said} is not used: no tenants are configured"));

@@ -10,7 +10,7 @@ use model::record::{self, FieldType, Record, Strictness};
 use model::{Kind, Subject, Time};
 use serde_json::{Map, Value};
 
-use super::{Draft, Help, Shape, Unfit, id};
+use super::{Draft, Drafts, Help, Shape, Unfit, id};
 
 /// The message's keys, and the fields of a case that they become. Others are fields of that name, or extras.
 const CASE_KEYS: [(&str, &str); 8] = [
@@ -55,7 +55,7 @@ const MITRE_KEYS: [&str; 4] = ["tactic_key", "tacticKey", "technique_key", "tech
 pub(super) struct Exabeam;
 
 impl Shape for Exabeam {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "exabeam"
     }
 
@@ -67,7 +67,7 @@ impl Shape for Exabeam {
         true
     }
 
-    fn normalise(&self, body: Map<String, Value>, help: &Help<'_>) -> Result<Draft, Unfit> {
+    fn normalise(&self, body: Map<String, Value>, help: &Help<'_>) -> Result<Drafts, Unfit> {
         let given = |key: &str| body.get(key).filter(|value| !is_nothing(value));
         let (kind, key, value) = match (given("case_id"), given("alert_id")) {
             (Some(value), _) => (Kind::Case, "case_id", value),
@@ -83,7 +83,7 @@ impl Shape for Exabeam {
         warnings.extend(noticed);
         let time = fields.get("last_update_time").and_then(Value::as_str).and_then(|text| Time::parse(text).ok());
         let subject = Some(Subject { kind, id: own, fields: Arc::new(fields) });
-        Ok(Draft { kind: format!("{kind}.updated"), time, subject, warnings, ..Draft::default() })
+        Ok(Drafts::One(Draft { kind: format!("{kind}.updated"), time, subject, warnings, ..Draft::default() }))
     }
 }
 

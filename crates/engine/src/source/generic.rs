@@ -8,11 +8,9 @@ use model::record::{self, ENTITY_KINDS, Problem, Record, Strictness};
 use model::{Kind, Subject, Time};
 use serde_json::{Map, Value};
 
-use super::{Draft, Help, STATE_TYPES, Shape, Unfit, carries, id};
+use super::{Draft, Drafts, Help, STATE_TYPES, Shape, TYPE_CHARS_MAX, Unfit, carries, id, is_type};
 use crate::triage::DETECTION_CREATED;
 
-/// The longest event type, in characters.
-const TYPE_CHARS_MAX: usize = 128;
 /// The keys of an event.
 const KEYS: [&str; 11] = ["type", "id", "time", "tenant", "alert", "case", "entity", "detection", "from", "to", "data"];
 
@@ -21,7 +19,7 @@ const KEYS: [&str; 11] = ["type", "id", "time", "tenant", "alert", "case", "enti
 pub(super) struct Generic;
 
 impl Shape for Generic {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "generic"
     }
 
@@ -33,10 +31,10 @@ impl Shape for Generic {
         false
     }
 
-    fn normalise(&self, body: Map<String, Value>, help: &Help<'_>) -> Result<Draft, Unfit> {
+    fn normalise(&self, body: Map<String, Value>, help: &Help<'_>) -> Result<Drafts, Unfit> {
         let mut reading = Reading { help, problems: Vec::new(), draft: Draft::default(), to: None };
         reading.take(body);
-        if reading.problems.is_empty() { Ok(reading.draft) } else { Err(Unfit::Invalid(reading.problems)) }
+        if reading.problems.is_empty() { Ok(Drafts::One(reading.draft)) } else { Err(Unfit::Invalid(reading.problems)) }
     }
 }
 
@@ -221,9 +219,4 @@ impl Reading<'_> {
             Some(_) => {}
         }
     }
-}
-
-fn is_type(text: &str) -> bool {
-    (1..=TYPE_CHARS_MAX).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'))
 }

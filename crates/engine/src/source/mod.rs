@@ -4,19 +4,21 @@
 //! [`Shape`] maps it into a [`Draft`] → tenant, repeat key and bounds are the same for all sources.
 //!
 //! Invariants: nothing here does I/O or reads a clock. What an element holds as bytes is kept as it was sent. Whatever is
-//! sent, the answer is a typed error or an event, never a panic. A new source is one file and one line in [`shapes`].
+//! sent, the answer is a typed error or an event, never a panic. A new source is one file of data and one line in `file/shipped.rs`.
 
 mod body;
 mod error;
 mod exabeam;
+pub mod file;
 mod generic;
 mod id;
 mod json;
+mod repair;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -29,14 +31,18 @@ pub use body::read;
 pub use error::{BodyError, InputError, Position};
 pub use id::prefixed;
 
-/// Every shape that events can be sent in: one line for each source.
-pub fn shapes() -> &'static [&'static dyn Shape] {
-    &[&generic::Generic, &exabeam::Exabeam]
+/// The shapes that are mapped in code, because all that is fast goes through them.
+static NATIVE: [&dyn Shape; 2] = [&generic::Generic, &exabeam::Exabeam];
+
+/// The shape of this name that is mapped in code.
+pub fn native(name: &str) -> Option<&'static dyn Shape> {
+    NATIVE.into_iter().find(|shape| shape.name() == name)
 }
 
-/// The shape of this name.
-pub fn shape(name: &str) -> Option<&'static dyn Shape> {
-    shapes().iter().copied().find(|shape| shape.name() == name)
+/// The shape of a shipped source.
+pub fn shape(name: &str, evaluator: &playbook::Evaluator) -> Option<Arc<dyn Shape>> {
+    let file = file::shipped(name, evaluator)?;
+    Some(Arc::new(file::Mapped::new(file, evaluator.clone())))
 }
 
 /// A configured source. Who may send is checked before a body gets here.
@@ -47,7 +53,10 @@ pub struct Source {
     /// The IANA time zone of times without an offset (not `generic`: there they are refused).
     pub timezone: String,
     /// How its bodies are mapped.
-    pub shape: &'static dyn Shape,
+    pub shape: Arc<dyn Shape>,
+    /// The tenants by the names that the sender uses for them, such as a company's; nothing when they have the same names.
+    /// A name without a tenant is switched off: its events are refused.
+    pub tenants: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// What is known about a request beside its body.
@@ -65,6 +74,8 @@ pub struct Context<'a> {
     pub header_key: Option<&'a str>,
     /// `Content-Type`; a request without one is read as JSON.
     pub content_type: Option<&'a str>,
+    /// The headers of the request, for sources whose files name some.
+    pub headers: Option<&'a http::HeaderMap>,
     /// How much is read.
     pub limits: Limits,
 }
@@ -137,8 +148,8 @@ impl Raw {
 
 /// How a source's bodies are mapped into events.
 pub trait Shape: Debug + Send + Sync {
-    /// Its name in `sortie.yaml`.
-    fn name(&self) -> &'static str;
+    /// Its name.
+    fn name(&self) -> &str;
 
     /// Whether ids get the source's name in front, because those of two sources could collide.
     fn prefixes_ids(&self) -> bool {
@@ -156,11 +167,30 @@ pub trait Shape: Debug + Send + Sync {
         false
     }
 
+    /// Whether its product sends bodies as this media type, beside JSON.
+    fn accepts(&self, _media_type: &str) -> bool {
+        false
+    }
+
+    /// Its file, when it has one.
+    fn file(&self) -> Option<&file::SourceFile> {
+        None
+    }
+
     /// Maps one body.
     ///
     /// # Errors
     /// [`Unfit`] when it is not an event of this source.
-    fn normalise(&self, body: Map<String, Value>, help: &Help<'_>) -> Result<Draft, Unfit>;
+    fn normalise(&self, body: Map<String, Value>, help: &Help<'_>) -> Result<Drafts, Unfit>;
+}
+
+/// What a body holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Drafts {
+    /// One event.
+    One(Draft),
+    /// Several, each for itself; at least one.
+    Many(Vec<Result<Draft, Unfit>>),
 }
 
 /// What a mapping may look things up in.
@@ -170,6 +200,12 @@ pub struct Help<'a> {
     pub words: &'a Vocabulary,
     /// The IANA time zone of times without an offset.
     pub zone: &'a str,
+    /// The time of arrival.
+    pub now: Time,
+    /// The headers of the request.
+    pub headers: Option<&'a http::HeaderMap>,
+    /// Most events that one body may hold.
+    pub events_max: usize,
 }
 
 /// What a mapping finds in a body.
@@ -200,6 +236,17 @@ pub enum Unfit {
     Invalid(Vec<Problem>),
     /// It is not the message that is expected, and why.
     Unreadable(String),
+    /// It is sound, and nothing in the source's file fits it.
+    Unmapped(String),
+}
+
+/// The longest event type, in characters.
+const TYPE_CHARS_MAX: usize = 128;
+
+/// Whether a text can be the type of an event.
+pub(crate) fn is_type(text: &str) -> bool {
+    (1..=TYPE_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'))
 }
 
 /// The event types that carry state, and the kind of object that each is about. Any other is a plain event.

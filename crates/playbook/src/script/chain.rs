@@ -180,6 +180,7 @@ impl Walk<'_> {
                 call.args.iter_mut().for_each(|arg| {
                     self.expr(arg);
                 });
+                self.pattern(call);
                 Known::of(self.function(&name, at))
             }
             other => {

@@ -177,12 +177,10 @@ impl Expression {
     }
 
     /// The value, with what is left of a budget.
-    pub(crate) fn value_within(
-        &self,
-        evaluator: &Evaluator,
-        scope: &Scope,
-        purse: &mut Purse,
-    ) -> Result<Value, ScriptError> {
+    ///
+    /// # Errors
+    /// [`ScriptError`] when it has none, or went over what is left.
+    pub fn value_within(&self, evaluator: &Evaluator, scope: &Scope, purse: &mut Purse) -> Result<Value, ScriptError> {
         let found = match &self.code {
             Code::Path(path) => scope.find(path).map(|operand| operand.to_json()),
             Code::Constant(value) => Ok(value.clone()),
@@ -214,7 +212,7 @@ impl Expression {
     }
 
     /// Where it begins.
-    pub(crate) fn at(&self) -> Span {
+    pub fn at(&self) -> Span {
         let before = self.source.text().chars().take_while(|c| c.is_whitespace()).count();
         let len = self.source.text().trim().lines().next().map_or(1, |line| line.chars().count());
         Span { len: crate::reader::clamp(len.max(1)), ..self.source.span_of_char(before) }

@@ -18,13 +18,14 @@ thread_local! {
 
 /// What is left of a budget while the parts of one script run.
 #[derive(Debug)]
-pub(crate) struct Purse {
+pub struct Purse {
     operations: u64,
     time: Duration,
 }
 
 impl Purse {
-    pub(crate) fn new(budget: Budget) -> Purse {
+    /// A whole budget.
+    pub fn new(budget: Budget) -> Purse {
         Purse { operations: budget.operations, time: Duration::from_millis(budget.millis) }
     }
 }

@@ -10,6 +10,8 @@ mod compile;
 mod engine;
 mod functions;
 mod guard;
+mod lookup;
+mod meaning;
 mod meter;
 mod names;
 mod native;
@@ -25,12 +27,14 @@ mod walk;
 
 pub use compile::{Condition, Expression};
 pub use engine::{Evaluator, ProbeError};
+pub use lookup::look;
+pub use meaning::{number_of, priority_word, time_of};
+pub use meter::Purse;
 pub use names::Names;
 pub use scope::{Root, Scope};
 pub use source::Source as ScriptSource;
 
 pub(crate) use functions::FUNCTIONS;
-pub(crate) use meter::Purse;
 pub(crate) use places::Places;
 
 use model::limits;

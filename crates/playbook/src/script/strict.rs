@@ -23,6 +23,8 @@ pub(super) fn register(module: &mut Module) {
     comparisons(module);
     fields(module);
     functions(module);
+    super::lookup::register(module);
+    super::meaning::register(module);
 }
 
 fn comparisons(module: &mut Module) {

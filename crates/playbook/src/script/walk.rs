@@ -266,7 +266,21 @@ impl Walk<'_> {
                 }
                 Ty::Bool
             }
-            name => self.function(name, at),
+            name => {
+                let gives = self.function(name, at);
+                self.pattern(call);
+                gives
+            }
+        }
+    }
+
+    /// A pattern that stands in the script must be one.
+    pub(super) fn pattern(&mut self, call: &FnCallExpr) {
+        if let (true, Some(Expr::StringConstant(text, at))) = (call.name.starts_with("capture"), call.args.last())
+            && let Err(message) = super::meaning::check_pattern(text)
+        {
+            let help = "patterns are regular expressions without look-around and back-references".to_owned();
+            self.error("PB311", *at, text.chars().count() + 2, message, Some(help));
         }
     }
 

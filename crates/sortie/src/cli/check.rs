@@ -1,8 +1,10 @@
-//! `sortie check`: everything that is wrong with playbooks, a configuration, or destinations, without a server.
+//! `sortie check`: everything that is wrong with playbooks, sources, a configuration, or destinations, without a server.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use playbook::{Diagnostic, Severity, Source};
+use engine::source::file as mapping;
+use playbook::{Diagnostic, Evaluator, Severity, Source};
 use serde_json::json;
 
 use super::World;
@@ -10,7 +12,7 @@ use super::args::CheckArguments;
 use super::exit::Error;
 use crate::config::{self, Config, Flags};
 use crate::serve::folder;
-use crate::setup;
+use crate::{setup, source_file};
 
 /// Checks files and folders.
 pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error> {
@@ -24,12 +26,13 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
             None
         }
     };
-    let mut sources = Vec::new();
-    for path in &arguments.paths {
-        take(path, &config, &mut sources, &mut found)?;
-    }
-    let catalog = setup::catalog(&config, destinations.as_ref());
     let evaluator = super::evaluator()?;
+    let mut taken = Taken { config: &config, evaluator: &evaluator, playbooks: Vec::new(), mappings: 0, found };
+    for path in &arguments.paths {
+        taken.path(path)?;
+    }
+    let Taken { playbooks: sources, mappings, mut found, .. } = taken;
+    let catalog = setup::catalog(&config, destinations.as_ref());
     let checked = playbook::check(&sources, &catalog, &evaluator);
     found.extend(checked.diagnostics);
     show(world, &found, arguments.output.json)?;
@@ -38,35 +41,73 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
         return Err(Error::Checked { errors });
     }
     if !arguments.output.json {
-        world.console.talk(&format!("{} playbooks are good", checked.playbooks.len()));
+        let mappings = if mappings > 0 { format!(", and {mappings} sources") } else { String::new() };
+        world.console.talk(&format!("{} playbooks are good{mappings}", checked.playbooks.len()));
     }
     Ok(())
 }
 
-/// Takes one path: a folder or file of playbooks, a `sortie.yaml`, a `destinations.yaml`.
-fn take(path: &Path, config: &Config, sources: &mut Vec<Source>, found: &mut Vec<Diagnostic>) -> Result<(), Error> {
-    let read = folder::read(path, path)
-        .map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
-    found.extend(read.diagnostics);
-    for source in read.sources {
-        let file = Path::new(&*source.file);
-        match file.file_name().and_then(|name| name.to_str()) {
-            Some(config::FILE) => {
-                let flags = Flags { config: Some(file.to_owned()), ..Flags::default() };
-                match config::load(&flags, &super::working_folder()?, &|_| None) {
-                    Ok(loaded) => found.extend(loaded.warnings),
-                    Err(diagnostics) => found.extend(diagnostics),
+/// What the paths hold.
+struct Taken<'a> {
+    config: &'a Config,
+    evaluator: &'a Evaluator,
+    playbooks: Vec<Source>,
+    /// How many files of sources are good.
+    mappings: usize,
+    found: Vec<Diagnostic>,
+}
+
+impl Taken<'_> {
+    /// Takes one path: a folder or file of playbooks, a `sortie.yaml`, a `destinations.yaml`, the file of a source.
+    fn path(&mut self, path: &Path) -> Result<(), Error> {
+        let read = folder::read(path, path)
+            .map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
+        self.found.extend(read.diagnostics);
+        for source in read.sources {
+            let file = Path::new(&*source.file);
+            match file.file_name().and_then(|name| name.to_str()) {
+                Some(config::FILE) => self.configuration(file)?,
+                Some("destinations.yaml") => {
+                    if let Err(diagnostics) = setup::destinations(file, &self.config.egress) {
+                        self.found.extend(diagnostics);
+                    }
                 }
+                _ if mapping::looks_like_one(&source.text) => self.mapping(&source),
+                _ => self.playbooks.push(source),
             }
-            Some("destinations.yaml") => {
-                if let Err(diagnostics) = setup::destinations(file, &config.egress) {
-                    found.extend(diagnostics);
-                }
+        }
+        Ok(())
+    }
+
+    /// The file of a source, and its samples.
+    fn mapping(&mut self, source: &Source) {
+        match mapping::read(&source.file, &source.text, self.evaluator) {
+            Ok(read) => {
+                let wrong = source_file::samples(&Arc::new(read), &source.file, self.evaluator);
+                self.mappings += usize::from(wrong.is_empty());
+                self.found.extend(wrong);
             }
-            _ => sources.push(source),
+            Err(diagnostics) => self.found.extend(diagnostics),
         }
     }
-    Ok(())
+
+    /// A configuration, and the files of sources that it names.
+    fn configuration(&mut self, file: &Path) -> Result<(), Error> {
+        let flags = Flags { config: Some(file.to_owned()), ..Flags::default() };
+        match config::load(&flags, &super::working_folder()?, &|_| None) {
+            Ok(loaded) => {
+                self.found.extend(loaded.warnings);
+                let name: Arc<str> = file.display().to_string().into();
+                for source in &loaded.config.sources {
+                    if let Err(diagnostics) = source_file::load(source, &name, self.evaluator) {
+                        self.found.extend(diagnostics);
+                    }
+                }
+            }
+            Err(diagnostics) => self.found.extend(diagnostics),
+        }
+        Ok(())
+    }
 }
 
 fn show(world: &World, found: &[Diagnostic], json: bool) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use super::args::ExplainCodeArguments;
 use super::exit::Error;
 use crate::config::codes;
 use engine::outbound::destination;
+use engine::source::file;
 
 /// Shows a page, or the list of all codes.
 pub(super) fn run(world: &World, arguments: &ExplainCodeArguments) -> Result<(), Error> {
@@ -16,6 +17,7 @@ pub(super) fn run(world: &World, arguments: &ExplainCodeArguments) -> Result<(),
     let upper = code.to_ascii_uppercase();
     let page = playbook::explain_code(&upper)
         .or_else(|| destination::explain_code(&upper))
+        .or_else(|| file::explain_code(&upper))
         .or_else(|| codes::explain_code(&upper));
     match page {
         Some(page) => Ok(world.console.data(page.trim_end())?),
@@ -32,7 +34,12 @@ fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         let title = page.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
         (*code, title)
     });
-    playbook::codes().iter().copied().chain(destination::codes().iter().copied()).chain(own)
+    playbook::codes()
+        .iter()
+        .copied()
+        .chain(destination::codes().iter().copied())
+        .chain(file::codes().iter().copied())
+        .chain(own)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::console::Console;
 use super::exit::Error;
 use crate::config::Config;
 use crate::serve::folder;
-use crate::setup;
+use crate::{setup, source_file};
 
 /// Explains an event.
 pub(super) fn run(world: &World, arguments: &ExplainArguments) -> Result<(), Error> {
@@ -86,32 +86,43 @@ fn read(file: &Path) -> Result<Bytes, Error> {
 }
 
 fn map(config: &Config, name: &str, body: Bytes, lines: bool, now: Time, file: &Path) -> Result<Vec<Incoming>, Error> {
-    let shape = source::shape(name).ok_or_else(|| Error::Usage {
+    let evaluator = super::evaluator()?;
+    let configured = config.sources.iter().find(|source| source.name == name);
+    let read = match configured {
+        Some(source) => {
+            let whole = config.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+            Some(
+                source_file::load(source, &whole.into(), &evaluator)
+                    .map_err(|diagnostics| Error::Invalid { diagnostics })?,
+            )
+        }
+        None => source::file::shipped(name, &evaluator),
+    };
+    let read = read.ok_or_else(|| Error::Usage {
         message: format!("there is no source `{name}`"),
-        help: format!("the sources are {}", known_sources()),
+        help: format!("the sources are {}", source_file::known()),
     })?;
-    let timezone = config.sources.iter().find(|s| s.name == name).and_then(|s| s.timezone.clone());
-    let source =
-        source::Source { name: name.to_owned(), timezone: timezone.unwrap_or_else(|| "UTC".to_owned()), shape };
+    let timezone = configured.and_then(|source| source.timezone.clone()).or_else(|| read.timezone.clone());
+    let source = source::Source {
+        name: name.to_owned(),
+        timezone: timezone.unwrap_or_else(|| "UTC".to_owned()),
+        shape: Arc::new(source::file::Mapped::new(read, evaluator)),
+        tenants: configured.and_then(|source| source.tenants.clone()),
+    };
     let tenants = config.tenants.iter().cloned().collect();
     let ctx = source::Context {
         words: &config.words,
         tenants: (!config.tenants.is_empty()).then_some(&tenants),
-        tenant: None,
+        tenant: configured.and_then(|source| source.tenant.as_deref()),
         now,
         header_key: None,
         content_type: lines.then_some("application/x-ndjson"),
+        headers: None,
         limits: source::Limits::default(),
     };
     let wrong = |message: String| Error::File { path: file.display().to_string(), message };
     let reading = source::read(&source, body, &ctx).map_err(|e| wrong(e.to_string()))?;
     reading.elements.into_iter().collect::<Result<_, _>>().map_err(|e| wrong(e.to_string()))
-}
-
-/// The names of the shipped sources, for people.
-pub(super) fn known_sources() -> String {
-    let names: Vec<&str> = source::shapes().iter().map(|shape| shape.name()).collect();
-    names.join(", ")
 }
 
 fn explain(

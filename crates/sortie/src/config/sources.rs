@@ -2,6 +2,7 @@
 //!
 //! Invariant: `auth:` must be said for every source. A source without it is an error, never an open door.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine::outbound::secret::Placed;
@@ -20,10 +21,16 @@ pub(crate) struct Source {
     pub(crate) span: Span,
     /// A file of the team's that says how bodies are read; nothing for a shipped source.
     pub(crate) file: Option<PathBuf>,
+    /// The shipped source whose file it uses under a name of its own.
+    pub(crate) uses: Option<String>,
     /// How the sender proves who it is.
     pub(crate) auth: SenderAuth,
     /// The IANA zone of times without an offset.
     pub(crate) timezone: Option<String>,
+    /// The tenant that everything it sends belongs to.
+    pub(crate) tenant: Option<String>,
+    /// The tenants by the names that the sender uses; one without a tenant is switched off.
+    pub(crate) tenants: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// How a sender proves who it is. Texts may be references to secrets.
@@ -95,7 +102,13 @@ pub(super) fn read(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<Sourc
 
 fn source(reader: &mut Reader, mut fields: Fields<'_>, name: &str, span: Span, folder: &Path) -> Option<Source> {
     let file = fields.opt_text(reader, "file").map(|text| folder.join(text));
+    let uses = fields.opt_text(reader, "uses");
+    if let (true, Some((key, _))) = (file.is_some(), fields.entry("uses").filter(|_| uses.is_some())) {
+        reader.error(codes::UNREADABLE_VALUE, key.span, "a source has `file` or `uses`, not both", None);
+    }
     let timezone = fields.opt_text(reader, "timezone");
+    let tenant = fields.opt_text(reader, "tenant");
+    let tenants = tenants(reader, &mut fields);
     let auth = match fields.opt_node("auth") {
         Some(node) => auth(reader, node),
         None => {
@@ -105,7 +118,26 @@ fn source(reader: &mut Reader, mut fields: Fields<'_>, name: &str, span: Span, f
         }
     };
     fields.finish(reader);
-    Some(Source { name: name.to_owned(), span, file, auth: auth?, timezone })
+    Some(Source { name: name.to_owned(), span, file, uses, auth: auth?, timezone, tenant, tenants })
+}
+
+/// `tenants: { "Acme Corporation": acme, "Old Customer": off }`.
+fn tenants(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<BTreeMap<String, Option<String>>> {
+    let mut named = fields.fields(reader, "tenants")?;
+    let mut all = BTreeMap::new();
+    for (key, node) in named.free() {
+        let tenant = match &node.value {
+            Value::Bool(false) => None,
+            Value::Text(text) if text == "off" => None,
+            Value::Text(text) => Some(text.clone()),
+            _ => {
+                reader.wrong_type(node, &key.text, "the name of a tenant, or `off`");
+                continue;
+            }
+        };
+        all.insert(key.text.clone(), tenant);
+    }
+    Some(all)
 }
 
 fn auth(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {

@@ -148,12 +148,15 @@ pub(super) async fn take(mut call: Call) -> Answer {
             }
             None => None,
         },
+        headers: Some(&headers),
         limits: app.settings.limits,
     };
     let reading = source::read(&door.source, held.bytes.clone(), &ctx).map_err(|error| body_problem(&error))?;
     if dry_run {
         return try_out(&app, reading).await;
     }
+    let unreadable = reading.elements.iter().flatten().filter(|one| one.event.kind.ends_with(".unreadable")).count();
+    door.unreadable.fetch_add(unreadable as u64, std::sync::atomic::Ordering::Relaxed);
     let answers = accept(&app, reading.elements).await;
     if reading.batch { batch(&answers) } else { single(answers) }
 }

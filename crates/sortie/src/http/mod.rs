@@ -57,6 +57,8 @@ pub(crate) struct Door {
     pub(crate) sender: Sender,
     /// The tenant that everything it sends belongs to, when the configuration binds it.
     pub(crate) tenant: Option<String>,
+    /// Bodies that could not be read, or that nothing in the source's file fitted.
+    pub(crate) unreadable: Arc<std::sync::atomic::AtomicU64>,
 }
 
 /// What the server is told by the configuration.

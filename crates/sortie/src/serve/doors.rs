@@ -5,21 +5,27 @@ use std::sync::Arc;
 
 use axum::http::HeaderName;
 use engine::outbound::{Redactor, Secrets};
-use playbook::{Diagnostic, Severity};
+use engine::source::file::Mapped;
+use playbook::{Diagnostic, Evaluator, Severity};
 
 use crate::auth::sender::{self, Sender};
 use crate::config::sources::Secret;
 use crate::config::{Config, SenderAuth, Source, codes};
 use crate::http::Door;
+use crate::source_file;
 
 /// The doors that senders come in by.
 ///
 /// # Errors
 /// Everything that is wrong: missing and empty secrets, unknown sources, impossible header names.
-pub(super) fn open(config: &Config, secrets: &Secrets) -> Result<BTreeMap<String, Door>, Vec<Diagnostic>> {
+pub(super) fn open(
+    config: &Config,
+    secrets: &Secrets,
+    evaluator: &Evaluator,
+) -> Result<BTreeMap<String, Door>, Vec<Diagnostic>> {
     let mut doors = BTreeMap::new();
     let mut found = Vec::new();
-    let mut opener = Opener { config, secrets, found: &mut found };
+    let mut opener = Opener { config, secrets, evaluator, found: &mut found };
     for source in &config.sources {
         if let Some(door) = opener.door(source) {
             doors.insert(source.name.clone(), door);
@@ -31,34 +37,47 @@ pub(super) fn open(config: &Config, secrets: &Secrets) -> Result<BTreeMap<String
 struct Opener<'a> {
     config: &'a Config,
     secrets: &'a Secrets,
+    evaluator: &'a Evaluator,
     found: &'a mut Vec<Diagnostic>,
 }
 
 impl Opener<'_> {
     fn door(&mut self, source: &Source) -> Option<Door> {
         let sender = self.sender(source);
-        if source.file.is_some() {
-            let help = "use one of the shipped sources, or send the normalised shape to `generic`";
-            self.wrong(
-                codes::LATER,
-                source.span,
-                format!("a file for the source `{}` is not built yet", source.name),
-                help,
-            );
-            return None;
-        }
-        let Some(shape) = engine::source::shape(&source.name) else {
-            let names: Vec<&str> = engine::source::shapes().iter().map(|shape| shape.name()).collect();
-            let help = format!("the sources are {}", names.join(", "));
-            self.wrong(codes::UNKNOWN_SOURCE, source.span, format!("there is no source `{}`", source.name), &help);
-            return None;
+        let whole: Arc<str> =
+            self.config.file.as_ref().map_or_else(String::new, |file| file.display().to_string()).into();
+        let file = match source_file::load(source, &whole, self.evaluator) {
+            Ok(file) => file,
+            Err(found) => {
+                self.found.extend(found);
+                return None;
+            }
         };
-        let timezone = source.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
+        self.tenants(source);
+        let timezone = source.timezone.clone().or_else(|| file.timezone.clone()).unwrap_or_else(|| "UTC".to_owned());
+        let shape = Arc::new(Mapped::new(file, self.evaluator.clone()));
         Some(Door {
-            source: engine::source::Source { name: source.name.clone(), timezone, shape },
+            source: engine::source::Source {
+                name: source.name.clone(),
+                timezone,
+                shape,
+                tenants: source.tenants.clone(),
+            },
             sender: sender?,
-            tenant: None,
+            tenant: source.tenant.clone(),
+            unreadable: Arc::default(),
         })
+    }
+
+    /// The tenants that a source names must be tenants.
+    fn tenants(&mut self, source: &Source) {
+        let named = source.tenant.iter().chain(source.tenants.iter().flat_map(|all| all.values().flatten()));
+        let unknown: Vec<&String> = named.filter(|name| !self.config.tenants.contains(name)).collect();
+        for name in unknown {
+            let message =
+                format!("the source `{}` names the tenant `{name}`, which is not one of `tenants`", source.name);
+            self.wrong(codes::WORDS, source.span, message, "add it to `tenants: [ … ]`, or correct the name");
+        }
     }
 
     fn sender(&mut self, source: &Source) -> Option<Sender> {

@@ -162,7 +162,7 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
 pub(crate) fn settings(config: &Config) -> Result<http::Settings, Error> {
     Ok(http::Settings {
         auth_required: config.auth_required,
-        doors: doors::open(config, &setup::secrets(config)).map_err(Error::Invalid)?,
+        doors: doors::open(config, &setup::secrets(config), &setup::evaluator()?).map_err(Error::Invalid)?,
         tenants: (!config.tenants.is_empty()).then(|| config.tenants.iter().cloned().collect()),
         limits: engine::source::Limits {
             event_bytes: config.limits.event_body_bytes,

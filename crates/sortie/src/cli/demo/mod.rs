@@ -118,7 +118,16 @@ fn prepare(workplace: &Workplace, receiver: SocketAddr) -> std::io::Result<Confi
 /// A source without authentication: the demo listens on loopback, on a port that nobody knows.
 fn open_source(name: &str) -> Source {
     let span = playbook::Span::default();
-    Source { name: name.to_owned(), span, file: None, auth: SenderAuth::None, timezone: None }
+    Source {
+        name: name.to_owned(),
+        span,
+        file: None,
+        uses: None,
+        auth: SenderAuth::None,
+        timezone: None,
+        tenant: None,
+        tenants: None,
+    }
 }
 
 /// Waits until no run is open.

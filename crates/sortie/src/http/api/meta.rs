@@ -1,5 +1,6 @@
 //! Health, status and metrics.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
@@ -148,8 +149,9 @@ struct Figure {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    /// Labels, already in braces, and values. The labels are fixed words: nothing that an event holds becomes one.
-    values: Vec<(&'static str, u64)>,
+    /// Labels, already in braces, and values. The labels are fixed words, or names of the configuration: nothing that an
+    /// event holds becomes one.
+    values: Vec<(Cow<'static, str>, u64)>,
 }
 
 /// `GET /metrics`
@@ -161,7 +163,7 @@ pub(in crate::http) async fn metrics(call: Call) -> Answer {
     let mut all = counted(&call);
     let stats = call.app.look(|store| Ok(store.stats())).await?;
     let (at_work, waiting) = call.app.engine.load_now();
-    let gauge = |name, help, value| Figure { name, kind: "gauge", help, values: vec![("", value)] };
+    let gauge = |name, help, value| Figure { name, kind: "gauge", help, values: vec![("".into(), value)] };
     all.extend([
         gauge("sortie_runs_at_work", "Runs at work at this moment.", at_work as u64),
         gauge("sortie_writer_waiting", "Orders that wait for the writer.", waiting as u64),
@@ -179,7 +181,7 @@ pub(in crate::http) async fn metrics(call: Call) -> Answer {
         gauge("sortie_playbooks_loaded", "Playbooks in force.", call.app.engine.playbooks().playbooks().len() as u64),
         gauge("sortie_ready", "Whether events are accepted.", u64::from(call.app.engine.ready().is_ok())),
     ]);
-    let counter = |name, help, value| Figure { name, kind: "counter", help, values: vec![("", value)] };
+    let counter = |name, help, value| Figure { name, kind: "counter", help, values: vec![("".into(), value)] };
     all.push(counter("sortie_store_commits_total", "Commits since the start.", stats.commits));
     all.push(counter("sortie_store_keys_written_total", "Keys written since the start.", stats.keys_written));
     let about = "Bytes of keys and values written since the start.";
@@ -191,7 +193,10 @@ fn counted(call: &Call) -> Vec<Figure> {
     let figures = call.app.engine.figures();
     let counters = &call.app.counters;
     let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let counter = |name, help, values| Figure { name, kind: "counter", help, values };
+    let counter = |name, help, values: Vec<(&'static str, u64)>| {
+        let values = values.into_iter().map(|(labels, value)| (labels.into(), value)).collect();
+        Figure { name, kind: "counter", help, values }
+    };
     let class = |n: usize| counters.by_class.get(n).map_or(0, of);
     vec![
         counter(
@@ -243,7 +248,21 @@ fn counted(call: &Call) -> Vec<Figure> {
             "Connections over the limit.",
             vec![("", of(&counters.turned_away))],
         ),
+        unreadable(call),
     ]
+}
+
+/// Bodies that were kept unread, by source.
+fn unreadable(call: &Call) -> Figure {
+    let doors = call.app.settings.doors.iter();
+    let values =
+        doors.map(|(name, door)| (format!("{{source=\"{name}\"}}").into(), door.unreadable.load(Ordering::Relaxed)));
+    Figure {
+        name: "sortie_events_unreadable_total",
+        kind: "counter",
+        help: "Bodies of sources that could not be read or fitted no mapping, and were kept.",
+        values: values.collect(),
+    }
 }
 
 fn written(all: &[Figure]) -> String {
@@ -264,7 +283,12 @@ mod tests {
 
     #[test]
     fn figures_are_written_as_prometheus_reads_them() {
-        let figure = Figure { name: "a_total", kind: "counter", help: "A.", values: vec![("{x=\"y\"}", 3), ("", 4)] };
+        let figure = Figure {
+            name: "a_total",
+            kind: "counter",
+            help: "A.",
+            values: vec![("{x=\"y\"}".into(), 3), ("".into(), 4)],
+        };
         assert_eq!(written(&[figure]), "# HELP a_total A.\n# TYPE a_total counter\na_total{x=\"y\"} 3\na_total 4\n");
     }
 }

@@ -63,9 +63,10 @@ fn door(sender: Sender) -> Door {
     let source = engine::source::Source {
         name: "generic".to_owned(),
         timezone: "UTC".to_owned(),
-        shape: engine::source::shape("generic").unwrap(),
+        shape: engine::source::shape("generic", &crate::setup::evaluator().unwrap()).unwrap(),
+        tenants: None,
     };
-    Door { source, sender, tenant: None }
+    Door { source, sender, tenant: None, unreadable: Arc::default() }
 }
 
 fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
