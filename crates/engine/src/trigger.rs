@@ -136,10 +136,16 @@ fn crossed(
     }
     let (name, before, after, above) = crossing.filter(|_| !held_before)?;
     put("score", Value::from(name.as_str()));
-    put("from", before.map_or(Value::Null, Value::from));
-    put("to", Value::from(after));
+    put("from", before.map_or(Value::Null, plain));
+    put("to", plain(after));
     let from = before.map_or_else(|| "nothing".to_owned(), |before| before.to_string());
     Some(format!("score {name} crossed {above} upward: {from} → {after}"))
+}
+
+/// A score as people write it: 83, not 83.0.
+fn plain(score: f64) -> Value {
+    // Exact for whole numbers of this size.
+    if score.fract() == 0.0 && score.abs() < 1e15 { Value::from(score as i64) } else { Value::from(score) }
 }
 
 /// A score of an object; that of alerts and cases is `risk`.

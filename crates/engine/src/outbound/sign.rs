@@ -30,6 +30,17 @@ pub enum Hash {
     Sha512,
 }
 
+impl Hash {
+    /// Its name in configurations, and in front of signatures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Hash::Sha256 => "sha256",
+            Hash::Sha1 => "sha1",
+            Hash::Sha512 => "sha512",
+        }
+    }
+}
+
 /// How the signature is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
@@ -203,6 +214,9 @@ impl Scheme {
             return Err(KeyError::Empty.into());
         }
         let given = given.strip_prefix(self.prefix.as_str()).unwrap_or(given);
+        // `sha256=` in front is so common that senders who do not document it write it, too.
+        let named = given.strip_prefix(self.hash.name()).and_then(|rest| rest.strip_prefix('='));
+        let given = named.filter(|_| self.prefix.is_empty()).unwrap_or(given);
         let given = if self.encoding == Encoding::Hex { given.to_ascii_lowercase() } else { given.to_owned() };
         let mut good = subtle::Choice::from(0);
         for secret in secrets {
