@@ -58,7 +58,8 @@ fn event(simulation: &Simulation, body: &Value) -> Incoming {
     let source = source::Source {
         name: "generic".to_owned(),
         timezone: "UTC".to_owned(),
-        shape: source::shape("generic").unwrap(),
+        shape: source::shape("generic", &Evaluator::uncounted()).unwrap(),
+        tenants: None,
     };
     let ctx = source::Context {
         words: &words,
@@ -67,6 +68,7 @@ fn event(simulation: &Simulation, body: &Value) -> Incoming {
         now: simulation.now(),
         header_key: None,
         content_type: None,
+        headers: None,
         limits: source::Limits::default(),
     };
     source::read(&source, body.to_string().into(), &ctx).unwrap().elements.pop().unwrap().unwrap()

@@ -190,7 +190,7 @@ impl Mapping<'_> {
         let how = Strictness::Lenient { zone: self.help.zone };
         let (_, noticed) = record::normalise(kind, &mut fields, self.help.words, how);
         self.warnings.extend(noticed);
-        Ok(Subject { kind, id: subject, fields })
+        Ok(Subject { kind, id: subject, fields: Arc::new(fields) })
     }
 
     /// What follows from the product when the mapping does not say it.

@@ -113,7 +113,7 @@ fn shown(event: &Event) -> Value {
     shown.insert("data".to_owned(), event.data.clone());
     shown.insert("warnings".to_owned(), json!(event.warnings));
     if let Some(subject) = &event.subject {
-        shown.insert(subject.kind.name().to_owned(), Value::Object(subject.fields.clone()));
+        shown.insert(subject.kind.name().to_owned(), Value::Object((*subject.fields).clone()));
     }
     Value::Object(shown)
 }
