@@ -500,6 +500,11 @@ impl<'a> Batch<'a> {
 
     /// A run's progress, and the changes it makes.
     fn progress(&mut self, progress: &Progress) -> Result<Seq, Refusal> {
+        for name in &progress.unless {
+            if self.mark(name)?.is_some() {
+                return Err(Refusal::Stale(format!("run {} has something to hear", progress.summary.id)));
+            }
+        }
         let seq = self.progress_entry(progress);
         for change in &progress.changes {
             self.change(change, &progress.actor, change.own_id.clone(), &progress.chain)?;
@@ -520,7 +525,18 @@ impl<'a> Batch<'a> {
         for window in &progress.windows {
             self.windows.insert(window.key.clone(), window.until);
         }
+        for (name, value) in &progress.marks {
+            self.marks.insert(name.clone(), value.clone());
+        }
         seq
+    }
+
+    /// A named value as it will be.
+    fn mark(&self, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        match self.marks.get(name) {
+            Some(value) => Ok(value.clone()),
+            None => self.shared.store.mark(name).map_err(|error| Refusal::from(&error)),
+        }
     }
 
     fn start(&mut self, order: &Start) -> Result<RunId, Refusal> {
@@ -542,10 +558,7 @@ impl<'a> Batch<'a> {
         if self.set.find(&fire.playbook.id).is_none_or(|loaded| loaded.digest != fire.playbook.digest) {
             return Ok(());
         }
-        let text = match self.marks.get(cursor) {
-            Some(value) => value.clone(),
-            None => self.shared.store.mark(cursor).map_err(|error| Refusal::from(&error))?,
-        };
+        let text = self.mark(cursor)?;
         let passed = text.and_then(|text| Time::parse(std::str::from_utf8(&text).ok()?).ok());
         if passed.is_some_and(|passed| passed >= *instant) {
             return Ok(());

@@ -11,7 +11,7 @@ use model::run::{
     Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepState, StepStatus,
 };
 use model::{DeliveryId, Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
-use playbook::{Body, OnError, Playbook, Retry, Scope, Step};
+use playbook::{Body, Playbook, Retry, Scope, Step};
 use serde_json::{Value, json};
 use store::{Expect, Window};
 use tokio::sync::oneshot;
@@ -192,6 +192,8 @@ impl Engine {
             changes: Vec::new(),
             chain: Vec::new(),
             windows,
+            marks: Vec::new(),
+            unless: Vec::new(),
             reply,
         };
         self.order(Order::Progress(Box::new(progress)), answer).await
@@ -229,7 +231,9 @@ impl Engine {
             }
         };
         let carried = if from == RetryFrom::Failed { carried(&state, &playbook) } else { Vec::new() };
-        let start = RunStart { digest: playbook.digest, retry_of: Some(run), carried, ..state.start.clone() };
+        let requester = requester(&actor);
+        let start =
+            RunStart { digest: playbook.digest, retry_of: Some(run), requester, carried, ..state.start.clone() };
         let what = json!({ "what": "retried", "run": run });
         let event = self.own_event("run.retried", event.tenant.clone(), what, actor);
         let (reply, answer) = oneshot::channel();
@@ -255,7 +259,7 @@ impl Engine {
             .runner()
             .playbook(&summary.playbook, summary.digest)
             .map_err(|error| Refusal::Store(error.to_string()))?;
-        let step = find_step(&playbook, &delivery.path).ok_or_else(missing)?;
+        let step = playbook.step_at(&delivery.path).ok_or_else(missing)?;
         let mut attempt = self.try_once_more(&state, step, &delivery).await.ok_or_else(missing)?;
         // By hand means once: nobody tries again by himself.
         if matches!(attempt.outcome, AttemptOutcome::Retry { .. }) {
@@ -329,6 +333,7 @@ impl Engine {
     ) -> Result<RunId, Refusal> {
         let mut trigger = Record::new();
         trigger.insert("kind".to_owned(), Value::from("manual"));
+        let requester = requester(&actor);
         let event = self.own_event("run.requested", about.tenant.clone(), what, actor);
         let start = RunStart {
             id: RunId { seq: Seq::default(), n: 0, tag: 0 },
@@ -343,6 +348,8 @@ impl Engine {
             chain: Vec::new(),
             inputs,
             retry_of: None,
+            requester,
+            caller: None,
             carried: Vec::new(),
             gate: None,
         };
@@ -384,6 +391,14 @@ impl Engine {
 /// The id of the playbook behind a sending by hand.
 pub const SEND_BY_HAND: &str = "sent-by-hand";
 
+/// The person that an actor is, if he is one.
+fn requester(actor: &Actor) -> Option<String> {
+    match actor {
+        Actor::Token(name) => Some(name.clone()),
+        Actor::Source(_) | Actor::Run { .. } | Actor::System => None,
+    }
+}
+
 /// What a run is about.
 #[derive(Debug, Clone, Default)]
 struct About {
@@ -402,18 +417,6 @@ fn object_ids(key: &ObjectKey) -> About {
         Kind::Entity => about.entity = Some(key.id.clone()),
     }
     about
-}
-
-/// The step at a path, however deep.
-fn find_step<'a>(playbook: &'a Playbook, path: &str) -> Option<&'a Step> {
-    fn within<'a>(steps: &'a [Step], path: &str) -> Option<&'a Step> {
-        steps.iter().find_map(|step| match &step.on_error {
-            _ if step.path == path => Some(step),
-            OnError::Steps(fallback) => within(fallback, path),
-            OnError::Fail | OnError::Continue => None,
-        })
-    }
-    within(&playbook.steps, path).or_else(|| within(&playbook.on_failure, path))
 }
 
 /// What a run that repeats another from its failed step takes over: of the steps on the main way, those that succeeded or
@@ -440,7 +443,16 @@ fn carried(state: &RunState, playbook: &Playbook) -> Vec<Fact> {
         }
         let at = done.ended_at.unwrap_or(done.started_at);
         let (output, error) = (done.output.clone(), done.error.clone());
-        facts.push(Fact::StepEnded { path, action, status: done.status, at, output, error, handled: false });
+        facts.push(Fact::StepEnded {
+            path,
+            action,
+            status: done.status,
+            at,
+            output,
+            error,
+            handled: false,
+            culprit: None,
+        });
     }
     facts
 }

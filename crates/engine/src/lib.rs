@@ -16,6 +16,7 @@ pub mod command;
 pub mod decide;
 pub mod engine;
 mod evict;
+pub mod flow;
 pub mod next;
 pub mod outbound;
 mod overlay;

@@ -182,6 +182,11 @@ impl Shared {
         salt
     }
 
+    /// Whether time passes here by itself; in a simulation it does not.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed
+    }
+
     /// How long the conditions of an event have taken since `began`.
     pub(crate) fn spent(&self, began: Instant) -> Duration {
         if self.timed { began.elapsed() } else { Duration::ZERO }

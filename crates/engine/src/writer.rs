@@ -150,6 +150,10 @@ pub(crate) struct Progress {
     pub chain: Vec<model::ChainLink>,
     /// Windows that begin or end.
     pub windows: Vec<Window>,
+    /// Named values that change.
+    pub marks: Vec<store::Mark>,
+    /// Names of values that must not be there; the order is stale otherwise.
+    pub unless: Vec<String>,
     /// Answers with the entry that records it.
     pub reply: oneshot::Sender<Result<Seq, Refusal>>,
 }

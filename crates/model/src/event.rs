@@ -46,6 +46,9 @@ pub struct ChainLink {
     pub playbook: String,
     /// The run that caused the event.
     pub run: RunId,
+    /// The person behind that run, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
 }
 
 /// What makes a repeat of an event recognisable.

@@ -81,3 +81,15 @@ pub const EVENT_VALUES_MAX: usize = 50_000;
 pub const BATCH_VALUES_MAX: usize = 2_000_000;
 /// Longest id of an event or object, name of a tenant, or key of a repeat, in bytes.
 pub const ID_BYTES_MAX: usize = 512;
+/// Most items of a `for_each`, and most turns of a `repeat`.
+pub const LOOP_ROUNDS_MAX: usize = 10_000;
+/// Most items of a loop that are at work at once.
+pub const LOOP_PARALLEL_MAX: usize = 50;
+/// Most branches of a `parallel` block, and most cases of a `switch`.
+pub const BRANCHES_MAX: usize = 50;
+/// Most steps that one run does, those of all rounds of its loops together.
+pub const RUN_STEPS_MAX: usize = 100_000;
+/// Most calls of playbooks inside each other.
+pub const CALL_DEPTH_MAX: u32 = 5;
+/// Longest time that a run may take with its waits, in seconds (90 days).
+pub const RUN_WAIT_SECONDS_MAX: u64 = 90 * 86_400;

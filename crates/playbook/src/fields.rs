@@ -104,6 +104,18 @@ impl<'a> Fields<'a> {
         self.entries.iter().any(|(key, _)| key.text == name)
     }
 
+    /// The value of a key, if it is there. Does not count as asking for it.
+    pub fn peek(&self, name: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
+    }
+
+    /// Makes keys known that are not read.
+    pub fn pass(&mut self, names: impl IntoIterator<Item = &'static str>) {
+        for name in names {
+            let _ = self.entry(name);
+        }
+    }
+
     /// A key and its value, if it is there.
     pub fn entry(&mut self, name: &'static str) -> Option<(&'a Key, &'a Node)> {
         self.asked.push(name);

@@ -32,7 +32,10 @@ pub use reference::reference;
 pub use schedule::{Missed, Schedule};
 pub use script::{
     Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Purse, Root, Scope, ScriptError, ScriptSource,
-    look, number_of, priority_word, time_of,
+    Steps, look, number_of, priority_word, time_of,
 };
-pub use syntax::{Backoff, Body, On, OnError, Playbook, Retry, Step, Trigger};
+pub use syntax::{
+    Approve, Backoff, Body, Branch, Call, Case, Each, Guard, Input, InputError, Items, On, OnDeadline, OnError,
+    Playbook, Repeat, Retry, Step, Trigger, ValueType, Wait, WaitEvent,
+};
 pub use template::Template;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use model::run::{RunStatus, StepStatus};
 
 use crate::catalog::ActionSpec;
-use crate::check::TRIGGERS;
+use crate::check::{BLOCKS, TRIGGERS};
 use crate::script::{FUNCTIONS, Root};
 
 /// The keys of a playbook.
@@ -36,8 +36,17 @@ pub(crate) static PLAYBOOK_KEYS: &[(&str, &str)] = &[
          event `playbook.fuse_blown` is raised, once until it holds again",
     ),
     ("timeout", "how long a run may be active"),
+    (
+        "inputs",
+        "what a caller or a person gives: by name `{type, required, default, description}`; read as `inputs.name`",
+    ),
+    ("outputs", "what it gives to a playbook that calls it: names with values"),
     ("steps", "what it does, one after the other; required"),
     ("on_failure", "steps that are done when a step failed and nothing caught it; they read `failure`"),
+    (
+        "finally",
+        "steps that are done at the end, whether a step failed or not; not when the run was cancelled or timed out",
+    ),
     ("tests", "examples with what must come of them"),
     ("triggers_itself", "`allow` lets events that its own runs cause start it; `deny` is the default"),
 ];
@@ -46,7 +55,7 @@ pub(crate) static PLAYBOOK_KEYS: &[(&str, &str)] = &[
 pub(crate) static STEP_KEYS: &[(&str, &str)] = &[
     ("id", "its name for `steps.<id>`: a letter, then letters, digits, `_` and `-`"),
     ("if", "a condition; the step is `skipped` when the answer is no"),
-    ("action", "what it does"),
+    ("action", "what it does; or one of the blocks below"),
     ("with", "the parameters of the action; values may hold `${{ … }}`"),
     ("timeout", "how long one try may take"),
     (
@@ -65,6 +74,7 @@ pub fn reference(actions: &[&ActionSpec]) -> String {
     );
     table(&mut out, "Keys of a playbook", "key", PLAYBOOK_KEYS.iter().copied());
     table(&mut out, "Keys of a step", "key", STEP_KEYS.iter().copied());
+    blocks(&mut out);
     table(&mut out, "Triggers", "trigger", TRIGGERS.iter().copied());
     out.push_str("\nEvery trigger but `manual` and `schedule` may have a `when` of its own.\n");
     out.push_str(CONDITIONS);
@@ -97,6 +107,20 @@ fn table<'t>(out: &mut String, title: &str, first: &str, rows: impl Iterator<Ite
     }
 }
 
+fn blocks(out: &mut String) {
+    out.push_str(BLOCKS_HEAD);
+    for block in BLOCKS {
+        let _ = write!(out, "\n### `{}`\n\nIt {}.\n", block.name, block.doc);
+        if !block.keys.is_empty() {
+            out.push_str("\n| key | meaning |\n|---|---|\n");
+            for (key, doc) in block.keys {
+                let _ = writeln!(out, "| `{key}` | {doc} |");
+            }
+        }
+        let _ = write!(out, "\n`steps.<id>.output` is {}.\n\n```yaml\n{}```\n", block.output, block.example);
+    }
+}
+
 fn records(out: &mut String) {
     out.push_str("\n## Names and fields\n\n`now` is the time of the decision or step. ");
     out.push_str("`steps.<id>` has `output`, `status`, `succeeded`, `error`. `vars` and `inputs` have the keys they were given.\n");
@@ -111,19 +135,24 @@ fn records(out: &mut String) {
 
 fn statuses(out: &mut String) {
     let runs: Vec<String> = RunStatus::ALL.iter().map(|status| format!("`{}`", status.name())).collect();
-    let steps = [
-        StepStatus::Running,
-        StepStatus::Retrying,
-        StepStatus::Succeeded,
-        StepStatus::Failed,
-        StepStatus::Skipped,
-        StepStatus::TimedOut,
-        StepStatus::Cancelled,
-        StepStatus::NeedsAttention,
-    ];
+    let steps = StepStatus::ALL;
     let steps: Vec<String> = steps.iter().map(|status| format!("`{}`", status.name())).collect();
     let _ = write!(out, "\n## Statuses\n\nOf runs: {}. Of steps: {}.\n", runs.join(", "), steps.join(", "));
 }
+
+const BLOCKS_HEAD: &str = r#"
+## Blocks
+
+A step is an action or one of these. Each takes `id`, `if` and `on_error` like any step; lists of steps nest at most eight
+levels deep. `steps.<id>` reads any step that comes before, in the same list or around it; a step in a `for_each` is read by
+the steps of the same item only, one in another branch of `parallel` when all have ended, one in a `repeat` as it was in the
+last turn.
+
+In a run, a step's path is its id (or `#2` for the second of a list) after the path of the block that it is in: `each/0/send`
+is the step `send` of the first item of `each`, `both/left/ask` one of the branch `left`, `route/1/tell` one of the second case,
+`poll/2/ask` one of the third turn, `guard/try/ask`, `guard/catch/tell` and `guard/finally/clean` are those of a `try`. The
+key that makes a repeated delivery recognisable holds that path.
+"#;
 
 const CONDITIONS: &str = r#"
 ## Conditions
@@ -174,7 +203,47 @@ mod tests {
         for (key, _) in STEP_KEYS {
             assert!(!unknown(format!("playbook: p\ntriggers: [manual]\nsteps:\n  - {key}: 1\n")), "{key}");
         }
+        for block in BLOCKS {
+            for (key, _) in block.keys {
+                let inside = format!("{}: {{ {key}: 1 }}", block.name);
+                let inside = if block.name == "switch" { format!("switch: [{{ {key}: 1 }}]") } else { inside };
+                let text = format!("playbook: p\ntriggers: [manual]\nsteps:\n  - {inside}\n");
+                assert!(!unknown(text), "{} {key}", block.name);
+            }
+        }
         assert!(unknown("enabld: 1\n".to_owned()));
+    }
+
+    #[test]
+    fn the_example_of_every_block_is_one_that_the_check_takes() {
+        let evaluator = crate::Evaluator::uncounted();
+        let spec: &'static ActionSpec = Box::leak(Box::new(ActionSpec {
+            id: "log",
+            title: "",
+            doc: "",
+            effect: crate::catalog::Effect::Read,
+            about: None,
+            network: false,
+            params: &[crate::catalog::Param {
+                name: "message",
+                ty: crate::catalog::ParamType::Text,
+                required: true,
+                doc: "",
+            }],
+            output: "",
+            example: "",
+        }));
+        let catalog = crate::Catalog { actions: vec![spec], ..crate::Catalog::default() };
+        for block in BLOCKS {
+            let example = block.example.replace("http.request", "log").replace("with: { url:", "with: { message:");
+            let vars = "vars: { ticket: 1 }\n";
+            let before = "  - { id: open, action: log, with: { message: x } }\n";
+            let steps: String = example.lines().map(|line| format!("  {line}\n")).collect();
+            let text = format!("playbook: p\n{vars}triggers: [alert.created]\nsteps:\n{before}{steps}");
+            let found = crate::compile(&crate::Source { file: "p.yaml".into(), text }, &catalog, &evaluator);
+            let shown = found.err().map(|found| found.iter().map(|d| d.render(false)).collect::<String>());
+            assert_eq!(shown, None, "{}", block.name);
+        }
     }
 
     /// `BLESS=1 cargo test -p playbook reference` writes the page anew.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::run::RunStatus;
 use model::{Digest, Time};
 
 use crate::catalog::ActionSpec;
 use crate::control::Control;
 use crate::diagnostic::Span;
 use crate::schedule::Schedule;
-use crate::script::Condition;
+use crate::script::{Condition, Expression};
 use crate::template::Template;
 use crate::yaml;
 
@@ -47,6 +48,12 @@ pub struct Playbook {
     pub steps: Vec<Step>,
     /// What it does when a step failed.
     pub on_failure: Vec<Step>,
+    /// What it does in the end, whether a step failed or not.
+    pub finally: Vec<Step>,
+    /// What a caller, or a person who starts it, gives.
+    pub inputs: Vec<Input>,
+    /// What it gives to a caller.
+    pub outputs: Vec<(String, Template)>,
     /// Its tests, checked in shape only.
     pub tests: Option<yaml::Node>,
     /// Whether events that its own runs cause may start it.
@@ -57,6 +64,42 @@ pub struct Playbook {
     pub text: Arc<str>,
     /// The digest of its text.
     pub digest: Digest,
+}
+
+impl Playbook {
+    /// The lists of steps that a run may do, with what stands before the paths of their steps.
+    pub fn lists(&self) -> [(&'static str, &[Step]); 3] {
+        [("", &self.steps), ("on_failure/", &self.on_failure), ("finally/", &self.finally)]
+    }
+
+    /// The step at a path of a run, however deep: `each/3/send`.
+    pub fn step_at(&self, path: &str) -> Option<&Step> {
+        self.lists().into_iter().find_map(|(prefix, steps)| find(steps, path.strip_prefix(prefix)?))
+    }
+
+    /// All steps, nested ones included, each before those in it.
+    pub fn all_steps(&self) -> Vec<&Step> {
+        fn add<'a>(steps: &'a [Step], all: &mut Vec<&'a Step>) {
+            for step in steps {
+                all.push(step);
+                step.lists().into_iter().for_each(|(_, steps)| add(steps, all));
+            }
+        }
+        let mut all = Vec::new();
+        self.lists().into_iter().for_each(|(_, steps)| add(steps, &mut all));
+        all
+    }
+}
+
+/// The step at the rest of a path.
+fn find<'a>(steps: &'a [Step], rest: &str) -> Option<&'a Step> {
+    let (segment, rest) = rest.split_once('/').map_or((rest, None), |(segment, rest)| (segment, Some(rest)));
+    let step = steps.iter().find(|step| step.segment() == segment)?;
+    let Some(rest) = rest else { return Some(step) };
+    let (between, rest) = rest.split_once('/')?;
+    let number = between.bytes().all(|b| b.is_ascii_digit());
+    let list = step.lists().into_iter().find(|(name, _)| name == between || (name == "*" && number));
+    find(list?.1, rest)
 }
 
 /// One trigger.
@@ -136,7 +179,8 @@ impl On {
 pub struct Step {
     /// Its id; empty when it has none.
     pub id: String,
-    /// Its unique path: the id, or `#2` for the second of a list, after the path of the list that it is in.
+    /// Its unique path: the id, or `#2` for the second of a list, after the path of the list that it is in, with `/` in
+    /// between. A `*` stands for the number of a loop's round: `each/*/send`.
     pub path: String,
     /// Whether it is done.
     pub condition: Option<Condition>,
@@ -152,6 +196,36 @@ pub struct Step {
     pub span: Span,
 }
 
+impl Step {
+    /// The last part of its path.
+    pub fn segment(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// The lists of steps in it, each with what comes between its own path and theirs; `*` is the number of a round.
+    pub fn lists(&self) -> Vec<(String, &[Step])> {
+        let mut lists: Vec<(String, &[Step])> = match &self.body {
+            Body::ForEach(each) => vec![("*".to_owned(), &each.steps)],
+            Body::Repeat(repeat) => vec![("*".to_owned(), &repeat.steps)],
+            Body::Parallel { branches } => branches.iter().map(|one| (one.id.clone(), one.steps.as_slice())).collect(),
+            Body::Switch { cases } => {
+                (0..).zip(cases).map(|(n, case): (u32, _)| (n.to_string(), case.steps.as_slice())).collect()
+            }
+            Body::Try(guard) => Guard::LISTS.iter().map(|name| ((*name).to_owned(), guard.list(name))).collect(),
+            Body::Action { .. }
+            | Body::Call(_)
+            | Body::Wait(_)
+            | Body::Approve(_)
+            | Body::Set { .. }
+            | Body::Stop { .. } => Vec::new(),
+        };
+        if let OnError::Steps(steps) = &self.on_error {
+            lists.push(("on_error".to_owned(), steps));
+        }
+        lists
+    }
+}
+
 /// What a step does.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -161,8 +235,322 @@ pub enum Body {
         /// Which.
         spec: &'static ActionSpec,
         /// Its parameters.
-        with: BTreeMap<String, Template>,
+        with: Arc<BTreeMap<String, Template>>,
     },
+    /// The same steps for each item of a list.
+    ForEach(Each),
+    /// Several lists of steps at the same time.
+    Parallel {
+        /// The lists, by name.
+        branches: Vec<Branch>,
+    },
+    /// The first of several lists whose condition says yes.
+    Switch {
+        /// The lists with their conditions.
+        cases: Vec<Case>,
+    },
+    /// The same steps again and again until a condition says yes.
+    Repeat(Repeat),
+    /// Steps, what is done when one of them fails, and what is done in any case.
+    Try(Guard),
+    /// Another playbook.
+    Call(Call),
+    /// A wait.
+    Wait(Wait),
+    /// A question to a person.
+    Approve(Approve),
+    /// Names for values, read as `vars.name` from then on.
+    Set {
+        /// The names with their values.
+        values: Vec<(String, Template)>,
+    },
+    /// The end of the run.
+    Stop {
+        /// How it ends.
+        outcome: RunStatus,
+        /// Why.
+        reason: Option<Template>,
+    },
+}
+
+impl Body {
+    /// The action's id, or the kind of block.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Body::Action { spec, .. } => spec.id,
+            Body::ForEach(_) => "for_each",
+            Body::Parallel { .. } => "parallel",
+            Body::Switch { .. } => "switch",
+            Body::Repeat(_) => "repeat",
+            Body::Try(_) => "try",
+            Body::Call(_) => "call",
+            Body::Wait(_) => "wait",
+            Body::Approve(_) => "approve",
+            Body::Set { .. } => model::run::SET,
+            Body::Stop { .. } => "stop",
+        }
+    }
+}
+
+/// `for_each`.
+#[derive(Debug, Clone)]
+pub struct Each {
+    /// The list.
+    pub items: Items,
+    /// The name of the item in its steps.
+    pub var: String,
+    /// How many items may be at work at once.
+    pub max_parallel: usize,
+    /// What is done for each.
+    pub steps: Vec<Step>,
+}
+
+/// Where the items of a loop come from.
+#[derive(Debug, Clone)]
+pub enum Items {
+    /// A script that gives a list.
+    Script(Expression),
+    /// A list written down, or a value with `${{ … }}`.
+    Value(Template),
+}
+
+/// One branch of `parallel`.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    /// Its name.
+    pub id: String,
+    /// What it does.
+    pub steps: Vec<Step>,
+}
+
+/// One case of `switch`.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// When it is taken; nothing for `else`.
+    pub when: Option<Condition>,
+    /// What it does.
+    pub steps: Vec<Step>,
+}
+
+/// `repeat`.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    /// When it is over; asked after each turn.
+    pub until: Condition,
+    /// How long it rests between two turns.
+    pub every: Duration,
+    /// Most turns.
+    pub max: u32,
+    /// What is done in each.
+    pub steps: Vec<Step>,
+}
+
+/// `try`.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// What is done.
+    pub steps: Vec<Step>,
+    /// What is done when a step of it failed; empty when nothing takes the failure.
+    pub catch: Vec<Step>,
+    /// What is done in any case.
+    pub finally: Vec<Step>,
+}
+
+impl Guard {
+    /// The names of its lists in paths.
+    pub const LISTS: [&str; 3] = ["try", "catch", "finally"];
+
+    /// The list of this name.
+    pub fn list(&self, name: &str) -> &[Step] {
+        match name {
+            "try" => &self.steps,
+            "catch" => &self.catch,
+            _ => &self.finally,
+        }
+    }
+}
+
+/// `call`.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The playbook's id.
+    pub playbook: String,
+    /// What it is given.
+    pub inputs: BTreeMap<String, Template>,
+    /// Where the playbook's name stands.
+    pub at: Span,
+}
+
+/// `wait`.
+#[derive(Debug, Clone)]
+pub enum Wait {
+    /// For a length of time.
+    For(Duration),
+    /// Until a time, RFC 3339.
+    Until(Template),
+    /// For an event.
+    Event(WaitEvent),
+}
+
+/// A wait for an event.
+#[derive(Debug, Clone)]
+pub struct WaitEvent {
+    /// Exact types, or prefixes such as `holm.*`.
+    pub types: Vec<String>,
+    /// Which of them; `event` in it is the one that came.
+    pub when: Option<Condition>,
+    /// How long at most.
+    pub timeout: Duration,
+    /// Whether the step fails when none came; otherwise the run goes on.
+    pub fails: bool,
+}
+
+/// What happens to a question that nobody answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDeadline {
+    /// As if it had been approved.
+    Approve,
+    /// As if it had been denied.
+    Deny,
+    /// The step fails.
+    Fail,
+}
+
+impl OnDeadline {
+    /// The name in YAML.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OnDeadline::Approve => "approve",
+            OnDeadline::Deny => "deny",
+            OnDeadline::Fail => "fail",
+        }
+    }
+}
+
+/// `approve`.
+#[derive(Debug, Clone)]
+pub struct Approve {
+    /// The question.
+    pub ask: Template,
+    /// The role that may answer.
+    pub by: String,
+    /// What the answer holds besides yes or no.
+    pub fields: Vec<Input>,
+    /// How long there is to answer.
+    pub deadline: Duration,
+    /// What happens when nobody did.
+    pub on_deadline: OnDeadline,
+}
+
+/// The type of a value that people or callers give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueType {
+    /// Text.
+    String,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A list.
+    List,
+    /// An object.
+    Object,
+}
+
+impl ValueType {
+    /// All of them with their names in YAML.
+    pub const ALL: [(&str, ValueType); 5] = [
+        ("string", ValueType::String),
+        ("number", ValueType::Number),
+        ("boolean", ValueType::Boolean),
+        ("list", ValueType::List),
+        ("object", ValueType::Object),
+    ];
+
+    /// The name in YAML.
+    pub fn name(self) -> &'static str {
+        ValueType::ALL.iter().find(|(_, ty)| *ty == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether a value is of this type.
+    pub fn takes(self, value: &serde_json::Value) -> bool {
+        match self {
+            ValueType::String => value.is_string(),
+            ValueType::Number => value.is_number(),
+            ValueType::Boolean => value.is_boolean(),
+            ValueType::List => value.is_array(),
+            ValueType::Object => value.is_object(),
+        }
+    }
+}
+
+/// A value that is given: an input of a playbook, a field of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: ValueType,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is when it is not given.
+    pub default: Option<serde_json::Value>,
+    /// What it means, for people.
+    pub description: String,
+}
+
+/// Why given values do not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// There is none of this name.
+    #[error("there is no `{name}`{}", if known.is_empty() { String::new() } else { format!("; there are {known}") })]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// It must be given.
+    #[error("`{name}` is missing")]
+    Missing {
+        /// The name.
+        name: String,
+    },
+    /// It is of another type.
+    #[error("`{name}` must be of type {wanted}")]
+    Type {
+        /// The name.
+        name: String,
+        /// The type.
+        wanted: &'static str,
+    },
+}
+
+impl Input {
+    /// Checks given values against what is declared, and fills in defaults. `null` is as good as not given.
+    ///
+    /// # Errors
+    /// [`InputError`] for the first value that does not fit.
+    pub fn fit(declared: &[Input], mut given: model::Record) -> Result<model::Record, InputError> {
+        given.retain(|_, value| !value.is_null());
+        if let Some(name) = given.keys().find(|name| declared.iter().all(|input| input.name != **name)) {
+            let known: Vec<&str> = declared.iter().map(|input| input.name.as_str()).collect();
+            return Err(InputError::Unknown { name: name.clone(), known: known.join(", ") });
+        }
+        for input in declared {
+            match (given.get(&input.name), &input.default) {
+                (Some(value), _) if !input.ty.takes(value) => {
+                    return Err(InputError::Type { name: input.name.clone(), wanted: input.ty.name() });
+                }
+                (Some(_), _) => {}
+                (None, Some(default)) => drop(given.insert(input.name.clone(), default.clone())),
+                (None, None) if input.required => return Err(InputError::Missing { name: input.name.clone() }),
+                // Known and absent, so that `inputs.name ?? …` works.
+                (None, None) => drop(given.insert(input.name.clone(), serde_json::Value::Null)),
+            }
+        }
+        Ok(given)
+    }
 }
 
 /// What happens when a step failed.

@@ -116,9 +116,9 @@ fn everything_in_a_playbook_is_read() {
     assert!(matches!(on[6], On::Event { types } if types == &["holm.*", "x.y", "holm.finished_scan"]));
     assert_eq!(on[7].kind(), "manual");
     let paths: Vec<&str> = playbook.steps.iter().chain(&playbook.on_failure).map(|step| step.path.as_str()).collect();
-    assert_eq!(paths, ["send", "#2", "tag", "on_failure.#1"]);
+    assert_eq!(paths, ["send", "#2", "tag", "on_failure/#1"]);
     let OnError::Steps(inner) = &playbook.steps[1].on_error else { panic!("steps") };
-    assert_eq!(inner[0].path, "#2.on_error.tell");
+    assert_eq!(inner[0].path, "#2/on_error/tell");
     let own = Retry { max: 0, backoff: Backoff::Linear, first: Duration::from_secs(2), cap: Duration::from_secs(3) };
     assert_eq!(
         (playbook.steps[0].retry, playbook.steps[1].retry, playbook.steps[2].retry),

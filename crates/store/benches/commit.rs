@@ -136,6 +136,8 @@ impl Load {
             chain: Vec::new(),
             inputs: Record::new(),
             retry_of: None,
+            requester: None,
+            caller: None,
             carried: Vec::new(),
             gate: None,
         }

@@ -19,7 +19,7 @@ fn compile(step: &str) -> Result<BTreeMap<String, Template>, String> {
     let playbook = playbook::compile(&source, &catalog, &Evaluator::uncounted())
         .map_err(|found| found.iter().map(|one| one.render(false)).collect::<String>())?;
     let Body::Action { with, .. } = &playbook.steps[0].body else { return Err("no action".to_owned()) };
-    Ok(with.clone())
+    Ok((**with).clone())
 }
 
 /// A run about an alert with this name, whose step has these lines.

@@ -163,6 +163,7 @@ impl Bench {
                 output: None,
                 error: None,
                 handled: false,
+                culprit: None,
             };
             self.state.apply(&ended).unwrap();
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::event::Actor;
 use model::run::{Gate, RunStart};
 use model::{ChainLink, Decision, Event, EventId, Object, Place, RunId, Transition, Verdict, limits, record};
 use playbook::{Answer, Budget, Condition, Playbook, Root, Scope, Span};
@@ -228,6 +229,8 @@ impl<'a> Hearing<'a> {
             chain,
             inputs: record::Record::new(),
             retry_of: None,
+            requester: requester(self.event),
+            caller: None,
             carried: Vec::new(),
             gate,
         })
@@ -255,6 +258,14 @@ impl<'a> Hearing<'a> {
             None => about(self.event, self.object, self.view, self.at.now)?,
         };
         Ok(self.about.insert(about))
+    }
+}
+
+/// The person behind an event: who sent it, or who is behind the run that caused it.
+fn requester(event: &Event) -> Option<String> {
+    match &event.actor {
+        Actor::Token(name) => Some(name.clone()),
+        _ => event.chain.last().and_then(|link| link.requester.clone()),
     }
 }
 

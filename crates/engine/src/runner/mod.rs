@@ -7,8 +7,9 @@
 //! Invariants: at most [`Runner::runs_max`] runs are at work, and one task for each. Wake-ups may be lost: what is due
 //! stands in the store. Once the server stops, no step begins any more; those at work may end.
 
+mod acting;
 pub mod load;
-mod scope;
+mod record;
 mod work;
 
 use std::collections::HashMap;
@@ -149,7 +150,7 @@ impl Runner {
         if let Err(panic) = caught {
             drop(panic);
             tracing::error!(run = %lease.run, "a run panicked; it fails");
-            work::fail(self, lease, "panic", "the run panicked; see the server's log").await;
+            record::fail(self, lease, "panic", "the run panicked; see the server's log").await;
         }
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         if at_work.get(&lease.run).is_some_and(|(held, _)| *held == lease) {

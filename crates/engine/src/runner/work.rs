@@ -1,70 +1,59 @@
-//! One run at work: ask what comes next, do it, record it.
+//! One run at work: ask what can be done, do it, record it.
 //!
-//! Length: the one loop that does I/O; every way in which a step can end stands beside the others.
+//! What the run decides by itself ([`crate::flow`]) is applied at once; actions are begun, several at a time where the
+//! playbook allows it, and their outcomes taken over as they come.
+//!
+//! Invariants: what has been decided or has come out is on record before another action begins, and what must not be
+//! repeated before it begins itself. Rehearsals do one thing after the other, so that they always come out the same.
 
-use std::panic::AssertUnwindSafe;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use model::event::Actor;
-use model::run::{
-    Attempt, AttemptOutcome, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepState, StepStatus,
-};
-use model::{ChainLink, Event, Record, RunId, Seq, Time, limits};
-use playbook::{Answer, Body, Budget, Effect, OnError, Playbook, Scope, Step};
-use serde_json::Value;
+use model::run::{Attempt, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepStatus};
+use model::{Event, Record, RunId, Seq, Time, limits};
+use playbook::{Body, Effect, Playbook, Scope, Step};
 use store::{Expect, Lease, Window};
-use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
+use super::acting::{Acted, Acting, OVERTIME, plain_attempt};
 use super::load::{self, Loaded};
-use super::{REST, Runner, scope};
-use crate::action::{self, Call, LocalChange, Outcome, StepResult};
-use crate::next::{self, Next};
+use super::record::{Extra, Halt, chain_of, fail, send};
+use super::{REST, Runner};
+use crate::action::{self, LocalChange, Outcome, StepResult};
+use crate::flow::{self, Ended, Follows, Seen, Sight, error, place};
+use crate::next::{self, Frame, Next, Todo, What};
 use crate::outbound::HELD_LOOK;
-use crate::record;
 use crate::refusal::Refusal;
 use crate::shared::Fresh;
-use crate::writer::{Order, Progress};
 
-/// How much longer than its own timeout a try may take before it is cut off from outside.
-const OVERTIME: Duration = Duration::from_secs(5);
+/// Most actions of one run that are at work at once.
+const ACTING_MAX: usize = limits::LOOP_PARALLEL_MAX;
 
 /// A run at work.
 pub(super) struct Work {
-    pub lease: Lease,
-    pub state: RunState,
-    pub summary: RunSummary,
-    pub event: Arc<Event>,
+    lease: Lease,
+    state: RunState,
+    summary: RunSummary,
+    event: Arc<Event>,
     /// Held so that the store finds the object as the event left it in memory.
     _record: Option<Arc<Record>>,
-    pub playbook: Arc<Playbook>,
+    playbook: Arc<Playbook>,
+    /// For actions at work.
+    start: Arc<RunStart>,
+    secrets: Arc<[String]>,
     /// Facts that are applied and not yet recorded.
     pending: Vec<Fact>,
     /// Whether what is pending must be recorded before anything acts again.
     outcome_pending: bool,
-}
-
-/// Why work on a run stops before it is done.
-enum Halt {
-    /// Somebody else ended or changed the run: what was done here no longer counts.
-    Stale,
-    /// It could not be recorded now; try again later.
-    Later,
-    /// Something in the run itself is wrong; it fails with this code and message.
-    Broken(&'static str, String),
-}
-
-impl From<Refusal> for Halt {
-    fn from(refusal: Refusal) -> Halt {
-        match refusal {
-            Refusal::Stale(_) => Halt::Stale,
-            Refusal::Busy { .. } | Refusal::Full | Refusal::Stopping | Refusal::Store(_) => Halt::Later,
-            // The same would be refused for ever.
-            Refusal::Invalid { code, message } => Halt::Broken(code, message),
-            other => Halt::Broken("refused", other.to_string()),
-        }
-    }
+    seen: Seen,
+    acting: JoinSet<Acted>,
+    /// The paths of the steps at work.
+    busy: BTreeSet<String>,
+    /// Steps that had to be put off, until when.
+    held: BTreeMap<String, Time>,
+    /// Whether one of them waits for the end of a pause.
+    paused: bool,
 }
 
 /// Whether there is more to do at once.
@@ -107,11 +96,27 @@ async fn take_up(runner: &Arc<Runner>, lease: Lease) -> Result<Work, load::LoadE
     };
     let playbook = runner.playbook(&loaded.summary.playbook, loaded.summary.digest)?;
     let Loaded { state, summary, event } = loaded;
-    Ok(Work { lease, state, summary, event, _record: record, playbook, pending: Vec::new(), outcome_pending: false })
+    Ok(Work {
+        lease,
+        start: Arc::new(state.start.clone()),
+        secrets: playbook.secrets.as_slice().into(),
+        state,
+        summary,
+        event,
+        _record: record,
+        playbook,
+        pending: Vec::new(),
+        outcome_pending: false,
+        seen: Seen::default(),
+        acting: JoinSet::new(),
+        busy: BTreeSet::new(),
+        held: BTreeMap::new(),
+        paused: false,
+    })
 }
 
 /// Reads a run where blocking is allowed.
-async fn loaded(runner: &Runner, run: RunId) -> Result<Loaded, load::LoadError> {
+pub(super) async fn loaded(runner: &Runner, run: RunId) -> Result<Loaded, load::LoadError> {
     let shared = Arc::clone(&runner.shared);
     match tokio::task::spawn_blocking(move || load::load(shared.store.as_ref(), run)).await {
         Ok(loaded) => loaded,
@@ -121,76 +126,14 @@ async fn loaded(runner: &Runner, run: RunId) -> Result<Loaded, load::LoadError> 
     }
 }
 
-/// Ends a run that cannot go on. It failed, unless it had begun what must not be repeated: then a person must look.
-pub(super) async fn fail(runner: &Arc<Runner>, lease: Lease, code: &'static str, message: &str) {
-    let store = &runner.shared.store;
-    let now = store.now();
-    let Ok(Some(mut summary)) = store.run(lease.run) else {
-        return drop(store.release(lease, now.plus(REST)));
-    };
-    let expect = Expect::Lease { epoch: lease.epoch, version: summary.version };
-    let reason = Some(format!("{message} ({code})"));
-    let facts = match loaded(runner, lease.run).await {
-        Ok(Loaded { mut state, .. }) => {
-            let unknown = state.steps.values().any(StepState::outcome_unknown);
-            let status = if unknown { RunStatus::NeedsAttention } else { RunStatus::Failed };
-            let facts = state.ending(status, now, reason);
-            let _ = facts.iter().try_for_each(|fact| state.apply(fact));
-            summary.follow(&state, Seq::default(), now);
-            facts
+/// Whether what is to be done looks at anything: most actions only have constants, and then nothing need be put together
+/// for them.
+fn reads(todo: &Todo<'_>) -> bool {
+    match &todo.step.body {
+        Body::Action { with, .. } => {
+            todo.step.condition.is_some() || with.values().any(|template| template.constant().is_none())
         }
-        // What it did cannot be read: all that is known is that it does not go on.
-        Err(_) => {
-            (summary.status, summary.ended_at) = (RunStatus::Failed, Some(now));
-            summary.reason.clone_from(&reason);
-            summary.version += 1;
-            summary.entries.push(Seq::default());
-            vec![Fact::Ended { status: RunStatus::Failed, at: now, reason }]
-        }
-    };
-    let sent = send(runner, summary, expect, false, &facts, Extra::default()).await;
-    if let Err(refusal) = sent {
-        tracing::warn!(run = %lease.run, %refusal, "the failure of a run could not be recorded");
-        let _ = store.release(lease, store.now().plus(REST));
-    }
-}
-
-/// What goes along with progress.
-#[derive(Clone, Default)]
-struct Extra {
-    changes: Vec<LocalChange>,
-    chain: Vec<ChainLink>,
-    windows: Vec<Window>,
-}
-
-/// Has progress recorded; answers with the entry. While the disk is full it waits: what was done is known, and must not
-/// be done again for want of a place to write it down.
-async fn send(
-    runner: &Runner,
-    summary: RunSummary,
-    expect: Expect,
-    keep_lease: bool,
-    facts: &[Fact],
-    extra: Extra,
-) -> Result<Seq, Refusal> {
-    let run = summary.id;
-    let actor = Actor::Run { playbook: summary.playbook.clone(), run };
-    let payload = record::progressed(run, facts)
-        .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
-    let mut stop = runner.stop.clone();
-    loop {
-        let (reply, answer) = oneshot::channel();
-        let Extra { changes, chain, windows } = extra.clone();
-        let (summary, payload, actor) = (summary.clone(), payload.clone(), actor.clone());
-        let progress = Progress { summary, expect, keep_lease, payload, actor, changes, chain, windows, reply };
-        runner.orders.send(Order::Progress(Box::new(progress))).await?;
-        match answer.await.unwrap_or(Err(Refusal::Stopping)) {
-            Err(Refusal::Full) => tokio::select! {
-                () = tokio::time::sleep(REST) => {}
-                _ = stop.wait_for(|stop| *stop) => return Err(Refusal::Full),
-            },
-            answer => return answer,
-        }
+        _ => todo.what == What::Do || matches!(todo.what, What::EndRound { .. }),
     }
 }
 
@@ -198,50 +141,186 @@ impl Work {
     async fn turn(&mut self, runner: &Arc<Runner>) -> Result<Turn, Halt> {
         let now = runner.shared.store.now();
         let playbook = Arc::clone(&self.playbook);
-        match next::next(&self.state, &playbook, now) {
+        let next = next::next(&self.state, &playbook, now, &|path| self.busy.contains(path));
+        match next {
             Next::Start => {
                 self.apply(Fact::Started { at: now })?;
                 Ok(Turn::Go)
             }
-            Next::Step(_) if *runner.stop.borrow() || runner.shared.brakes.now().all().is_some() => {
-                if self.outcome_pending {
-                    self.record(runner, now, false, Extra::default()).await?;
-                } else {
-                    let _ = runner.shared.store.release(self.lease, now);
-                }
-                Ok(Turn::Rest)
+            Next::Work { todo, at } => self.work(runner, todo, at, now).await,
+            Next::End { status, reason } => self.end(runner, status, reason, now).await,
+        }
+    }
+
+    async fn work(
+        &mut self,
+        runner: &Arc<Runner>,
+        todo: Vec<Todo<'_>>,
+        at: Option<Time>,
+        now: Time,
+    ) -> Result<Turn, Halt> {
+        if *runner.stop.borrow() || runner.shared.brakes.now().all().is_some() {
+            return self.stop(runner, now).await;
+        }
+        let mut actions = Vec::new();
+        let mut decided = false;
+        for todo in todo {
+            if self.state.order.len() + actions.len() >= limits::RUN_STEPS_MAX {
+                let message = format!("a run does at most {} steps", limits::RUN_STEPS_MAX);
+                return Err(Halt::Broken("too_many_steps", message));
             }
-            Next::Step(step) => self.step(runner, step, now).await,
-            Next::At(time) => {
-                let due = next::deadline(&self.state, &playbook).map_or(time, |deadline| deadline.min(time));
-                if self.pending.is_empty() {
-                    let _ = runner.shared.store.release(self.lease, due);
-                } else {
-                    self.record(runner, due, false, Extra::default()).await?;
-                }
-                Ok(Turn::Rest)
+            if self.held.get(&todo.path).is_some_and(|until| *until > now) {
+                continue;
             }
-            Next::End { status, reason } => {
-                let windows =
-                    action::held_windows(&self.state, runner.shared.store.as_ref()).map_err(|_| Halt::Later)?;
-                for fact in self.state.ending(status, now, reason) {
-                    self.apply(fact)?;
+            let scope = if reads(&todo) { self.scope(runner, &todo.frame, now) } else { Ok(Scope::new(now)) };
+            let Ok(scope) = scope else { return Err(Halt::Later) };
+            match self.decide(runner, &todo, &scope, now) {
+                Follows::Facts(facts) => {
+                    decided = true;
+                    facts.into_iter().try_for_each(|fact| self.apply(fact))?;
                 }
-                self.record(runner, now, false, Extra { windows, ..Extra::default() }).await?;
-                Ok(Turn::Rest)
+                Follows::Act if self.is_held_up(runner, todo.step) => {
+                    self.held.insert(todo.path, now.plus(HELD_LOOK));
+                }
+                Follows::Act => actions.push((todo, scope)),
+                Follows::Call { .. } => {
+                    let message = format!("step `{}` is of a kind that this version cannot run", todo.path);
+                    return Err(Halt::Broken("unsupported", message));
+                }
             }
         }
+        if decided {
+            return Ok(Turn::Go);
+        }
+        actions.truncate(ACTING_MAX.saturating_sub(self.busy.len()));
+        if actions.is_empty() { self.rest(runner, at, now).await } else { self.act(runner, actions, now).await }
+    }
+
+    fn decide(&self, runner: &Runner, todo: &Todo<'_>, scope: &Scope, now: Time) -> Follows {
+        let evaluator = &runner.shared.evaluator;
+        let means = flow::Means { state: &self.state, playbook: &self.playbook, evaluator, scope, now };
+        flow::decide(todo, &means)
+    }
+
+    fn scope(&mut self, runner: &Runner, frame: &Frame<'_>, now: Time) -> Result<Scope, store::Error> {
+        let store = &runner.shared.store;
+        let look = |key: &model::ObjectKey| Ok(store.object(key)?.map(|object| object.record));
+        let sight = Sight { playbook: &self.playbook, event: &self.event, look: &look };
+        flow::scope(&self.state, frame, sight, &mut self.seen, now)
+    }
+
+    /// The server is stopping: what is at work may end, nothing begins.
+    async fn stop(&mut self, runner: &Arc<Runner>, now: Time) -> Result<Turn, Halt> {
+        if self.next_acted(runner, None).await? {
+            return Ok(Turn::Go);
+        }
+        if self.outcome_pending {
+            self.record(runner, now, false, Extra::default()).await?;
+        } else {
+            let _ = runner.shared.store.release(self.lease, now);
+        }
+        Ok(Turn::Rest)
+    }
+
+    /// Nothing can be begun: waits for what is at work, or gives the run back until there is something to do.
+    async fn rest(&mut self, runner: &Arc<Runner>, at: Option<Time>, now: Time) -> Result<Turn, Halt> {
+        self.held.retain(|_, until| *until > now);
+        let due = at.into_iter().chain(self.held.values().copied());
+        let due = due.chain(next::deadline(&self.state, &self.playbook)).min().unwrap_or(now);
+        if self.next_acted(runner, Some(due.since(now))).await? {
+            return Ok(Turn::Go);
+        }
+        if !self.busy.is_empty() {
+            return Ok(Turn::Go);
+        }
+        if self.paused {
+            return self.park(runner, due, now).await;
+        }
+        if self.pending.is_empty() {
+            let _ = runner.shared.store.release(self.lease, due);
+        } else {
+            self.record(runner, due, false, Extra::default()).await?;
+        }
+        Ok(Turn::Rest)
+    }
+
+    /// Whether an action cannot be begun since all that leaves is paused. Deliveries look themselves, each destination on
+    /// its own.
+    fn is_held_up(&mut self, runner: &Runner, step: &Step) -> bool {
+        let Body::Action { spec, .. } = &step.body else { return false };
+        let held = spec.network && !spec.delivers() && runner.context.effects.is_paused();
+        self.paused |= held;
+        held
+    }
+
+    /// Rests until what leaves is no longer paused.
+    async fn park(&mut self, runner: &Runner, due: Time, now: Time) -> Result<Turn, Halt> {
+        // What is recorded is due at once, so that a restart looks at it again: only here it is known that it waits.
+        if !self.pending.is_empty() {
+            self.record(runner, now, true, Extra::default()).await?;
+        }
+        runner.shared.park(self.lease.run);
+        let store = &runner.shared.store;
+        let _ = store.release(self.lease, due);
+        // The pause may have ended in between.
+        if !runner.context.effects.is_paused() {
+            let _ = store.hasten(&[self.lease.run], now);
+            runner.shared.wake.notify_one();
+        }
+        Ok(Turn::Rest)
+    }
+
+    /// Takes over the next outcome of what is at work, if it comes within this time; `false` when there is none.
+    async fn next_acted(&mut self, runner: &Runner, within: Option<Duration>) -> Result<bool, Halt> {
+        if self.busy.is_empty() {
+            return Ok(false);
+        }
+        let limit = within.unwrap_or(Duration::from_secs(limits::RUN_ACTIVE_SECONDS_MAX));
+        let Ok(Some(acted)) = tokio::time::timeout(limit, self.acting.join_next()).await else { return Ok(false) };
+        let acted = acted.map_err(|_| Halt::Later)?;
+        self.busy.remove(&acted.path);
+        self.take(runner, acted).await?;
+        Ok(true)
+    }
+
+    async fn end(
+        &mut self,
+        runner: &Runner,
+        status: RunStatus,
+        reason: Option<String>,
+        now: Time,
+    ) -> Result<Turn, Halt> {
+        // What is at work may end, unless the run is cut off.
+        if !matches!(status, RunStatus::Cancelled | RunStatus::TimedOut) && self.next_acted(runner, None).await? {
+            return Ok(Turn::Go);
+        }
+        self.acting.abort_all();
+        let windows = action::held_windows(&self.state, runner.shared.store.as_ref()).map_err(|_| Halt::Later)?;
+        for fact in self.state.ending(status, now, reason) {
+            self.apply(fact)?;
+        }
+        self.record(runner, now, false, Extra { windows, ..Extra::default() }).await?;
+        Ok(Turn::Rest)
     }
 
     fn apply(&mut self, fact: Fact) -> Result<(), Halt> {
         self.state.apply(&fact).map_err(|error| Halt::Broken("history", error.to_string()))?;
-        self.outcome_pending |= matches!(fact, Fact::Attempted { .. } | Fact::StepEnded { .. });
+        // What a block has decided counts as an outcome: its steps are done by it.
+        self.outcome_pending |= match &fact {
+            Fact::Started { .. } => false,
+            Fact::StepStarted { action, .. } => action::find(action).is_none(),
+            _ => true,
+        };
         self.pending.push(fact);
         Ok(())
     }
 
     /// Has what is pending recorded.
     async fn record(&mut self, runner: &Runner, due: Time, keep_lease: bool, extra: Extra) -> Result<(), Halt> {
+        Ok(self.try_record(runner, due, keep_lease, extra).await?)
+    }
+
+    async fn try_record(&mut self, runner: &Runner, due: Time, keep_lease: bool, extra: Extra) -> Result<(), Refusal> {
         let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
         let mut summary = self.summary.clone();
         summary.follow(&self.state, Seq::default(), due);
@@ -252,80 +331,59 @@ impl Work {
         Ok(())
     }
 
-    async fn step(&mut self, runner: &Arc<Runner>, step: &Step, now: Time) -> Result<Turn, Halt> {
-        let Body::Action { spec, with } = &step.body else {
-            return Err(Halt::Broken(
-                "unsupported",
-                format!("step `{}` is of a kind that this version cannot run", step.path),
-            ));
-        };
-        let scope = if scope::is_read(step, with) { scope::of_step(runner, self, now) } else { Ok(Scope::new(now)) };
-        let Ok(scope) = scope else { return Err(Halt::Later) };
-        if !self.state.steps.contains_key(&step.path)
-            && let Some(condition) = &step.condition
-        {
-            match condition.answer(&runner.shared.evaluator, &scope, Budget::STEP) {
-                Answer::Yes => {}
-                Answer::No { reason, .. } => return self.skip(step, spec.id, reason, now),
-                Answer::Failed { code, message, at } => {
-                    let error = StepError { code: code.to_owned(), message, at: Some((at.line, at.column)) };
-                    return self.end_step(step, spec.id, StepStatus::Failed, now, Value::Null, Some(error));
-                }
+    /// Begins actions.
+    async fn act(&mut self, runner: &Arc<Runner>, todo: Vec<(Todo<'_>, Scope)>, now: Time) -> Result<Turn, Halt> {
+        let one_by_one = !runner.shared.is_timed();
+        let mut ready = Vec::with_capacity(todo.len());
+        for (todo, scope) in todo.into_iter().take(if one_by_one { 1 } else { ACTING_MAX }) {
+            let acting = self.acting(runner, &todo, scope, now)?;
+            if acting.once {
+                let (path, action) = (todo.path, todo.step.body.kind().to_owned());
+                self.apply(Fact::StepStarted { path, action, at: now, input: None, once: true })?;
+            }
+            ready.push(acting);
+        }
+        if self.outcome_pending || ready.iter().any(|acting| acting.once) {
+            self.record(runner, now, true, Extra::default()).await?;
+        }
+        let alone = one_by_one || (ready.len() == 1 && self.busy.is_empty());
+        for mut acting in ready {
+            acting.known = self.state.steps.get(&acting.path).cloned();
+            if alone {
+                let acted = acting.act().await;
+                self.take(runner, acted).await?;
+            } else {
+                self.busy.insert(acting.path.clone());
+                self.acting.spawn(acting.act());
             }
         }
-        let Some(action) = action::find(spec.id) else {
-            return Err(Halt::Broken("no_action", format!("this version has no action `{}`", spec.id)));
-        };
-        if spec.network && !spec.delivers() && runner.context.effects.is_paused() {
-            return self.hold(runner, now).await;
-        }
-        let once = action.effect(with) == Effect::Once;
-        if once {
-            let fact =
-                Fact::StepStarted { path: step.path.clone(), action: spec.id.to_owned(), at: now, input: None, once };
-            self.apply(fact)?;
-            self.record(runner, now, true, Extra::default()).await?;
-        } else if self.outcome_pending {
-            self.record(runner, now, true, Extra::default()).await?;
-        }
-        let call = Call {
-            start: &self.state.start,
-            path: &step.path,
-            with,
-            scope: &scope,
-            state: self.state.steps.get(&step.path),
-            retry: step.retry.as_ref(),
-            timeout: step.timeout,
-            secrets: &self.playbook.secrets,
-            now,
-            random: runner.shared.random(),
-            ctx: &runner.context,
-        };
-        let limit = self.time_left(step, now);
-        let acting = AssertUnwindSafe(action.run(call)).catch_unwind();
-        let outcome = match tokio::time::timeout(limit, acting).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => broken_off("panic", "the action panicked; see the server's log".to_owned(), once),
-            Err(_) => broken_off("timeout", format!("it did not end within {}", model::period::format(limit)), once),
-        };
-        self.take(runner, step, (spec.id, now), outcome).await
+        Ok(Turn::Go)
     }
 
-    /// Rests until what leaves is no longer paused.
-    async fn hold(&mut self, runner: &Runner, now: Time) -> Result<Turn, Halt> {
-        // What is recorded is due at once, so that a restart looks at it again: only here it is known that it waits.
-        if !self.pending.is_empty() {
-            self.record(runner, now, true, Extra::default()).await?;
-        }
-        runner.shared.park(self.lease.run);
-        let store = &runner.shared.store;
-        let _ = store.release(self.lease, now.plus(HELD_LOOK));
-        // The pause may have ended in between.
-        if !runner.context.effects.is_paused() {
-            let _ = store.hasten(&[self.lease.run], now);
-            runner.shared.wake.notify_one();
-        }
-        Ok(Turn::Rest)
+    fn acting(&self, runner: &Runner, todo: &Todo<'_>, scope: Scope, now: Time) -> Result<Acting, Halt> {
+        let step = todo.step;
+        let (Body::Action { with, .. }, kind) = (&step.body, step.body.kind()) else {
+            return Err(Halt::Broken("unsupported", format!("step `{}` is no action", todo.path)));
+        };
+        let Some(action) = action::find(kind) else {
+            return Err(Halt::Broken("no_action", format!("this version has no action `{kind}`")));
+        };
+        Ok(Acting {
+            action,
+            path: todo.path.clone(),
+            start: Arc::clone(&self.start),
+            with: Arc::clone(with),
+            scope,
+            known: None,
+            retry: step.retry,
+            timeout: step.timeout,
+            secrets: Arc::clone(&self.secrets),
+            context: Arc::clone(&runner.context),
+            random: runner.shared.random(),
+            now,
+            limit: self.time_left(step, now),
+            once: action.effect(with) == Effect::Once,
+        })
     }
 
     /// How long the action may take before it is cut off from outside.
@@ -336,189 +394,100 @@ impl Work {
     }
 
     /// Takes over what an action did.
-    async fn take(
-        &mut self,
-        runner: &Runner,
-        step: &Step,
-        (action, began): (&str, Time),
-        outcome: Outcome,
-    ) -> Result<Turn, Halt> {
+    async fn take(&mut self, runner: &Runner, acted: Acted) -> Result<(), Halt> {
         let now = runner.shared.store.now();
+        let playbook = Arc::clone(&self.playbook);
+        let Acted { path, began, outcome } = acted;
+        let Some(step) = playbook.step_at(&path) else {
+            return Err(Halt::Broken("history", format!("the playbook has no step `{path}`")));
+        };
         let Outcome { input, attempts, result, changes, windows } = outcome;
-        let known = self.state.steps.get(&step.path);
+        let known = self.state.steps.get(&path);
         // What is rendered for the first try is what is sent with every other; it is written down once.
         let rendered = known.is_some_and(|known| known.input.is_some());
         let intended = known.is_some_and(|known| known.once);
-        let before = (!changes.is_empty()).then(|| (self.state.clone(), self.pending.clone()));
+        let before = (!changes.is_empty()).then(|| self.pending.clone());
         if intended || !(rendered || matches!(result, StepResult::Busy { .. })) {
-            let (path, action) = (step.path.clone(), action.to_owned());
             let input = (!rendered).then_some(input);
-            self.apply(Fact::StepStarted { path, action, at: began, input, once: false })?;
+            let action = step.body.kind().to_owned();
+            self.apply(Fact::StepStarted { path: path.clone(), action, at: began, input, once: false })?;
         }
         if let StepResult::Busy { at } = result {
-            if runner.context.effects.is_paused() {
-                runner.shared.park(self.lease.run);
-            }
+            self.paused |= runner.context.effects.is_paused();
             // Nothing was begun. Where that was announced, it is on record now that nothing was.
-            if self.pending.is_empty() {
-                let _ = runner.shared.store.release(self.lease, at);
-            } else {
-                let due = if intended { at.max(now.plus(REST)) } else { at };
-                self.record(runner, due, false, Extra::default()).await?;
-            }
-            return Ok(Turn::Rest);
+            self.held.insert(path, if intended { at.max(now.plus(REST)) } else { at });
+            return Ok(());
         }
-        self.take_result(step, action, (began, now), attempts, result)?;
+        self.take_result(step, &path, (began, now), attempts, result)?;
         if changes.is_empty() && windows.is_empty() {
-            return Ok(Turn::Go);
+            return Ok(());
         }
-        self.record_changes(runner, step, (action, now), before, (changes, windows)).await
+        self.record_changes(runner, (step, &path), now, before, (changes, windows)).await
     }
 
     /// Takes over the tries that were made, and how the step stands after them.
     fn take_result(
         &mut self,
         step: &Step,
-        action: &str,
+        path: &str,
         (began, now): (Time, Time),
         mut attempts: Vec<Attempt>,
         result: StepResult,
     ) -> Result<(), Halt> {
         if attempts.is_empty() {
-            attempts.push(self.plain_attempt(step, (began, now), &result));
+            let known = self.state.steps.get(path).map_or(0, |step| step.attempts.len());
+            attempts.push(plain_attempt(known, (began, now), &result));
         }
         for attempt in attempts {
-            self.apply(Fact::Attempted { path: step.path.clone(), attempt })?;
+            self.apply(Fact::Attempted { path: path.to_owned(), attempt })?;
         }
-        let (status, output, error) = match result {
-            StepResult::Done { output } => (StepStatus::Succeeded, output, None),
+        let ended = match result {
+            StepResult::Done { output } => Ended::well(output),
             StepResult::Skipped { output, reason } => {
-                (StepStatus::Skipped, output, Some(StepError { code: "skipped".to_owned(), message: reason, at: None }))
+                Ended { output, ..Ended::badly(StepStatus::Skipped, error("skipped", reason)) }
             }
-            StepResult::Failed(error) => (StepStatus::Failed, Value::Null, Some(error)),
-            StepResult::TimedOut(error) => (StepStatus::TimedOut, Value::Null, Some(error)),
-            StepResult::Unknown(error) => (StepStatus::NeedsAttention, Value::Null, Some(error)),
+            StepResult::Failed(error) => Ended::badly(StepStatus::Failed, error),
+            StepResult::TimedOut(error) => Ended::badly(StepStatus::TimedOut, error),
+            StepResult::Unknown(error) => Ended::badly(StepStatus::NeedsAttention, error),
             StepResult::Retry { .. } | StepResult::Busy { .. } => return Ok(()),
         };
-        self.end_step(step, action, status, now, output, error).map(drop)
+        self.apply(ended.fact(step, path, now))
     }
 
     /// Records a step together with the changes it makes; when they are refused, the step failed and nothing changed.
     async fn record_changes(
         &mut self,
         runner: &Runner,
-        step: &Step,
-        (action, now): (&str, Time),
-        before: Option<(RunState, Vec<Fact>)>,
+        (step, path): (&Step, &str),
+        now: Time,
+        before: Option<Vec<Fact>>,
         (mut changes, windows): (Vec<LocalChange>, Vec<Window>),
-    ) -> Result<Turn, Halt> {
+    ) -> Result<(), Halt> {
         for (n, change) in changes.iter_mut().enumerate() {
-            let key = action::idempotency_key(self.state.start.id, &step.path, "");
+            let key = action::idempotency_key(self.state.start.id, path, "");
             change.own_id = Some(if n == 0 { key } else { format!("{key}/{n}") });
         }
-        let extra = Extra { changes, chain: chain_of(&self.state.start), windows };
-        let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
-        let mut summary = self.summary.clone();
-        summary.follow(&self.state, Seq::default(), now);
-        match send(runner, summary.clone(), expect, true, &self.pending, extra).await {
-            Ok(seq) => {
-                if let Some(last) = summary.entries.last_mut() {
-                    *last = seq;
-                }
-                self.summary = summary;
-                self.pending.clear();
-                self.outcome_pending = false;
-                Ok(Turn::Go)
-            }
+        let extra = Extra { changes, chain: chain_of(&self.state), windows, ..Extra::default() };
+        match self.try_record(runner, now, true, extra).await {
+            Ok(()) => Ok(()),
             Err(refusal @ (Refusal::Conflict(_) | Refusal::NotFound { .. } | Refusal::Invalid { .. })) => {
-                if let Some((state, pending)) = before {
-                    self.state = state;
-                    self.pending = pending;
-                }
+                self.undo(runner, before.unwrap_or_default()).await?;
                 let code = if matches!(refusal, Refusal::NotFound { .. }) { "not_found" } else { "refused" };
                 let error = StepError { code: code.to_owned(), message: refusal.to_string(), at: place(step) };
-                self.end_step(step, action, StepStatus::Failed, now, Value::Null, Some(error))
+                self.apply(Ended::badly(StepStatus::Failed, error).fact(step, path, now))
             }
             Err(refusal) => Err(refusal.into()),
         }
     }
 
-    /// The one try of an action that has no destinations.
-    fn plain_attempt(&self, step: &Step, (began, ended): (Time, Time), result: &StepResult) -> Attempt {
-        let known = self.state.steps.get(&step.path).map_or(0, |step| step.attempts.len());
-        let (outcome, error) = match result {
-            StepResult::Done { .. } => (AttemptOutcome::Succeeded, None),
-            StepResult::Skipped { reason, .. } => (AttemptOutcome::Suppressed { reason: reason.clone() }, None),
-            StepResult::Retry { at } | StepResult::Busy { at } => (AttemptOutcome::Retry { at: *at }, None),
-            StepResult::Failed(error) | StepResult::TimedOut(error) | StepResult::Unknown(error) => {
-                (AttemptOutcome::Failed, Some(error.clone()))
-            }
+    /// Forgets what was applied since the last record, but for these facts.
+    async fn undo(&mut self, runner: &Runner, facts: Vec<Fact>) -> Result<(), Halt> {
+        self.state = match self.summary.entries.len() {
+            1 => RunState::new((*self.start).clone()).map_err(|error| Halt::Broken("history", error.to_string()))?,
+            _ => loaded(runner, self.lease.run).await.map_err(|_| Halt::Later)?.state,
         };
-        Attempt {
-            n: u32::try_from(known).unwrap_or(u32::MAX).saturating_add(1),
-            destination: None,
-            started_at: began,
-            ended_at: ended,
-            outcome,
-            http_status: None,
-            answer: None,
-            error,
-        }
+        self.pending.clear();
+        self.outcome_pending = false;
+        facts.into_iter().try_for_each(|fact| self.apply(fact))
     }
-
-    fn skip(&mut self, step: &Step, action: &str, reason: String, now: Time) -> Result<Turn, Halt> {
-        let error = StepError { code: next::CONDITION.to_owned(), message: reason, at: place(step) };
-        self.end_step(step, action, StepStatus::Skipped, now, Value::Null, Some(error))
-    }
-
-    fn end_step(
-        &mut self,
-        step: &Step,
-        action: &str,
-        status: StepStatus,
-        at: Time,
-        output: Value,
-        error: Option<StepError>,
-    ) -> Result<Turn, Halt> {
-        let (status, output, error) = bounded(status, output, error);
-        let handled = status.is_failure() && !matches!(step.on_error, OnError::Fail);
-        let error = error.map(|error| StepError { at: error.at.or_else(|| place(step)), ..error });
-        let path = step.path.clone();
-        let output = (!output.is_null()).then_some(output);
-        self.apply(Fact::StepEnded { path, action: action.to_owned(), status, at, output, error, handled })?;
-        Ok(Turn::Go)
-    }
-}
-
-/// An output over the limit makes the step fail: it could not be kept.
-fn bounded(status: StepStatus, output: Value, error: Option<StepError>) -> (StepStatus, Value, Option<StepError>) {
-    let max = limits::STEP_OUTPUT_BYTES_MAX;
-    let bytes = if output.is_null() { 0 } else { output.to_string().len() };
-    if bytes <= max {
-        return (status, output, error);
-    }
-    let message = format!("its output of {bytes} bytes is larger than the limit of {max} bytes");
-    (StepStatus::Failed, Value::Null, Some(StepError { code: "output_too_large".to_owned(), message, at: None }))
-}
-
-/// An action that ignored its own deadline, or panicked.
-fn broken_off(code: &str, message: String, once: bool) -> Outcome {
-    let error = StepError { code: code.to_owned(), message, at: None };
-    let result = match code {
-        _ if once => StepResult::Unknown(error),
-        "timeout" => StepResult::TimedOut(error),
-        _ => StepResult::Failed(error),
-    };
-    Outcome::plain(Value::Null, result)
-}
-
-/// The chain of runs behind what this run causes.
-fn chain_of(start: &RunStart) -> Vec<ChainLink> {
-    let mut chain = start.chain.clone();
-    chain.push(ChainLink { playbook: start.playbook.clone(), run: start.id });
-    chain
-}
-
-fn place(step: &Step) -> Option<(u32, u32)> {
-    Some((step.span.line, step.span.column))
 }

@@ -154,7 +154,11 @@ fn a_playbook_is_not_started_by_its_own_chain_unless_it_says_so() {
     let text = "playbook: p\ntriggers: [case.updated]\nsteps:\n  - action: log\n    with: { message: x }\n";
     let allowed = "playbook: q\ntriggers_itself: allow\ntriggers: [case.updated]\nsteps:\n  - action: log\n    with: { message: x }\n";
     let mut scene = Scene::new(&[text, allowed]);
-    let link = |playbook: &str| ChainLink { playbook: playbook.to_owned(), run: RunId { seq: Seq(1), n: 0, tag: 1 } };
+    let link = |playbook: &str| ChainLink {
+        playbook: playbook.to_owned(),
+        run: RunId { seq: Seq(1), n: 0, tag: 1 },
+        requester: None,
+    };
     let mut caused = case("case.updated", json!({ "id": "C-1", "name": "x" }));
     caused.chain = vec![link("p"), link("q")];
     assert_eq!(scene.at(0, caused), ["p loop_guarded", "q matched"]);

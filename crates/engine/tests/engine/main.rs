@@ -3,6 +3,7 @@
 // `cfg(test)` tells the lints that all of this is test code.
 #![cfg(test)]
 
+mod blocks;
 mod crash;
 mod people;
 mod receiver;

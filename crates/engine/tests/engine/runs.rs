@@ -31,7 +31,7 @@ async fn a_failure_at_any_step_stops_there_and_a_repeat_goes_on_from_there() {
         engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
         quiet(store.as_ref()).await;
         let done: String = (0..failing).map(|n| format!("s{n}=succeeded ")).collect();
-        assert_eq!(stands(store.as_ref()), [format!("chain failed: {done}s{failing}=failed on_failure.cry=succeeded")]);
+        assert_eq!(stands(store.as_ref()), [format!("chain failed: {done}s{failing}=failed on_failure/cry=succeeded")]);
         let cry = world.receiver.received().into_iter().find(|one| one.body.contains("cry")).unwrap();
         assert!(cry.body.contains("HTTP 400"), "{}", cry.body);
 
@@ -41,7 +41,7 @@ async fn a_failure_at_any_step_stops_there_and_a_repeat_goes_on_from_there() {
         quiet(store.as_ref()).await;
         assert_eq!(
             stand(store.as_ref(), again),
-            format!("chain failed: {done}s{failing}=failed on_failure.cry=succeeded")
+            format!("chain failed: {done}s{failing}=failed on_failure/cry=succeeded")
         );
 
         world.receiver.answers(|_| Some(200));
@@ -119,7 +119,7 @@ async fn handled_failures_leave_a_warning_and_conditions_are_asked_again_by_a_re
     let engine = world.start(store.clone()).await;
     engine.ingest(vec![plain("go", json!({ "word": "hello" }))]).await.remove(0).unwrap();
     quiet(store.as_ref()).await;
-    let expected = "handled succeeded_with_warnings: go-on=failed instead=failed instead.on_error.other=succeeded \
+    let expected = "handled succeeded_with_warnings: go-on=failed instead=failed instead/on_error/other=succeeded \
                     never=skipped last=succeeded";
     let first = all_runs(store.as_ref())[0].id;
     assert_eq!(stand(store.as_ref(), first), expected);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::reader::Reader;
-use crate::syntax::{Body, On, OnError, Playbook, Step};
+use crate::syntax::{Body, On, Playbook, Step};
 
 /// One warning for each ring of playbooks that start each other.
 pub(super) fn warnings(playbooks: &[Arc<Playbook>]) -> Vec<Diagnostic> {
@@ -76,7 +76,7 @@ impl Listening {
     /// The playbooks that the steps of one can start.
     fn started_by(&self, playbook: &Playbook) -> Vec<usize> {
         let mut found = Vec::new();
-        for step in playbook.steps.iter().chain(&playbook.on_failure) {
+        for step in playbook.steps.iter().chain(&playbook.on_failure).chain(&playbook.finally) {
             self.of_step(step, &mut found);
         }
         found.sort_unstable();
@@ -85,7 +85,10 @@ impl Listening {
     }
 
     fn of_step(&self, step: &Step, found: &mut Vec<usize>) {
-        let Body::Action { spec, with } = &step.body;
+        for (_, steps) in step.lists() {
+            steps.iter().for_each(|step| self.of_step(step, found));
+        }
+        let Body::Action { spec, with } = &step.body else { return };
         let (family, verb) = spec.id.split_once('.').unwrap_or((spec.id, ""));
         match (family, verb) {
             ("case" | "alert", "create_from_alert") => self.listeners("case.created", None, found),
@@ -101,9 +104,6 @@ impl Listening {
                 }
             }
             _ => {}
-        }
-        if let OnError::Steps(steps) = &step.on_error {
-            steps.iter().for_each(|step| self.of_step(step, found));
         }
     }
 

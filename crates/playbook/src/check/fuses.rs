@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{ActionSpec, Effect};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::reader::Reader;
-use crate::syntax::{Body, OnError, Playbook, Step};
+use crate::syntax::{Body, Playbook, Step};
 use crate::template::Template;
 
 /// Methods of HTTP that may be repeated: the requests of the action that takes one need no fuse.
@@ -15,7 +15,7 @@ const REPEATABLE: [&str; 5] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
 pub(super) fn warnings(playbooks: &[Arc<Playbook>]) -> Vec<Diagnostic> {
     let without = playbooks.iter().filter(|playbook| playbook.control.fuse.is_none());
     let warning = |playbook: &Arc<Playbook>| {
-        let step = first_once(&playbook.steps).or_else(|| first_once(&playbook.on_failure))?;
+        let step = first_once(playbook)?;
         let reader = Reader::new(playbook.file.clone(), &playbook.text);
         let message = "this must not be repeated, and nothing bounds how often the playbook does it";
         let help = "add a fuse to the playbook, such as `fuse: { runs: 100, per: 1h }`".to_owned();
@@ -26,17 +26,13 @@ pub(super) fn warnings(playbooks: &[Arc<Playbook>]) -> Vec<Diagnostic> {
     without.filter_map(warning).collect()
 }
 
-fn first_once(steps: &[Step]) -> Option<&Step> {
-    steps.iter().find_map(|step| {
-        let own = match &step.body {
-            Body::Action { spec, with } => is_once(spec, with.get("method")),
-        };
-        let fallback = match &step.on_error {
-            OnError::Steps(steps) => first_once(steps),
-            OnError::Fail | OnError::Continue => None,
-        };
-        if own { Some(step) } else { fallback }
-    })
+/// The first step whose action must not be repeated, however deep.
+fn first_once(playbook: &Playbook) -> Option<&Step> {
+    let is_once = |step: &&Step| match &step.body {
+        Body::Action { spec, with } => is_once(spec, with.get("method")),
+        _ => false,
+    };
+    playbook.all_steps().into_iter().find(is_once)
 }
 
 fn is_once(spec: &ActionSpec, method: Option<&Template>) -> bool {

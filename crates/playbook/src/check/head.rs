@@ -5,17 +5,17 @@ use std::sync::Arc;
 use model::{Digest, Time, limits};
 
 use super::Checker;
-use super::steps::Place;
+use super::steps::{Ids, List, Lists, Place};
 use crate::diagnostic::Span;
 use crate::fields::Fields;
 use crate::reader::did_you_mean;
 use crate::script::{Condition, Names, Root, ScriptSource};
-use crate::syntax::{Playbook, Step, Trigger};
-use crate::template;
+use crate::syntax::{Input, On, Playbook, Step, Trigger};
+use crate::template::{self, Template};
 use crate::yaml::{Node, Value};
 
 /// Keys of the language that this version does not know yet.
-const LATER: [&str; 5] = ["mode", "inputs", "outputs", "catch", "finally"];
+const LATER: [&str; 2] = ["mode", "catch"];
 
 /// What stands before the steps.
 struct Head {
@@ -38,13 +38,17 @@ impl Checker<'_> {
         let secrets = self.secrets(&mut fields);
         let vars = self.vars(&mut fields);
         let triggers = self.triggers(&mut fields, &vars);
+        let inputs = self.inputs(&mut fields);
+        self.startable(&triggers, inputs.as_deref());
+        let sample = inputs.as_deref().map(super::inputs::sample);
         let roots = super::triggers::roots(&triggers);
-        let names = self.names(roots.clone(), &vars);
+        let names = Names { inputs: sample.clone(), ..self.names(roots.clone(), &vars) };
         let when = fields.opt_node("when").and_then(|node| self.condition(node, &names));
         let control = self.control(&mut fields, &names);
         let timeout = fields.duration(&mut self.reader, "timeout");
-        let place = Place { roots, vars: vars.clone(), secrets: &secrets };
-        let (steps, on_failure) = self.all_steps(&mut fields, &place);
+        let known = with_set(&vars, &fields);
+        let place = Place { roots, vars: known, secrets: &secrets, inputs: sample };
+        let (Lists { steps, on_failure, finally }, outputs) = self.all_steps(&mut fields, &place);
         let tests = fields.opt_node("tests");
         if let Some(tests) = tests {
             self.tests(tests);
@@ -71,6 +75,9 @@ impl Checker<'_> {
             timeout,
             steps,
             on_failure,
+            finally,
+            inputs: inputs.unwrap_or_default(),
+            outputs,
             tests,
             triggers_itself,
             file,
@@ -216,19 +223,42 @@ impl Checker<'_> {
         }
     }
 
-    /// The steps and what is done on a failure.
-    fn all_steps(&mut self, fields: &mut Fields<'_>, place: &Place<'_>) -> (Vec<Step>, Vec<Step>) {
+    /// A playbook that must be given something is started by those who can give it.
+    fn startable(&mut self, triggers: &[Trigger], inputs: Option<&[Input]>) {
+        let must = inputs.unwrap_or_default().iter().find(|input| input.required && input.default.is_none());
+        let other = triggers.iter().find(|trigger| !matches!(trigger.on, On::Manual));
+        if let (Some(input), Some(trigger)) = (must, other) {
+            let message =
+                format!("nobody gives the input `{}` when `{}` starts the playbook", input.name, trigger.on.kind());
+            let help = "give it a `default`, or leave `manual` as the only trigger".to_owned();
+            self.reader.error("PB219", trigger.span, message, Some(help));
+        }
+    }
+
+    fn all_steps(&mut self, fields: &mut Fields<'_>, place: &Place<'_>) -> (Lists, Vec<(String, Template)>) {
         let main = fields.node(&mut self.reader, "steps");
         let on_failure = fields.opt_node("on_failure");
-        let ids = self.step_ids(main.into_iter().chain(on_failure));
+        let finally = fields.opt_node("finally");
+        let mut ids = self.step_ids(main.into_iter().chain(on_failure).chain(finally));
         let span = fields.span();
-        let (main, on_failure) = self.step_lists(main, on_failure, ids, place);
-        let count = count(&main) + count(&on_failure);
+        let lists = self.step_lists([main, on_failure, finally], &mut ids, place);
+        let count = count(&lists.steps) + count(&lists.on_failure) + count(&lists.finally);
         if count > limits::PLAYBOOK_STEPS_MAX {
             let message = format!("the playbook has {count} steps; at most {} are allowed", limits::PLAYBOOK_STEPS_MAX);
             self.reader.error("PB111", span, message, Some("split it into several playbooks".to_owned()));
         }
-        (main, on_failure)
+        let outputs = self.outputs(fields, place, &ids);
+        (lists, outputs)
+    }
+
+    /// What the playbook gives to a caller.
+    fn outputs(&mut self, fields: &mut Fields<'_>, place: &Place<'_>, ids: &Ids) -> Vec<(String, Template)> {
+        let Some(mut listed) = fields.fields(&mut self.reader, "outputs") else { return Vec::new() };
+        let mut roots = place.roots.clone();
+        roots.extend([Root::Run, Root::Steps]);
+        let list = List { place, prefix: String::new(), roots, locals: Vec::new(), depth: 0 };
+        let names = self.step_names(&list, ids);
+        listed.free().map(|(key, node)| (key.text.clone(), self.template(node, &names))).collect()
     }
 
     /// The triggers, of which there must be one.
@@ -249,8 +279,18 @@ impl Checker<'_> {
 
 /// How many steps there are, nested ones included.
 fn count(steps: &[Step]) -> usize {
-    steps
-        .iter()
-        .map(|step| 1 + if let crate::syntax::OnError::Steps(steps) = &step.on_error { count(steps) } else { 0 })
-        .sum()
+    steps.iter().map(|step| 1 + step.lists().iter().map(|(_, steps)| count(steps)).sum::<usize>()).sum()
+}
+
+/// The constants, and the names that `set` gives, of whose values nothing is known.
+fn with_set(vars: &Arc<serde_json::Value>, fields: &Fields<'_>) -> Arc<serde_json::Value> {
+    let lists: Vec<&Node> = ["steps", "on_failure", "finally"].into_iter().filter_map(|key| fields.peek(key)).collect();
+    let named = super::blocks::names_set(&lists);
+    let serde_json::Value::Object(constants) = &**vars else { return vars.clone() };
+    if named.is_empty() {
+        return vars.clone();
+    }
+    let mut all = constants.clone();
+    all.extend(named.into_iter().map(|name| (name, serde_json::Value::Null)));
+    Arc::new(serde_json::Value::Object(all))
 }

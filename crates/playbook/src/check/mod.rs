@@ -1,16 +1,20 @@
 //! From texts to playbooks: everything that is wrong with every file, at once.
 //!
-//! `head` reads the keys of a playbook, `triggers` what starts it, `control` what bounds it, `steps` and `params` what it
-//! does; `cycles` looks at all of them together, `fuses` at those that should have one.
+//! `head` reads the keys of a playbook, `triggers` what starts it, `control` what bounds it, `inputs` what it is given, `steps`,
+//! `blocks` and `params` what it does; `calls` and `cycles` look at all of them together, `fuses` at those that should have one.
 
+mod blocks;
+mod calls;
 mod control;
 mod cycles;
 mod fuses;
 mod head;
+mod inputs;
 mod params;
 mod steps;
 mod triggers;
 
+pub(crate) use blocks::BLOCKS;
 pub(crate) use triggers::TRIGGERS;
 
 use std::collections::BTreeMap;
@@ -84,6 +88,8 @@ pub fn check(sources: &[Source], catalog: &Catalog, evaluator: &Evaluator) -> Ch
     }
     checked.playbooks = found.into_iter().filter_map(|(playbook, _)| playbook).map(Arc::new).collect();
     checked.playbooks.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+    let known: Vec<&str> = ids.keys().map(|id| &**id).collect();
+    calls::check(&mut checked, &known);
     checked.diagnostics.extend(cycles::warnings(&checked.playbooks));
     checked.diagnostics.extend(fuses::warnings(&checked.playbooks));
     checked.diagnostics.sort_by(|a, b| (&a.file, a.span, a.code).cmp(&(&b.file, b.span, b.code)));

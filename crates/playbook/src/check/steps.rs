@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Checker;
+use super::{Checker, blocks};
 use crate::catalog::ActionSpec;
 use crate::diagnostic::Span;
 use crate::fields::Fields;
@@ -12,25 +12,12 @@ use crate::script::{Names, Root};
 use crate::syntax::{Backoff, Body, OnError, Retry, Step};
 use crate::yaml::{Key, Node, Value};
 
-/// Blocks of the language that this version does not know yet.
-const LATER: [&str; 12] = [
-    "for_each",
-    "parallel",
-    "switch",
-    "repeat",
-    "try",
-    "call",
-    "wait",
-    "approve",
-    "set",
-    "stop",
-    "dedupe",
-    "concurrency",
-];
+/// Keys of the language that this version does not know yet.
+const LATER: [&str; 2] = ["dedupe", "concurrency"];
 
 /// Most tries after the first.
 const RETRIES_MAX: i64 = 20;
-/// Deepest nesting of `on_error` lists.
+/// Deepest nesting of lists of steps.
 const NESTING_MAX: usize = 8;
 
 /// What is known where steps stand.
@@ -38,21 +25,61 @@ pub(super) struct Place<'a> {
     pub(super) roots: Vec<Root>,
     pub(super) vars: Arc<serde_json::Value>,
     pub(super) secrets: &'a [String],
+    /// The inputs by name with a value of their type, where they are declared.
+    pub(super) inputs: Option<Arc<serde_json::Value>>,
 }
 
 /// A list of steps being read.
-struct List<'a> {
-    place: &'a Place<'a>,
-    /// The path of the list, with a dot at its end.
-    prefix: String,
-    roots: Vec<Root>,
-    depth: usize,
+pub(super) struct List<'a> {
+    pub(super) place: &'a Place<'a>,
+    /// The path of the list, with a `/` at its end.
+    pub(super) prefix: String,
+    pub(super) roots: Vec<Root>,
+    /// The variables of the loops around it.
+    pub(super) locals: Vec<String>,
+    pub(super) depth: usize,
+}
+
+impl<'a> List<'a> {
+    /// A list in a step of this one.
+    pub(super) fn inside(&self, prefix: String) -> List<'a> {
+        let (place, roots, locals) = (self.place, self.roots.clone(), self.locals.clone());
+        List { place, prefix, roots, locals, depth: self.depth + 1 }
+    }
 }
 
 /// The ids of steps while they are read.
 pub(super) struct Ids {
-    before: Vec<String>,
-    after: Vec<String>,
+    /// Those that may be read where reading is now.
+    pub(super) visible: Vec<String>,
+    /// All of the playbook.
+    all: Vec<String>,
+    /// Those that cannot be read from where reading is now, with the reason.
+    pub(super) hidden: BTreeMap<String, String>,
+}
+
+impl Ids {
+    /// Hides what was read after `mark`: it is done once for each item, or at the same time as what follows.
+    pub(super) fn hide(&mut self, mark: usize, why: &str) -> Vec<String> {
+        let hidden = self.visible.split_off(mark.min(self.visible.len()));
+        self.hidden.extend(hidden.iter().map(|id| (id.clone(), why.to_owned())));
+        hidden
+    }
+
+    /// Makes what was hidden readable again.
+    pub(super) fn show(&mut self, ids: Vec<String>) {
+        for id in &ids {
+            self.hidden.remove(id);
+        }
+        self.visible.extend(ids);
+    }
+}
+
+/// The lists of a playbook.
+pub(super) struct Lists {
+    pub(super) steps: Vec<Step>,
+    pub(super) on_failure: Vec<Step>,
+    pub(super) finally: Vec<Step>,
 }
 
 impl Checker<'_> {
@@ -71,57 +98,96 @@ impl Checker<'_> {
                 seen.insert(id, *span);
             }
         }
-        Ids { before: Vec::new(), after: found.into_iter().map(|(id, _)| id).collect() }
+        let all = found.into_iter().map(|(id, _)| id).collect();
+        Ids { visible: Vec::new(), all, hidden: BTreeMap::new() }
     }
 
-    pub(super) fn step_lists(
-        &mut self,
-        main: Option<&Node>,
-        on_failure: Option<&Node>,
-        mut ids: Ids,
-        place: &Place<'_>,
-    ) -> (Vec<Step>, Vec<Step>) {
+    pub(super) fn step_lists(&mut self, nodes: [Option<&Node>; 3], ids: &mut Ids, place: &Place<'_>) -> Lists {
+        let [main, on_failure, finally] = nodes;
         let mut roots = place.roots.clone();
         roots.extend([Root::Run, Root::Steps]);
-        let list = List { place, prefix: String::new(), roots: roots.clone(), depth: 0 };
-        let steps = main.map(|node| self.step_list(node, "`steps`", &list, &mut ids)).unwrap_or_default();
+        let list = |prefix: &str, roots: &[Root]| List {
+            place,
+            prefix: prefix.to_owned(),
+            roots: roots.to_vec(),
+            locals: Vec::new(),
+            depth: 0,
+        };
+        let mut read = |node: Option<&Node>, what: &str, list: &List<'_>| {
+            node.map(|node| self.step_list(node, what, list, ids)).unwrap_or_default()
+        };
+        let steps = read(main, "`steps`", &list("", &roots));
         roots.push(Root::Failure);
-        let list = List { place, prefix: "on_failure.".to_owned(), roots, depth: 0 };
-        let on_failure =
-            on_failure.map(|node| self.step_list(node, "`on_failure`", &list, &mut ids)).unwrap_or_default();
-        (steps, on_failure)
+        let on_failure = read(on_failure, "`on_failure`", &list("on_failure/", &roots));
+        let finally = read(finally, "`finally`", &list("finally/", &roots));
+        Lists { steps, on_failure, finally }
     }
 
-    fn step_list(&mut self, node: &Node, what: &str, list: &List<'_>, ids: &mut Ids) -> Vec<Step> {
+    pub(super) fn step_list(&mut self, node: &Node, what: &str, list: &List<'_>, ids: &mut Ids) -> Vec<Step> {
         let Some(items) = self.reader.list(node, what) else { return Vec::new() };
         if items.is_empty() {
             let help = Some("add a step, such as `- action: log`".to_owned());
             self.reader.error("PB110", node.span, format!("{what} has no steps"), help);
         }
-        items.iter().enumerate().filter_map(|(at, item)| self.step(item, at, list, ids)).collect()
+        if list.depth > NESTING_MAX {
+            let message = format!("steps are nested deeper than {NESTING_MAX} levels");
+            let help = Some("put a part into a playbook of its own and `call` it".to_owned());
+            self.reader.error("PB111", node.span, message, help);
+            return Vec::new();
+        }
+        let steps: Vec<Step> =
+            items.iter().enumerate().filter_map(|(at, item)| self.step(item, at, list, ids)).collect();
+        self.reachable(&steps);
+        steps
+    }
+
+    /// Nothing comes after a `stop` that is always done.
+    fn reachable(&mut self, steps: &[Step]) {
+        for pair in steps.windows(2) {
+            let [stop, next] = pair else { continue };
+            if matches!(stop.body, Body::Stop { .. }) && stop.condition.is_none() {
+                let help = Some("give the `stop` an `if`, or leave out what follows".to_owned());
+                self.reader.error("PB123", next.span, "this step is never reached: the run stops before it", help);
+            }
+        }
     }
 
     fn step(&mut self, node: &Node, at: usize, list: &List<'_>, ids: &mut Ids) -> Option<Step> {
         let mut fields = self.reader.map(node, "a step")?;
-        self.later(&mut fields, &LATER, "block");
+        self.later(&mut fields, &LATER, "key");
         let id = self.step_id(&mut fields);
         let path = if id.is_empty() { format!("{}#{}", list.prefix, at + 1) } else { format!("{}{id}", list.prefix) };
-        let names = Names {
-            steps: ids.before.clone(),
-            later_steps: ids.after.iter().filter(|later| !ids.before.contains(later)).cloned().collect(),
-            ..self.names(list.roots.clone(), &list.place.vars)
-        };
+        let names = self.step_names(list, ids);
         let condition = fields.opt_node("if").and_then(|node| self.condition(node, &names));
-        let body = self.body(&mut fields, &names, list.place);
-        let timeout = fields.duration(&mut self.reader, "timeout");
-        let retry = self.retry(&mut fields, body.as_ref().map(|(spec, _)| *spec));
+        let body = self.body(&mut fields, &path, &names, (list, ids));
+        let spec = match &body {
+            Some(Body::Action { spec, .. }) => Some(*spec),
+            _ => None,
+        };
+        let acts = spec.is_some() || !blocks::BLOCKS.iter().any(|block| fields.has(block.name));
+        let (timeout, retry) = if acts {
+            (fields.duration(&mut self.reader, "timeout"), self.retry(&mut fields, spec))
+        } else {
+            (None, None)
+        };
         if !id.is_empty() {
-            ids.before.push(id.clone());
+            ids.visible.push(id.clone());
         }
         let on_error = self.on_error(&mut fields, &path, list, ids);
         fields.finish(&mut self.reader);
-        let (spec, with) = body?;
-        Some(Step { id, path, condition, body: Body::Action { spec, with }, timeout, retry, on_error, span: node.span })
+        Some(Step { id, path, condition, body: body?, timeout, retry, on_error, span: node.span })
+    }
+
+    /// The names that may stand in a step that is read now.
+    pub(super) fn step_names(&self, list: &List<'_>, ids: &Ids) -> Names {
+        Names {
+            steps: ids.visible.clone(),
+            later_steps: ids.all.iter().filter(|later| !ids.visible.contains(later)).cloned().collect(),
+            hidden_steps: ids.hidden.clone(),
+            locals: list.locals.clone(),
+            inputs: list.place.inputs.clone(),
+            ..self.names(list.roots.clone(), &list.place.vars)
+        }
     }
 
     fn step_id(&mut self, fields: &mut Fields<'_>) -> String {
@@ -134,15 +200,49 @@ impl Checker<'_> {
         id
     }
 
+    /// What the step does: an action, or one of the blocks.
     fn body(
         &mut self,
         fields: &mut Fields<'_>,
+        path: &str,
         names: &Names,
-        place: &Place<'_>,
-    ) -> Option<(&'static ActionSpec, BTreeMap<String, crate::template::Template>)> {
+        (list, ids): (&List<'_>, &mut Ids),
+    ) -> Option<Body> {
         let with = fields.opt_node("with");
-        let blocks = LATER.iter().any(|block| fields.has(block));
-        let node = if blocks { fields.opt_node("action") } else { fields.node(&mut self.reader, "action") }?;
+        let mut kinds: Vec<&'static str> =
+            blocks::BLOCKS.iter().map(|block| block.name).filter(|name| fields.has(name)).collect();
+        if fields.has("action") {
+            kinds.insert(0, "action");
+        }
+        if let [first, second, ..] = kinds[..] {
+            let at = fields.entry(second).map_or(fields.span(), |(key, _)| key.span);
+            fields.pass(kinds.iter().copied());
+            let message = format!("a step does one thing; this one has `{first}` and `{second}`");
+            self.reader.error("PB120", at, message, Some("make it two steps".to_owned()));
+            return None;
+        }
+        match kinds.first() {
+            Some(&"action") | None => {
+                let Some(node) = fields.opt_node("action") else {
+                    // Known, so that a wrong key is compared with them.
+                    fields.pass(blocks::BLOCKS.iter().map(|block| block.name));
+                    fields.node(&mut self.reader, "action");
+                    return None;
+                };
+                self.action(node, with, names, list.place)
+            }
+            Some(kind) => {
+                if let Some(with) = with {
+                    let message = format!("`with` belongs to actions; what `{kind}` needs stands under it");
+                    self.reader.error("PB101", with.span, message, None);
+                }
+                let (key, node) = fields.entry(kind)?;
+                self.block(kind, (key, node), path, names, (list, ids))
+            }
+        }
+    }
+
+    fn action(&mut self, node: &Node, with: Option<&Node>, names: &Names, place: &Place<'_>) -> Option<Body> {
         let id = crate::fields::text_of(&mut self.reader, node, "action")?;
         let Some(spec) = self.catalog.action(&id) else {
             let known = self.catalog.actions.iter().map(|spec| spec.id);
@@ -151,7 +251,7 @@ impl Checker<'_> {
             return None;
         };
         let with = self.params(spec, node.span, with, names, place.secrets);
-        Some((spec, with))
+        Some(Body::Action { spec, with: Arc::new(with) })
     }
 
     /// Actions of the same family, for someone who remembers half of a name.
@@ -187,14 +287,8 @@ impl Checker<'_> {
     fn on_error(&mut self, fields: &mut Fields<'_>, path: &str, list: &List<'_>, ids: &mut Ids) -> OnError {
         let Some(node) = fields.opt_node("on_error") else { return OnError::Fail };
         if let Value::List(_) = &node.value {
-            if list.depth >= NESTING_MAX {
-                let message = format!("`on_error` is nested deeper than {NESTING_MAX} levels");
-                self.reader.error("PB111", node.span, message, None);
-                return OnError::Fail;
-            }
-            let mut roots = list.roots.clone();
-            roots.push(Root::Error);
-            let inner = List { place: list.place, prefix: format!("{path}.on_error."), roots, depth: list.depth + 1 };
+            let mut inner = list.inside(format!("{path}/on_error/"));
+            inner.roots.push(Root::Error);
             return OnError::Steps(self.step_list(node, "`on_error`", &inner, ids));
         }
         match fields.one_of(&mut self.reader, "on_error", &["fail", "continue"]) {
@@ -207,19 +301,34 @@ impl Checker<'_> {
 /// The ids of a list of steps, in the order of the file.
 fn collect(list: &Node, found: &mut Vec<(String, Span)>, depth: usize) {
     let Value::List(items) = &list.value else { return };
+    if depth > NESTING_MAX {
+        return;
+    }
     for item in items {
         let Value::Map(entries) = &item.value else { continue };
         for (Key { text, .. }, node) in entries {
             match (text.as_str(), &node.value) {
                 ("id", Value::Text(id)) => found.push((id.clone(), node.span)),
-                ("on_error", Value::List(_)) if depth < NESTING_MAX => collect(node, found, depth + 1),
+                ("on_error", Value::List(_)) => collect(node, found, depth + 1),
+                ("parallel" | "for_each" | "repeat" | "try", Value::Map(_)) => {
+                    for list in ["branches", "steps", "catch", "finally"].into_iter().filter_map(|key| node.get(key)) {
+                        collect(list, found, depth + 1);
+                    }
+                }
+                ("switch", Value::List(cases)) => {
+                    for list in cases.iter().filter_map(|case| case.get("steps")) {
+                        collect(list, found, depth + 1);
+                    }
+                }
+                // The branches of `parallel` are read as if they were steps.
+                ("steps", Value::List(_)) => collect(node, found, depth + 1),
                 _ => {}
             }
         }
     }
 }
 
-fn is_step_id(id: &str) -> bool {
+pub(super) fn is_step_id(id: &str) -> bool {
     id.len() <= model::limits::PLAYBOOK_ID_CHARS_MAX
         && id.starts_with(|c: char| c.is_ascii_alphabetic())
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')

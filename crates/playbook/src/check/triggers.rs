@@ -263,15 +263,7 @@ impl Checker<'_> {
             self.reader.error("PB102", fields.span(), "`event` needs `type` or `set`", Some(help));
             return None;
         }
-        let mut types = Vec::new();
-        for (name, span) in listed.unwrap_or_default() {
-            if is_type(&name) {
-                types.push(name);
-            } else {
-                let help = "letters, digits, `.`, `_` and `-`; a `*` only at the end".to_owned();
-                self.reader.error("PB104", span, format!("`{name}` is not a type of events"), Some(help));
-            }
-        }
+        let mut types = self.event_types(listed.unwrap_or_default());
         if let Some(node) = set {
             let name = crate::fields::text_of(&mut self.reader, node, "set")?;
             match self.catalog.event_sets.get(&name) {
@@ -283,6 +275,20 @@ impl Checker<'_> {
             }
         }
         Some(On::Event { types })
+    }
+
+    /// Types of events as they are listed; what cannot be one is noted.
+    pub(super) fn event_types(&mut self, listed: Vec<(String, Span)>) -> Vec<String> {
+        let mut types = Vec::with_capacity(listed.len());
+        for (name, span) in listed {
+            if is_type(&name) {
+                types.push(name);
+            } else {
+                let help = "letters, digits, `.`, `_` and `-`; a `*` only at the end".to_owned();
+                self.reader.error("PB104", span, format!("`{name}` is not a type of events"), Some(help));
+            }
+        }
+        types
     }
 }
 

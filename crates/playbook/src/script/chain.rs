@@ -257,7 +257,10 @@ impl Walk<'_> {
 
     fn step_id(&mut self, name: &str, at: Position) -> Ty {
         let len = name.chars().count();
-        if self.names.later_steps.iter().any(|id| id == name) {
+        if let Some(why) = self.names.hidden_steps.get(name) {
+            let message = format!("the step `{name}` cannot be read here");
+            self.error("PB212", at, len, message, Some(why.clone()));
+        } else if self.names.later_steps.iter().any(|id| id == name) {
             let help = Some("refer to steps that come before".to_owned());
             self.error("PB212", at, len, format!("the step `{name}` has not run at this point"), help);
         } else if !self.names.steps.iter().any(|id| id == name) && self.names.has(Root::Steps) {
@@ -268,15 +271,18 @@ impl Walk<'_> {
         Ty::Step
     }
 
-    /// A constant of the playbook, when that is what it is.
+    /// A constant or an input of the playbook, when that is what it is.
     fn var(&mut self, name: &str, at: Position, path: Option<&Path>) -> Ty {
-        let of_vars = path.is_some_and(|path| path.start == Start::Root(Root::Vars) && path.steps.is_empty());
-        let Some(serde_json::Value::Object(vars)) = self.names.vars.as_deref().filter(|_| of_vars) else {
-            return Ty::Any;
+        let root = path.filter(|path| path.steps.is_empty()).map(|path| &path.start);
+        let (what, all) = match root {
+            Some(Start::Root(Root::Vars)) => ("vars", self.names.vars.as_deref()),
+            Some(Start::Root(Root::Inputs)) => ("inputs", self.names.inputs.as_deref()),
+            _ => return Ty::Any,
         };
+        let Some(serde_json::Value::Object(vars)) = all else { return Ty::Any };
         let Some(value) = vars.get(name) else {
             let help = did_you_mean(name, vars.keys().map(String::as_str));
-            self.error("PB303", at, name.chars().count(), format!("`vars` has no `{name}`"), help);
+            self.error("PB303", at, name.chars().count(), format!("`{what}` has no `{name}`"), help);
             return Ty::Any;
         };
         match value {

@@ -31,7 +31,7 @@ pub use lookup::look;
 pub use meaning::{number_of, priority_word, time_of};
 pub use meter::Purse;
 pub use names::Names;
-pub use scope::{Root, Scope};
+pub use scope::{Root, Scope, Steps};
 pub use source::Source as ScriptSource;
 
 pub(crate) use functions::FUNCTIONS;

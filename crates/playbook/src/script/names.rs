@@ -16,6 +16,10 @@ pub struct Names {
     pub steps: Vec<String>,
     /// The ids of the other steps.
     pub later_steps: Vec<String>,
+    /// Those of them that cannot be read from here, with the reason.
+    pub hidden_steps: std::collections::BTreeMap<String, String>,
+    /// The inputs by name with a value of their type, where they are declared.
+    pub inputs: Option<Arc<Value>>,
     /// The constants of the playbook, where they are known.
     pub vars: Option<Arc<Value>>,
     /// Names of the playbook's own, such as the variable of a loop.
@@ -41,8 +45,8 @@ impl Names {
             Root::Case => "no trigger here can bring a case; add one of `case.created`, `case.updated`, `case.stage_changed`, or one of alerts",
             Root::Entity => "no trigger here can bring an entity; add `score.threshold` of hosts, accounts, users or addresses",
             Root::Detection => "a detection on its own is known in `grouping` of the configuration only; here it is `event.data.detection`",
-            Root::Failure => "`failure` is known in `on_failure` only",
-            Root::Error => "`error` is known in the steps of `on_error` only",
+            Root::Failure => "`failure` is known in `on_failure` and `finally` only",
+            Root::Error => "`error` is known in the steps of `on_error` and `catch` only",
             Root::Steps => "no step has run when this is decided",
             Root::Run => "there is no run yet when this is decided",
             Root::Event | Root::Trigger | Root::Vars | Root::Inputs => "it is not known here",

@@ -3,6 +3,7 @@
 //! Known records always hold every field of their schema: an absent one is `()`. In free data `.name` on an absent key
 //! is a failure and `?.name` is `()`. Nothing is copied to build a [`Scope`]; values are converted where they are used.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use model::record::{self, Field, FieldType};
@@ -137,7 +138,12 @@ pub(crate) enum Base {
     Record(Arc<Record>),
     /// Free data.
     Free(Arc<Value>),
+    /// Steps by id.
+    Steps(Arc<Steps>),
 }
+
+/// Steps by id: objects with `output`, `status`, `succeeded`, `error`. One that is not in it has not run.
+pub type Steps = BTreeMap<String, Arc<Value>>;
 
 impl Scope {
     /// At this time, nothing else known.
@@ -161,6 +167,13 @@ impl Scope {
     #[must_use]
     pub fn free(mut self, root: Root, value: Arc<Value>) -> Scope {
         self.set(root, Base::Free(value));
+        self
+    }
+
+    /// Sets what is known of the steps.
+    #[must_use]
+    pub fn steps(mut self, steps: Arc<Steps>) -> Scope {
+        self.set(Root::Steps, Base::Steps(steps));
         self
     }
 
@@ -228,6 +241,8 @@ pub(crate) enum Here<'s> {
     Record(&'s Record),
     /// Anything in JSON.
     Value(&'s Value),
+    /// All steps.
+    Steps(&'s Steps),
     /// `steps.<id>` of a step that has not run.
     NotRun,
     /// `steps.<id>.succeeded` of a step that has not run.
@@ -240,6 +255,7 @@ impl<'s> Here<'s> {
             Base::Nothing => Here::Absent,
             Base::Record(record) => Here::Record(record),
             Base::Free(value) => Here::Value(value),
+            Base::Steps(steps) => Here::Steps(steps),
         }
     }
 
@@ -263,6 +279,7 @@ impl<'s> Here<'s> {
                 found => found,
             },
             Here::NotRun => return Ok(Here::of_step(name)),
+            Here::Steps(steps) => return Ok(steps.get(name).map_or(Here::NotRun, |step| Here::Value(step))),
             Here::Absent | Here::Value(Value::Null) => {
                 let message = format!(
                     "`{0}` is absent, so it has no `{name}`; write `{0}?.{name}` or test `{0} != ()` first",
@@ -334,7 +351,7 @@ impl<'s> Here<'s> {
             Here::Absent => Operand::Absent,
             Here::Record(record) => Operand::Record(record),
             Here::Value(value) => Operand::of(value),
-            Here::NotRun => Operand::Absent,
+            Here::NotRun | Here::Steps(_) => Operand::Absent,
             Here::No => Operand::Bool(false),
         }
     }

@@ -63,7 +63,7 @@ impl View {
         Ok(match found {
             Here::Absent => Dynamic::UNIT,
             Here::No => Dynamic::FALSE,
-            Here::Record(_) | Here::NotRun | Here::Value(Value::Object(_)) => {
+            Here::Record(_) | Here::NotRun | Here::Steps(_) | Here::Value(Value::Object(_)) => {
                 let mut view = self.clone();
                 view.steps.push(step());
                 Dynamic::from(view)
@@ -101,7 +101,7 @@ impl View {
         match self.here() {
             Here::Absent => Ok(Dynamic::UNIT),
             Here::Value(Value::Array(items)) => self.list(items),
-            Here::Record(_) | Here::NotRun | Here::Value(Value::Object(_)) => Ok(Dynamic::from(self)),
+            Here::Record(_) | Here::NotRun | Here::Steps(_) | Here::Value(Value::Object(_)) => Ok(Dynamic::from(self)),
             Here::No => Ok(Dynamic::FALSE),
             Here::Value(value) => Ok(plain(value)),
         }
@@ -114,6 +114,7 @@ impl View {
             Here::No => Value::Bool(false),
             Here::Record(record) => Value::Object(record.clone()),
             Here::Value(value) => value.clone(),
+            Here::Steps(steps) => steps.iter().map(|(id, step)| (id.clone(), (**step).clone())).collect(),
         }
     }
 
@@ -126,6 +127,9 @@ impl View {
 
     /// Its keys.
     pub(super) fn keys(&self) -> Vec<String> {
+        if let Here::Steps(steps) = self.here() {
+            return steps.keys().cloned().collect();
+        }
         match self.operand() {
             Operand::Record(record) => record.keys().cloned().collect(),
             _ => Vec::new(),

@@ -54,7 +54,7 @@ fn add(store: &Sled, from: u64, count: u64) -> Result<()> {
     for (n, mut state, mut summary) in states {
         let status = if n.is_multiple_of(FAILED_EVERY) { RunStatus::Failed } else { RunStatus::Succeeded };
         state.apply(&Fact::Started { at: now })?;
-        state.apply(&Fact::Ended { status, at: now, reason: None })?;
+        state.apply(&Fact::Ended { status, at: now, reason: None, output: None })?;
         let version = summary.version;
         summary.follow(&state, next, now);
         ended.entries.push(entry(EntryKind::RunProgressed, (next, now), summary.id.to_string(), n));
@@ -97,6 +97,8 @@ fn start(n: u64, seq: Seq) -> RunStart {
         chain: Vec::new(),
         inputs: Record::new(),
         retry_of: None,
+        requester: None,
+        caller: None,
         carried: Vec::new(),
         gate: None,
     }

@@ -85,6 +85,8 @@ pub fn run(seq: Seq, n: u16, playbook: &str, now: Time) -> RunSummary {
         chain: Vec::new(),
         inputs: Record::new(),
         retry_of: None,
+        requester: None,
+        caller: None,
         carried: Vec::new(),
         gate: None,
     };

@@ -345,6 +345,17 @@ impl Moment {
                 shown.status = Some(status.name());
                 shown.detail = error.as_ref().map(|error| error.message.clone());
             }
+            Fact::Waiting { path, wait, .. } => {
+                shown.fact = "waiting";
+                shown.path = Some(path.clone());
+                shown.detail = wait.until.map(|until| format!("until {until}"));
+            }
+            Fact::RoundEnded { path, index, end } => {
+                shown.fact = "round_ended";
+                shown.path = Some(format!("{path}/{index}"));
+                shown.status = Some(end.status.name());
+                shown.detail = end.error.as_ref().map(|error| error.message.clone());
+            }
             Fact::CancelRequested { by, .. } => {
                 shown.fact = "cancel_requested";
                 shown.detail = Some(by.clone());

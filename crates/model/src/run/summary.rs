@@ -1,0 +1,102 @@
+//! What listings show of a run, and where its history lies.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::delivery::Delivery;
+use super::fact::{Gate, RunStart};
+use super::state::RunState;
+use super::status::RunStatus;
+use crate::id::{Digest, EventId, RunId, Seq};
+use crate::time::Time;
+
+/// What listings show of a run, and where its history lies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Which run.
+    pub id: RunId,
+    /// The playbook's id.
+    pub playbook: String,
+    /// The digest of its text.
+    pub digest: Digest,
+    /// Whose it is.
+    pub tenant: String,
+    /// The kind of trigger, such as `case.stage_changed`.
+    pub trigger: String,
+    /// The event that started it.
+    pub event: EventId,
+    /// The alert it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+    /// The case it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+    /// How it stands.
+    pub status: RunStatus,
+    /// When it was created.
+    pub created_at: Time,
+    /// When it left the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// Why it ended as it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The run that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunId>,
+    /// When there is something to do; meaningful while it is open.
+    pub due_at: Time,
+    /// How many times it was written; a writer that expects another number is stale.
+    pub version: u32,
+    /// The entries of its history.
+    pub entries: Vec<Seq>,
+    /// Its deliveries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<Delivery>,
+    /// The limit that it is under: it is not due while as many older runs of its group are open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+}
+
+impl RunSummary {
+    /// The summary of a run that `start` creates at `now`.
+    pub fn new(start: &RunStart, now: Time) -> RunSummary {
+        let trigger = start.trigger.get("kind").and_then(Value::as_str).unwrap_or("manual").to_owned();
+        RunSummary {
+            id: start.id,
+            playbook: start.playbook.clone(),
+            digest: start.digest,
+            tenant: start.tenant.clone(),
+            trigger,
+            event: start.event,
+            alert: start.alert.clone(),
+            case: start.case.clone(),
+            status: RunStatus::Queued,
+            created_at: now,
+            started_at: None,
+            ended_at: None,
+            reason: None,
+            retry_of: start.retry_of,
+            due_at: now,
+            version: 0,
+            entries: vec![start.id.seq],
+            deliveries: Vec::new(),
+            gate: start.gate.clone(),
+        }
+    }
+
+    /// Brings the summary up to the state after an entry; `due_at` is when there is something to do next.
+    pub fn follow(&mut self, state: &RunState, entry: Seq, due_at: Time) {
+        self.status = state.status;
+        self.started_at = state.started_at;
+        self.ended_at = state.ended_at;
+        self.reason.clone_from(&state.reason);
+        self.due_at = due_at;
+        self.version += 1;
+        self.entries.push(entry);
+        self.deliveries = state.deliveries().to_vec();
+    }
+}
