@@ -10,11 +10,12 @@ mod cycles;
 mod fuses;
 mod head;
 mod inputs;
+mod kinds;
 mod params;
 mod steps;
 mod triggers;
 
-pub(crate) use blocks::BLOCKS;
+pub(crate) use kinds::BLOCKS;
 pub(crate) use triggers::TRIGGERS;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Checker, blocks};
+use super::{BLOCKS, Checker};
 use crate::catalog::ActionSpec;
 use crate::diagnostic::Span;
 use crate::fields::Fields;
@@ -164,7 +164,7 @@ impl Checker<'_> {
             Some(Body::Action { spec, .. }) => Some(*spec),
             _ => None,
         };
-        let acts = spec.is_some() || !blocks::BLOCKS.iter().any(|block| fields.has(block.name));
+        let acts = spec.is_some() || !BLOCKS.iter().any(|block| fields.has(block.name));
         let (timeout, retry) = if acts {
             (fields.duration(&mut self.reader, "timeout"), self.retry(&mut fields, spec))
         } else {
@@ -210,7 +210,7 @@ impl Checker<'_> {
     ) -> Option<Body> {
         let with = fields.opt_node("with");
         let mut kinds: Vec<&'static str> =
-            blocks::BLOCKS.iter().map(|block| block.name).filter(|name| fields.has(name)).collect();
+            BLOCKS.iter().map(|block| block.name).filter(|name| fields.has(name)).collect();
         if fields.has("action") {
             kinds.insert(0, "action");
         }
@@ -225,7 +225,7 @@ impl Checker<'_> {
             Some(&"action") | None => {
                 let Some(node) = fields.opt_node("action") else {
                     // Known, so that a wrong key is compared with them.
-                    fields.pass(blocks::BLOCKS.iter().map(|block| block.name));
+                    fields.pass(BLOCKS.iter().map(|block| block.name));
                     fields.node(&mut self.reader, "action");
                     return None;
                 };
