@@ -43,6 +43,8 @@ mod ingest;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod readme;
@@ -54,6 +56,8 @@ mod runs;
 mod schedule;
 #[cfg(test)]
 mod score;
+#[cfg(test)]
+mod search;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -31,7 +31,7 @@ use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
 use crate::triage::{self, Triage, Watchlist};
 use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
-use crate::{evict, schedule, sweep};
+use crate::{evict, schedule, seen, sweep};
 
 /// How long a caller with several orders waits for room before it is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -146,6 +146,7 @@ impl Engine {
         let stages = triage::check_stages(setup.store.as_ref(), &setup.words)?.map_err(StartError::Stages)?;
         let engine = Engine::open(Setup { playbooks: Vec::new(), ..setup })?;
         let shared = &engine.inner.shared;
+        let playbooks = playbooks.into_iter().chain(engine.notifying()?).collect();
         let set = Set::new(playbooks, switched_off(shared.store.as_ref())?);
         engine
             .record(
@@ -164,6 +165,7 @@ impl Engine {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&engine.inner.runner).run());
         tasks.spawn(schedule::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
+        tasks.spawn(seen::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
         tasks.spawn(sweep::run(Arc::clone(shared), engine.inner.orders.clone(), retention, stopped.clone()));
         tasks.spawn(evict::run(Arc::downgrade(&engine.inner), stopped));
         *engine.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
@@ -364,7 +366,8 @@ impl Engine {
     pub async fn load(&self, playbooks: Vec<Arc<Playbook>>, actor: Actor) -> Result<(), Refusal> {
         let _changing = self.inner.changing_set.lock().await;
         let off = switched_off(self.inner.shared.store.as_ref()).map_err(|error| Refusal::from(&error))?;
-        self.put_in_force(Set::new(playbooks, off), actor).await
+        let made = self.notifying().map_err(|error| Refusal::from(&error))?;
+        self.put_in_force(Set::new(playbooks.into_iter().chain(made).collect(), off), actor).await
     }
 
     /// Switches a playbook on or off; this survives reloads and restarts.
@@ -482,6 +485,11 @@ impl Engine {
         }
     }
 
+    /// Whether it does by itself what is to be done: not so for one command on the data of a stopped server.
+    pub fn is_served(&self) -> bool {
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The store, for reading. Reading blocks: call it from where blocking is allowed.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.shared.store
@@ -539,6 +547,10 @@ impl Engine {
     /// The engine behind a handle that does not keep it, if it is still there.
     pub(crate) fn upgrade(inner: &Weak<Inner>) -> Option<Engine> {
         inner.upgrade().map(|inner| Engine { inner })
+    }
+
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.inner.orders
     }
 
     pub(crate) fn runner(&self) -> &Arc<Runner> {

@@ -8,6 +8,7 @@
 //! bounded and carries wake-ups or requests, never the only copy of something.
 
 pub mod action;
+pub mod attach;
 mod batch;
 pub mod brakes;
 pub mod change;
@@ -26,6 +27,7 @@ pub mod record;
 pub mod refusal;
 mod runner;
 mod schedule;
+mod seen;
 pub mod set;
 mod shared;
 pub mod simulate;
@@ -40,6 +42,7 @@ pub use command::{RetryFrom, RetryVersion, What};
 pub use engine::{Engine, Setup, StartError, catalog, explain};
 pub use refusal::Refusal;
 pub use runner::load;
+pub use seen::Search;
 pub use set::Set;
 pub use shared::Figures;
 pub use writer::Accepted;

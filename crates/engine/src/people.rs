@@ -2,15 +2,18 @@
 //!
 //! Each of them is recorded with the person behind it, and goes through the one writer like everything else.
 
+use std::sync::Arc;
+
 use model::event::Actor;
 use model::record::Record;
 use model::{ObjectKey, triage::WATCHLIST_MAX};
+use playbook::{Catalog, Playbook};
 use serde_json::{Value, json};
 
 use crate::change::{If, LocalChange};
 use crate::engine::{Engine, with_watchlist};
 use crate::refusal::Refusal;
-use crate::triage;
+use crate::triage::{self, Notification, notify};
 use crate::writer::Accepted;
 
 impl Engine {
@@ -97,9 +100,98 @@ impl Engine {
         self.reload_watchlist()
     }
 
+    /// The notifications: those of the configuration, then those that people made.
+    ///
+    /// # Errors
+    /// [`store::Error`] when they cannot be read.
+    pub fn notifications(&self) -> Result<Vec<Notification>, store::Error> {
+        notify::notifications(&self.triage().notifications, self.store().as_ref())
+    }
+
+    /// The playbooks of all notifications. One that cannot be, such as for a destination that has gone, is left out and
+    /// told.
+    pub(crate) fn notifying(&self) -> Result<Vec<Arc<Playbook>>, store::Error> {
+        let mut made = Vec::new();
+        for notification in self.notifications()? {
+            match notification.playbook(&self.catalog_now(), self.evaluator()) {
+                Ok(playbook) => made.push(playbook),
+                Err(found) => {
+                    let why = found.first().map_or_else(String::new, |one| one.message.clone());
+                    tracing::error!(notification = notification.name, why, "nobody is notified by this notification");
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// Makes a notification; it is in force when this returns.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be, or there is one of this name.
+    pub async fn notify(&self, notification: Notification, actor: Actor) -> Result<(), Refusal> {
+        notification.check().map_err(|unfit| Refusal::Invalid { code: "invalid_value", message: unfit.0 })?;
+        let changing = self.changing().await;
+        let known = self.notifications().map_err(|error| Refusal::from(&error))?;
+        if known.iter().any(|one| one.name == notification.name) {
+            return Err(Refusal::Conflict(format!("there is a notification `{}` already", notification.name)));
+        }
+        if known.len() >= notify::NOTIFICATIONS_MAX || self.playbooks().find(&notification.playbook_id()).is_some() {
+            let id = notification.playbook_id();
+            return Err(Refusal::Conflict(format!("there are too many notifications, or a playbook `{id}`")));
+        }
+        notification.playbook(&self.catalog_now(), self.evaluator()).map_err(|found| Refusal::Invalid {
+            code: "invalid_value",
+            message: found.iter().map(|one| one.message.clone()).collect::<Vec<_>>().join("; "),
+        })?;
+        let what = json!({ "what": "notification made", "notification": notification });
+        let object = format!("notification:{}", notification.name);
+        self.set_marks(vec![notification.mark()], object, what, actor.clone()).await?;
+        drop(changing);
+        self.reload_notifications(actor).await
+    }
+
+    /// Ends a notification.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none, or it stands in the configuration.
+    pub async fn end_notification(&self, name: &str, actor: Actor) -> Result<(), Refusal> {
+        let changing = self.changing().await;
+        let known = self.notifications().map_err(|error| Refusal::from(&error))?;
+        match known.iter().find(|one| one.name == name) {
+            None => return Err(Refusal::NotFound { what: format!("notification `{name}`") }),
+            Some(one) if one.by.is_none() => {
+                return Err(Refusal::Conflict(format!("`{name}` stands in the configuration; take it out there")));
+            }
+            Some(_) => {}
+        }
+        let what = json!({ "what": "notification ended" });
+        let object = format!("notification:{name}");
+        self.set_marks(vec![(notify::mark_of(name), None)], object, what, actor.clone()).await?;
+        drop(changing);
+        self.reload_notifications(actor).await
+    }
+
+    /// The same playbooks with the notifications of now.
+    async fn reload_notifications(&self, actor: Actor) -> Result<(), Refusal> {
+        let others: Vec<Arc<Playbook>> =
+            self.playbooks().playbooks().iter().filter(|one| !is_made(one)).cloned().collect();
+        self.load(others, actor).await
+    }
+
+    /// What playbooks may name now: destinations come and go.
+    fn catalog_now(&self) -> Catalog {
+        let known = self.context().destinations();
+        Catalog { destinations: Some(known.map.keys().cloned().collect()), ..self.runner().catalog.clone() }
+    }
+
     fn reload_watchlist(&self) -> Result<(), Refusal> {
         let triage = with_watchlist((*self.triage()).clone(), self.store().as_ref());
         self.swap_triage(triage.map_err(|error| Refusal::from(&error))?);
         Ok(())
     }
+}
+
+/// Whether a playbook was made out of a notification.
+fn is_made(playbook: &Playbook) -> bool {
+    playbook.id.starts_with(notify::PLAYBOOK_PREFIX) && playbook.file.starts_with("notification ")
 }

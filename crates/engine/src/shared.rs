@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::brakes::Held;
 use crate::evict::Crowded;
 use crate::refusal::Refusal;
+use crate::seen::Seen;
 use crate::set::Set;
 use crate::triage::Triage;
 use crate::writer::{Accepted, Progress};
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub figures: Figures,
     set: RwLock<Arc<Set>>,
     triage: RwLock<Arc<Triage>>,
+    /// What was read and searched for, and is not written yet.
+    pub seen: Seen,
     fresh: Mutex<HashMap<RunId, Fresh>>,
     /// Runs that wait until what leaves is no longer paused; hints, since they are looked at from time to time anyway.
     parked: Mutex<Vec<RunId>>,
@@ -86,6 +89,7 @@ impl Shared {
             figures: Figures::default(),
             set: RwLock::new(Arc::new(set)),
             triage: RwLock::default(),
+            seen: Seen::default(),
             fresh: Mutex::default(),
             waiting_bytes: AtomicUsize::new(0),
             random: Mutex::new(chance),

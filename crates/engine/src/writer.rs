@@ -18,9 +18,11 @@ use store::{Expect, Window};
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::attach::Part;
 use crate::batch::Batch;
 use crate::change::LocalChange;
 use crate::refusal::Refusal;
+use crate::seen::Reading;
 use crate::set::Set;
 use crate::shared::Shared;
 use crate::source::Incoming;
@@ -130,6 +132,10 @@ pub(crate) enum Order {
     Claim { window: String, by: String, until: Time, reply: oneshot::Sender<Result<bool, Refusal>> },
     /// Something is noted in the history, with the settings that it changes.
     Note(Box<Note>),
+    /// Alerts and cases were read, and searches made.
+    Seen { readings: Vec<Reading>, marks: Vec<store::Mark>, reply: oneshot::Sender<Result<(), Refusal>> },
+    /// A file is put to an alert or a case, piece by piece, or taken off.
+    Attach { part: Part, reply: oneshot::Sender<Result<(), Refusal>> },
 }
 
 /// What a run did.
@@ -214,6 +220,8 @@ pub(crate) enum Staged {
     Fire(Result<(), Refusal>),
     Claim(Result<bool, Refusal>),
     Note(Result<Seq, Refusal>),
+    Seen(Result<(), Refusal>),
+    Attach(Result<(), Refusal>),
 }
 
 /// Runs the writer until every handle is gone.
@@ -241,6 +249,8 @@ impl Order {
         match self {
             Order::Events { incoming, .. } => (incoming.len(), incoming.iter().map(|i| i.raw.bytes().len()).sum()),
             Order::Progress(progress) => (1, progress.payload.len()),
+            Order::Seen { readings, .. } => (readings.len(), 256 * readings.len()),
+            Order::Attach { part: Part::Piece { bytes, .. }, .. } => (1, bytes.as_ref().map_or(0, Vec::len)),
             _ => (1, 256),
         }
     }
@@ -314,6 +324,8 @@ impl Order {
             Order::Fire(_) => Staged::Fire(Err(refusal)),
             Order::Claim { .. } => Staged::Claim(Err(refusal)),
             Order::Note(_) => Staged::Note(Err(refusal)),
+            Order::Seen { .. } => Staged::Seen(Err(refusal)),
+            Order::Attach { .. } => Staged::Attach(Err(refusal)),
         }
     }
 }
@@ -336,6 +348,9 @@ fn answer(shared: &Shared, order: Order, staged: Staged) {
         (Order::Start(start), Staged::Start(answer)) => drop(start.reply.send(answer)),
         (Order::Fire(fire), Staged::Fire(answer)) => drop(fire.reply.send(answer)),
         (Order::Claim { reply, .. }, Staged::Claim(answer)) => drop(reply.send(answer)),
+        (Order::Seen { reply, .. }, Staged::Seen(answer)) | (Order::Attach { reply, .. }, Staged::Attach(answer)) => {
+            drop(reply.send(answer));
+        }
         (Order::Note(note), Staged::Note(answer)) => {
             if let (Ok(_), Some(set)) = (&answer, note.set) {
                 shared.swap(set);

@@ -17,6 +17,9 @@ pub enum EntryKind {
     /// An event was accepted, with its transitions, its decisions and the runs it started.
     #[serde(rename = "event.accepted")]
     EventAccepted,
+    /// Somebody read an alert or a case.
+    #[serde(rename = "object.read")]
+    ObjectRead,
     /// A run went on: attempts, steps, its end.
     #[serde(rename = "run.progressed")]
     RunProgressed,
@@ -42,6 +45,7 @@ impl EntryKind {
     pub const fn name(self) -> &'static str {
         match self {
             EntryKind::EventAccepted => "event.accepted",
+            EntryKind::ObjectRead => "object.read",
             EntryKind::RunProgressed => "run.progressed",
             EntryKind::Refused => "refused",
             EntryKind::PlaybooksLoaded => "playbooks.loaded",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::{Event, Subject};
-use crate::id::Seq;
+use crate::id::{Digest, Seq};
 use crate::json;
 use crate::limits;
 use crate::record::{FieldType, Kind, Record};
@@ -63,6 +63,35 @@ pub struct Meta {
     /// The first entries of the full blocks of its history that were moved out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Seq>,
+    /// Files that people put to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// A file that somebody put to an alert or a case; its content lies apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Its id, 16 hexadecimal digits.
+    pub id: String,
+    /// Its name, for people.
+    pub name: String,
+    /// What kind of content its sender called it.
+    pub media_type: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// The SHA-256 digest of its content.
+    pub sha256: Digest,
+    /// Who put it there.
+    pub by: String,
+    /// When.
+    pub at: Time,
+}
+
+impl Attachment {
+    /// The number under which its content lies.
+    pub fn file(&self) -> u64 {
+        u64::from_str_radix(&self.id, 16).unwrap_or_default()
+    }
 }
 
 impl Object {

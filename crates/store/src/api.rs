@@ -197,6 +197,19 @@ pub struct RunWrite {
     pub keep_lease: bool,
 }
 
+/// A piece of a file of an object as it stands afterwards. Files go with their object when it is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileWrite {
+    /// Whose file.
+    pub object: ObjectKey,
+    /// Which of its files.
+    pub file: u64,
+    /// Which piece of it, from 0.
+    pub n: u32,
+    /// The piece; nothing removes it.
+    pub bytes: Option<Vec<u8>>,
+}
+
 /// One atomic, durable step of the history.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
@@ -216,6 +229,8 @@ pub struct Commit {
     pub runs: Vec<RunWrite>,
     /// Small named values (tokens, toggles, cursors of schedules); nothing removes one.
     pub marks: Vec<Mark>,
+    /// Pieces of files of objects.
+    pub files: Vec<FileWrite>,
     /// Texts by digest (playbooks as they were loaded).
     pub texts: Vec<(Digest, Vec<u8>)>,
 }
@@ -386,6 +401,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Error`] when the store fails.
     fn object_block(&self, key: &ObjectKey, first: Seq) -> Result<Vec<Seq>, Error>;
+
+    /// A piece of a file of an object.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn file(&self, key: &ObjectKey, file: u64, n: u32) -> Result<Option<Vec<u8>>, Error>;
 
     /// Who claimed a key, if it is still claimed at `now`.
     ///

@@ -3,6 +3,8 @@
 //! It exists for what must leave nothing behind: simulations, tests, and the comparison of every backend with it. So it is
 //! written to be seen to be right and not to be fast; it shares with the other backends only the rules that all must obey.
 //!
+//! Length: one short method for each thing that a store can be asked.
+//!
 //! Laid over another store ([`Memory::over`]) it reads what it does not hold itself from there and never writes there.
 //!
 //! Length: one short method for each of the trait's.
@@ -18,8 +20,8 @@ use model::tree::{self, Tree};
 use model::{Digest, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
 
 use crate::api::{
-    Claim, Commit, Cursor, Error, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store, StoredEntry,
-    Swept, Tally,
+    Claim, Commit, Cursor, Error, FileWrite, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store,
+    StoredEntry, Swept, Tally,
 };
 use crate::rules::{self, Standing};
 
@@ -48,6 +50,7 @@ struct State {
     entries: BTreeMap<Seq, Entry>,
     objects: BTreeMap<ObjectKey, Object>,
     blocks: BTreeMap<(ObjectKey, Seq), Vec<Seq>>,
+    files: BTreeMap<(ObjectKey, u64, u32), Vec<u8>>,
     claims: BTreeMap<[u8; 16], Claim>,
     /// Nothing: the window was removed, whatever the store beneath says.
     windows: BTreeMap<String, Option<Time>>,
@@ -164,6 +167,12 @@ impl State {
         self.tallies.extend(commit.tallies.into_iter().map(|tally| (tally.key.clone(), tally)));
         self.marks.extend(commit.marks);
         self.texts.extend(commit.texts);
+        for FileWrite { object, file, n, bytes } in commit.files {
+            match bytes {
+                Some(bytes) => self.files.insert((object, file, n), bytes),
+                None => self.files.remove(&(object, file, n)),
+            };
+        }
         for write in &commit.runs {
             let key = (write.summary.id.seq, write.summary.id.n);
             let held = written(self.runs.get(&key), write);
@@ -252,6 +261,14 @@ impl Store for Memory {
         match (own, &self.base) {
             (None, Some(base)) => base.object_block(key, first),
             (own, _) => Ok(own.unwrap_or_default()),
+        }
+    }
+
+    fn file(&self, key: &ObjectKey, file: u64, n: u32) -> Result<Option<Vec<u8>>, Error> {
+        let own = self.lock().files.get(&(key.clone(), file, n)).cloned();
+        match (own, &self.base) {
+            (None, Some(base)) => base.file(key, file, n),
+            (own, _) => Ok(own),
         }
     }
 

@@ -46,6 +46,9 @@ pub(crate) fn check_sizes(commit: &Commit) -> Result<(), Error> {
         check_size(name.len(), MARK_BYTES_MAX)?;
         check_size(value.as_ref().map_or(0, Vec::len), VALUE_BYTES_MAX)?;
     }
+    for piece in &commit.files {
+        check_size(piece.bytes.as_ref().map_or(0, Vec::len), VALUE_BYTES_MAX)?;
+    }
     for (_, text) in &commit.texts {
         check_size(text.len(), VALUE_BYTES_MAX)?;
     }

@@ -6,6 +6,7 @@
 
 mod assign;
 mod group;
+pub mod notify;
 mod stages;
 mod watch;
 
@@ -18,6 +19,7 @@ use playbook::Condition;
 pub(crate) use assign::{Asked, assign};
 pub use group::{ATTRIBUTES, DETECTION_CREATED};
 pub(crate) use group::{Grouped, group};
+pub use notify::Notification;
 pub use stages::StillUsed;
 pub(crate) use stages::check as check_stages;
 pub use watch::{Entry, Origin, entries, mark_of};
@@ -33,6 +35,8 @@ pub struct Triage {
     pub assignment: Vec<Assignment>,
     /// How detections become alerts: the first that fits.
     pub grouping: Vec<Grouping>,
+    /// Who is told of what, as the configuration has it.
+    pub notifications: Vec<Notification>,
 }
 
 /// Who gets a new case.

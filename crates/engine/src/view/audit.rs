@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::{Page, Store, StoredEntry};
 
-use super::{Error, Range, brief, scan};
+use super::{Error, Range, brief, parse_object as object_of_text, scan};
 use crate::record;
 
 /// Which entries a listing asks for. Everything given must hold.
@@ -81,6 +81,7 @@ fn of_tenant(store: &dyn Store, stored: &StoredEntry, tenant: Option<&str>) -> R
             let progressed = record::read_progressed(&entry.payload).map_err(|error| Error::Record { seq, error })?;
             Ok(store.run(progressed.run)?.is_some_and(|run| run.tenant == tenant))
         }
+        EntryKind::ObjectRead => Ok(object_of_text(&entry.header.object).is_some_and(|key| key.tenant == tenant)),
         _ => Ok(false),
     }
 }

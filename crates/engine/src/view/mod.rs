@@ -6,9 +6,12 @@
 pub mod audit;
 pub mod deliveries;
 pub mod events;
+pub mod found;
 pub mod objects;
 pub mod runs;
 mod scan;
+pub mod search;
+pub mod stats;
 
 use model::history::{EntryKind, Header};
 use model::{Kind, ObjectKey, Seq};

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use model::event::Actor;
-use model::history::Entry;
+use model::history::{Entry, EntryKind};
 use model::{EventId, Kind, Object, ObjectKey, RunId, Seq, Time, Transition};
 use serde_json::Value;
 use store::{Cursor, Page, Store};
@@ -32,7 +32,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn fits(&self, object: &Object) -> bool {
+    pub(super) fn fits(&self, object: &Object) -> bool {
         let one_of = |name: &str, wanted: &[String]| {
             wanted.is_empty()
                 || object.text(name).is_some_and(|text| wanted.iter().any(|w| w.eq_ignore_ascii_case(text)))
@@ -92,8 +92,11 @@ pub struct Moment {
     pub what: Option<Happened>,
 }
 
+/// What happened when somebody read an object.
+pub const READ: &str = "read";
+
 /// What happened to an object.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Happened {
     /// The event's type, such as `case.updated` or `case.commented`.
     pub kind: String,
@@ -146,6 +149,15 @@ fn moment(store: &dyn Store, seq: Seq) -> Result<Option<Moment>, Error> {
     let Some(entry) = stored.entry else {
         return Ok(Some(Moment { event: EventId { seq, tag: 0 }, time, actor, what: None }));
     };
+    if entry.header.kind == EntryKind::ObjectRead {
+        let what = Happened { kind: READ.to_owned(), ..Happened::default() };
+        return Ok(Some(Moment {
+            event: EventId { seq, tag: Entry::tag(&entry.salt) },
+            time,
+            actor,
+            what: Some(what),
+        }));
+    }
     let accepted = record::read_accepted(&entry.payload).map_err(|error| Error::Record { seq, error })?;
     let what = Happened {
         kind: accepted.kind,

@@ -305,6 +305,9 @@ impl Store for Mortal {
     fn object_block(&self, key: &ObjectKey, first: Seq) -> Result<Vec<Seq>, Error> {
         self.inner.object_block(key, first)
     }
+    fn file(&self, key: &ObjectKey, file: u64, n: u32) -> Result<Option<Vec<u8>>, Error> {
+        self.inner.file(key, file, n)
+    }
     fn claim(&self, key: &[u8; 16], now: Time) -> Result<Option<Claim>, Error> {
         self.inner.claim(key, now)
     }

@@ -87,6 +87,11 @@ pub(crate) enum Command {
     /// Tokens for the API
     #[command(subcommand)]
     Tokens(TokensCommand),
+    /// Saved searches over alerts and cases
+    #[command(subcommand)]
+    Searches(SearchesCommand),
+    /// Figures about alerts and cases: open by stage, age, time to close
+    Stats(StatsArguments),
     /// Entities whose events raise the priority
     #[command(subcommand)]
     Watchlist(WatchlistCommand),
@@ -345,11 +350,63 @@ pub(crate) struct List {
     pub(crate) output: Output,
 }
 
+/// Which alerts or cases.
+#[derive(Debug, Args)]
+pub(crate) struct ObjectsList {
+    /// A query, such as 'priority:critical AND NOT stage:Closed'
+    #[arg(long, value_name = "QUERY")]
+    pub(crate) q: Option<String>,
+    /// An order, such as -risk_score,updated_at [default: last changed first]
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+    /// A saved search
+    #[arg(long, value_name = "NAME")]
+    pub(crate) search: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: List,
+}
+
+/// `sortie searches`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SearchesCommand {
+    /// Lists saved searches, and with --json also the recent ones
+    List(Output),
+    /// Saves a search under a name
+    Save {
+        /// Its name
+        name: String,
+        /// What it is about
+        #[arg(long, value_parser = ["alerts", "cases"], default_value = "cases")]
+        about: String,
+        /// The query
+        #[arg(long, value_name = "QUERY")]
+        q: Option<String>,
+        /// The order
+        #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+        sort: Option<String>,
+    },
+    /// Deletes a saved search
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+/// `sortie stats`.
+#[derive(Debug, Args)]
+pub(crate) struct StatsArguments {
+    /// Of this tenant only
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 /// `sortie alerts` and `sortie cases`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ObjectsCommand {
     /// Lists them, last changed first
-    List(List),
+    List(Box<ObjectsList>),
     /// Shows one
     Show(ShowObject),
 }

@@ -16,6 +16,7 @@ mod exit;
 mod explain;
 mod init;
 mod records;
+mod searches;
 mod serve;
 mod show;
 mod steer;
@@ -108,9 +109,9 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Runs(command) => steer::runs(world, command),
         Command::Events(EventsCommand::List(list)) => records::plain(world, "events", &list, records::EVENTS),
         Command::Events(EventsCommand::Show(show)) => records::one(world, "events", &show),
-        Command::Alerts(ObjectsCommand::List(list)) => records::plain(world, "alerts", &list, records::ALERTS),
+        Command::Alerts(ObjectsCommand::List(list)) => searches::objects(world, "alerts", *list, records::ALERTS),
         Command::Alerts(ObjectsCommand::Show(show)) => records::object(world, "alerts", &show),
-        Command::Cases(ObjectsCommand::List(list)) => records::plain(world, "cases", &list, records::CASES),
+        Command::Cases(ObjectsCommand::List(list)) => searches::objects(world, "cases", *list, records::CASES),
         Command::Cases(ObjectsCommand::Show(show)) => records::object(world, "cases", &show),
         Command::Deliveries(command) => steer::deliveries(world, command),
         Command::Playbooks(command) => steer::playbooks(world, command),
@@ -122,6 +123,8 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Unmute(arguments) => brakes::unmute(world, &arguments),
         Command::Status(output) => brakes::status(world, output),
         Command::Tokens(command) => tokens::run(world, command),
+        Command::Searches(command) => searches::run(world, command),
+        Command::Stats(arguments) => searches::stats(world, &arguments),
         Command::Watchlist(command) => watchlist::run(world, command),
         Command::Backup(arguments) => backup::backup(world, &arguments),
         Command::Restore(arguments) => backup::restore(world, &arguments),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::triage::{ATTRIBUTES, Assignment, Grouping, Triage, Watched, Who};
+use engine::triage::{ATTRIBUTES, Assignment, Grouping, Notification, Triage, Watched, Who};
 use model::record::{ENTITY_KINDS, PRIORITIES, Vocabulary, nearest};
 use model::triage::WATCHLIST_MAX;
 use playbook::yaml::{Node, Value};
@@ -27,6 +27,9 @@ pub(super) fn read(triage: &mut Triage, words: &Vocabulary, fields: &mut Fields<
     }
     if let Some(node) = fields.opt_node("watchlist") {
         triage.watched = each(reader, node, "watchlist", WATCHLIST_MAX, watched);
+    }
+    if let Some(node) = fields.opt_node("notifications") {
+        triage.notifications = each(reader, node, "notifications", RULES_MAX, notification);
     }
     let mut conditions = Conditions { words, evaluator: None };
     if let Some(node) = fields.opt_node("assignment") {
@@ -199,6 +202,24 @@ fn grouping(fields: &mut Fields<'_>, reader: &mut Reader, conditions: &mut Condi
         None => None,
     };
     Some(Grouping { name, by: by.to_owned(), window, when })
+}
+
+fn notification(fields: &mut Fields<'_>, reader: &mut Reader, _: usize) -> Option<Notification> {
+    let span = fields.span();
+    let name = fields.text(reader, "name");
+    let texts = |fields: &mut Fields<'_>, reader: &mut Reader, name: &'static str| {
+        let list = fields.text_list(reader, name, true).unwrap_or_default();
+        list.into_iter().map(|(text, _)| text).collect::<Vec<_>>()
+    };
+    let (on, to, email) = (texts(fields, reader, "on"), texts(fields, reader, "to"), texts(fields, reader, "email"));
+    let of = fields.opt_text(reader, "of").unwrap_or_else(|| "case".to_owned());
+    let mut text = |name: &'static str| fields.opt_text(reader, name);
+    let (person, queue, tenant, when) = (text("person"), text("queue"), text("tenant"), text("when"));
+    let made = Notification { name: name?, on, of, person, queue, tenant, when, to, email, by: None };
+    match made.check() {
+        Ok(()) => Some(made),
+        Err(unfit) => refuse(reader, span, &unfit.0),
+    }
 }
 
 /// Two rules of one name would share their windows.

@@ -264,6 +264,8 @@ fn of_the_rest() -> Vec<(&'static str, Value)> {
     ]
 }
 
+const ATTACHMENT: &str = "attachment_id name media_type bytes# sha256 added_by added_at";
+const NOTIFICATION: &str = "name on[] of person? queue? tenant? when? to[] email[] from made_by? playbook";
 const WATCHED: &str = "kind id reason priority? tenant? from added_by? added_at?";
 
 /// What alerts and cases are sorted, found and followed by.
@@ -273,6 +275,26 @@ fn of_triage() -> Vec<(&'static str, Value)> {
         ("Watchlist", page_of("Watched")),
         ("WatchWish", object("kind id reason priority? tenant?")),
         ("Unwatched", object("kind id")),
+        ("Attachment", object(ATTACHMENT)),
+        ("Attachments", page_of("Attachment")),
+        ("Search", object("name about q? sort? tenant? by at")),
+        ("SearchWish", object("name about q? sort?")),
+        ("RecentSearch", object("about q? sort? at")),
+        ("Searches", object("items:Search[] recent:RecentSearch[] next_cursor?")),
+        ("Counts", json!({ "type": "object", "additionalProperties": { "type": "integer" } })),
+        ("Lengths", object("count# mean# p50# p90# max#")),
+        (
+            "CaseFigures",
+            object(
+                "total# open# closed# by_stage:Counts open_by_priority:Counts open_by_queue:Counts open_by_assignee:Counts closed_by_reason:Counts age_seconds:Lengths time_to_close_seconds:Lengths",
+            ),
+        ),
+        ("AlertFigures", object("total# by_priority:Counts without_case#")),
+        ("Stats", object("as_of tenant? complete! cases:CaseFigures alerts:AlertFigures")),
+        ("Notification", object(NOTIFICATION)),
+        ("Notifications", page_of("Notification")),
+        ("NotificationWish", object("name on[] of? person? queue? tenant? when? to[] email[]")),
+        ("Ended", object("name")),
     ]
 }
 

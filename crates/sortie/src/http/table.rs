@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
 use super::api::{
-    audit, backup, brakes, deliveries, destinations, events, meta, objects, playbooks, runs, tokens, watchlist,
+    attachments, audit, backup, brakes, deliveries, destinations, events, found, meta, notifications, objects,
+    playbooks, runs, tokens, watchlist,
 };
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
@@ -63,6 +64,9 @@ const OBJECTS: &[Key] = &[
     key("queue", "in this queue"),
     key("assignee", "of this person"),
     key("tag", "with this tag"),
+    key("q", "with this query, such as `priority:critical AND NOT stage:Closed`"),
+    key("sort", "in this order, such as `-risk_score,updated_at`"),
+    key("search", "as this saved search says"),
     TENANT,
     SINCE,
     UNTIL,
@@ -70,7 +74,8 @@ const OBJECTS: &[Key] = &[
     CURSOR,
 ];
 
-const ALERTS: &[Key] = &[OBJECTS[1], OBJECTS[4], TENANT, SINCE, UNTIL, LIMIT, CURSOR];
+const ALERTS: &[Key] =
+    &[OBJECTS[1], OBJECTS[4], OBJECTS[5], OBJECTS[6], OBJECTS[7], TENANT, SINCE, UNTIL, LIMIT, CURSOR];
 
 const AUDIT: &[Key] = &[
     key("actor", "by this actor: `token:alice`, or `alice`"),
@@ -83,6 +88,7 @@ const AUDIT: &[Key] = &[
     CURSOR,
 ];
 
+const UPLOAD: &[Key] = &[key("name", "the file's name"), TENANT];
 const PAGE: &[Key] = &[LIMIT, CURSOR];
 const DONE: &[Key] = &[key("done", "what was just done")];
 const OBJECT_PAGE: &[Key] = &[TENANT, CURSOR, DONE[0]];
@@ -137,12 +143,28 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/alerts/{id}/history", READERS, "what happened to an alert, newest first", PAGE_OF_TENANT, None, (200, "Moments"), objects::alert_history),
     route!(Post "/v1/alerts/{id}/comments", ANALYSTS, "comments an alert", OF_TENANT, Some("Comment"), (201, "Recorded"), objects::comment_alert),
     route!(Post "/v1/alerts/{id}/send", ANALYSTS, "sends an alert to up to three destinations", OF_TENANT, Some("Send"), (202, "RunMade"), objects::send_alert),
+    route!(Get "/v1/alerts/{id}/attachments", READERS, "the files that were put to an alert", OF_TENANT, None, (200, "Attachments"), attachments::of_alert),
+    route!(Post "/v1/alerts/{id}/attachments", ANALYSTS, "puts a file to an alert", UPLOAD, Some("Bytes"), (201, "Attachment"), attachments::to_alert),
+    route!(Get "/v1/alerts/{id}/attachments/{file}", READERS, "the content of a file", OF_TENANT, None, (200, "Bytes"), attachments::from_alert),
+    route!(Delete "/v1/alerts/{id}/attachments/{file}", ANALYSTS, "takes a file off an alert", OF_TENANT, None, (200, "Attachment"), attachments::off_alert),
     route!(Get "/v1/cases", READERS, "cases, the one changed last in front", OBJECTS, None, (200, "Objects"), objects::cases),
     route!(Get "/v1/cases/{id}", READERS, "a case", OF_TENANT, None, (200, "Object"), objects::case),
     route!(Patch "/v1/cases/{id}", ANALYSTS, "changes fields of a case", OF_TENANT, Some("Fields"), (200, "Object"), objects::patch_case),
     route!(Get "/v1/cases/{id}/history", READERS, "what happened to a case, newest first", PAGE_OF_TENANT, None, (200, "Moments"), objects::case_history),
     route!(Post "/v1/cases/{id}/comments", ANALYSTS, "comments a case", OF_TENANT, Some("Comment"), (201, "Recorded"), objects::comment_case),
     route!(Post "/v1/cases/{id}/send", ANALYSTS, "sends a case to up to three destinations", OF_TENANT, Some("Send"), (202, "RunMade"), objects::send_case),
+    route!(Get "/v1/cases/{id}/attachments", READERS, "the files that were put to a case", OF_TENANT, None, (200, "Attachments"), attachments::of_case),
+    route!(Post "/v1/cases/{id}/attachments", ANALYSTS, "puts a file to a case", UPLOAD, Some("Bytes"), (201, "Attachment"), attachments::to_case),
+    route!(Get "/v1/cases/{id}/attachments/{file}", READERS, "the content of a file", OF_TENANT, None, (200, "Bytes"), attachments::from_case),
+    route!(Delete "/v1/cases/{id}/attachments/{file}", ANALYSTS, "takes a file off a case", OF_TENANT, None, (200, "Attachment"), attachments::off_case),
+    route!(Get "/v1/searches", READERS, "saved searches, and what the caller searched for lately", &[], None, (200, "Searches"), found::searches),
+    route!(Post "/v1/searches", READERS, "saves a search", &[], Some("SearchWish"), (201, "Search"), found::save),
+    route!(Get "/v1/searches/{name}", READERS, "a saved search", &[], None, (200, "Search"), found::one_search),
+    route!(Delete "/v1/searches/{name}", READERS, "deletes a saved search of the caller's", &[], None, (200, "Search"), found::forget),
+    route!(Get "/v1/stats", READERS, "figures about alerts and cases", OF_TENANT, None, (200, "Stats"), found::figures),
+    route!(Get "/v1/notifications", READERS, "who is told of what", OF_TENANT, None, (200, "Notifications"), notifications::list),
+    route!(Post "/v1/notifications", ANALYSTS, "tells somebody of something from now on", &[], Some("NotificationWish"), (201, "Notification"), notifications::make),
+    route!(Delete "/v1/notifications/{name}", ANALYSTS, "ends a notification", &[], None, (200, "Ended"), notifications::end),
     route!(Get "/v1/deliveries", READERS, "deliveries, those of the newest run in front", RUNS, None, (200, "Deliveries"), deliveries::list),
     route!(Get "/v1/deliveries/{id}", READERS, "a delivery with its tries", &[], None, (200, "DeliveryDetail"), deliveries::show),
     route!(Post "/v1/deliveries/{id}/redeliver", ANALYSTS, "sends a failed delivery again, with the same webhook-id", &[], Some("Empty"), (200, "DeliveryDetail"), deliveries::redeliver),

@@ -210,6 +210,13 @@ impl Sled {
                 None => writes.remove_any(&self.base.tree, &key)?,
             }
         }
+        for piece in &commit.files {
+            let key = keys::file(&piece.object, piece.file, piece.n);
+            match &piece.bytes {
+                Some(bytes) => writes.replace(&self.base.tree, &key, bytes)?,
+                None => writes.remove_any(&self.base.tree, &key)?,
+            }
+        }
         for (digest, text) in &commit.texts {
             writes.put(&keys::text(digest), text);
         }

@@ -20,6 +20,8 @@ pub(super) enum Keyspace {
     Claim = b'c',
     /// Runs that have ended.
     RunEnded = b'e',
+    /// Pieces of files of objects.
+    File = b'f',
     /// Groups of entries' headers.
     Headers = b'h',
     /// Runs by playbook, in blocks.
@@ -212,6 +214,15 @@ pub(super) fn object_block(object: &ObjectKey, first: Seq) -> Vec<u8> {
 pub(super) fn object_blocks(object: &ObjectKey) -> Vec<u8> {
     let mut key = object_prefix(Keyspace::ObjectBlock, object.kind, &object.id);
     part(&mut key, object.tenant.as_bytes());
+    key
+}
+
+/// The key of a piece of an object's file.
+pub(super) fn file(object: &ObjectKey, file: u64, n: u32) -> Vec<u8> {
+    let mut key = object_prefix(Keyspace::File, object.kind, &object.id);
+    part(&mut key, object.tenant.as_bytes());
+    key.extend_from_slice(&file.to_be_bytes());
+    key.extend_from_slice(&n.to_be_bytes());
     key
 }
 

@@ -225,6 +225,10 @@ impl Store for Sled {
         Ok(self.read(&keys::object_block(key, first), "a block of an object's history")?.unwrap_or_default())
     }
 
+    fn file(&self, key: &ObjectKey, file: u64, n: u32) -> Result<Option<Vec<u8>>, Error> {
+        Ok(values::read(&self.base.tree, &keys::file(key, file, n))?.map(|value| value.to_vec()))
+    }
+
     fn claim(&self, key: &[u8; 16], now: Time) -> Result<Option<Claim>, Error> {
         let since = self.absent.generation();
         let value = values::read(&self.base.tree, &keys::claim(key))?;

@@ -262,13 +262,15 @@ impl Sled {
         if touched || (is_case && !closed) || lock(&self.schedule).pins(object.meta.created.0, newest + 1) {
             return Ok(0);
         }
-        let mut prefix = key.to_vec();
-        if let Some(start) = prefix.first_mut() {
-            *start = Keyspace::ObjectBlock as u8;
-        }
-        for found in self.base.scan(&prefix) {
-            let (block, stored) = found?;
-            writes.remove(&block, &stored)?;
+        for space in [Keyspace::ObjectBlock, Keyspace::File] {
+            let mut prefix = key.to_vec();
+            if let Some(start) = prefix.first_mut() {
+                *start = space as u8;
+            }
+            for found in self.base.scan(&prefix) {
+                let (key, stored) = found?;
+                writes.remove(&key, &stored)?;
+            }
         }
         writes.remove(key, &stored)?;
         Ok(1)

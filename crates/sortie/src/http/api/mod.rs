@@ -1,13 +1,16 @@
 //! The handlers of `/v1`, one file for each kind of thing. Each reads its request, asks the engine or the views, and
 //! fills the structs that are written.
 
+pub(super) mod attachments;
 pub(super) mod audit;
 pub(super) mod backup;
 pub(super) mod brakes;
 pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;
+pub(super) mod found;
 pub(super) mod meta;
+pub(super) mod notifications;
 pub(super) mod objects;
 pub(super) mod playbooks;
 pub(super) mod runs;

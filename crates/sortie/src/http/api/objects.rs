@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use engine::Accepted;
 use engine::view::{self, Range};
 use model::record::nearest;
-use model::{Kind, Object, ObjectKey, Record};
+use model::{Kind, Object, ObjectKey, Record, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,29 +40,43 @@ const CHANGEABLE: [&str; 20] = [
 /// Longest comment, in characters.
 const COMMENT_CHARS_MAX: usize = 20_000;
 
-fn range_of(call: &Call) -> Result<(view::objects::Filter, Range), Problem> {
+fn range_of_page(call: &Call) -> Result<(view::objects::Filter, Range), Problem> {
+    Ok((filter_of(call)?, range(call)?))
+}
+
+fn filter_of(call: &Call) -> Result<view::objects::Filter, Problem> {
     let texts = |key| call.query.list(key).into_iter().map(str::to_owned).collect();
-    let filter = view::objects::Filter {
+    Ok(view::objects::Filter {
         tenant: tenant(call)?,
         stages: texts("stage"),
         priorities: texts("priority"),
         queue: call.query.text("queue"),
         assignee: call.query.text("assignee"),
         tag: call.query.text("tag"),
-    };
-    Ok((filter, range(call)?))
+    })
+}
+
+/// The plain filters, and between which times, of a listing that goes on by places and not by entries.
+pub(super) fn range_of(call: &Call) -> Result<(view::objects::Filter, Option<Time>, Option<Time>), Problem> {
+    Ok((filter_of(call)?, call.query.time("since")?, call.query.time("until")?))
 }
 
 async fn list(call: Call, kind: Kind) -> Answer {
-    let (filter, range) = range_of(&call)?;
+    if let Some(answer) = super::found::list(&call, kind).await? {
+        return answer;
+    }
+    let (filter, range) = range_of_page(&call)?;
     let page = call.app.look(move |store| view::objects::page(store, kind, &filter, range)).await?;
-    listing(page, |(key, object)| {
-        let mut shown = shape(&key, &object);
-        if let Some(detections) = shown.remove("detections") {
-            shown.insert("detections_count".to_owned(), detections.as_array().map_or(0, Vec::len).into());
-        }
-        shown
-    })
+    listing(page, |(key, object)| brief_shape(&key, &object))
+}
+
+/// An object as listings show it.
+pub(super) fn brief_shape(key: &ObjectKey, object: &Object) -> Record {
+    let mut shown = shape(key, object);
+    if let Some(detections) = shown.remove("detections") {
+        shown.insert("detections_count".to_owned(), detections.as_array().map_or(0, Vec::len).into());
+    }
+    shown
 }
 
 /// An object as it is written: its fields, and what Sortie knows beyond them.
@@ -75,11 +89,14 @@ fn shape(key: &ObjectKey, object: &Object) -> Record {
     put("version".to_owned(), object.meta.version.into());
     put("first_seen_at".to_owned(), object.meta.created_at.to_string().into());
     put("updated_at".to_owned(), object.meta.updated_at.to_string().into());
+    if !object.meta.attachments.is_empty() {
+        put("attachments_count".to_owned(), object.meta.attachments.len().into());
+    }
     shown
 }
 
 /// The object in the path, in the one tenant where the caller sees it.
-async fn find(call: &Call, kind: Kind) -> Result<(ObjectKey, Object), Problem> {
+pub(super) async fn find(call: &Call, kind: Kind) -> Result<(ObjectKey, Object), Problem> {
     let id = call.segment(0).to_owned();
     let tenants: Vec<String> = match tenant(call)? {
         Some(tenant) => vec![tenant],
@@ -108,8 +125,19 @@ async fn find(call: &Call, kind: Kind) -> Result<(ObjectKey, Object), Problem> {
     found.pop().ok_or_else(|| Problem::not_found(kind.name(), call.segment(0)))
 }
 
+/// Notes that the caller has read an object. A command that opened the data itself writes it at once: nothing of it goes
+/// on after it.
+pub(super) async fn saw(call: &Call, key: &ObjectKey) -> Result<(), Problem> {
+    call.app.engine.read_by(call.caller.actor(), key.clone());
+    if call.app.engine.is_served() {
+        return Ok(());
+    }
+    call.app.engine.write_seen().await.map_err(|error| refusal(&error))
+}
+
 async fn show(call: Call, kind: Kind) -> Answer {
     let (key, object) = find(&call, kind).await?;
+    saw(&call, &key).await?;
     json(StatusCode::OK, &shape(&key, &object))
 }
 
@@ -168,9 +196,13 @@ impl Moment {
 
 async fn history(call: Call, kind: Kind) -> Answer {
     let (key, _) = find(&call, kind).await?;
+    // Whoever reads a history sees who read before; the reading of now is the next one's to see.
+    call.app.engine.write_seen().await.map_err(|error| refusal(&error))?;
+    let read = key.clone();
     let (after, limit) = (call.query.cursor()?, call.query.limit()?);
     let page = call.app.look(move |store| view::objects::history(store, &key, after, limit)).await?;
     let page = page.ok_or_else(|| Problem::not_found(kind.name(), call.segment(0)))?;
+    saw(&call, &read).await?;
     listing(page, Moment::of)
 }
 

@@ -22,12 +22,28 @@ PATCH /v1/alerts/{id}: admin, analyst
 GET /v1/alerts/{id}/history: *
 POST /v1/alerts/{id}/comments: admin, analyst
 POST /v1/alerts/{id}/send: admin, analyst
+GET /v1/alerts/{id}/attachments: *
+POST /v1/alerts/{id}/attachments: admin, analyst
+GET /v1/alerts/{id}/attachments/{file}: *
+DELETE /v1/alerts/{id}/attachments/{file}: admin, analyst
 GET /v1/cases: *
 GET /v1/cases/{id}: *
 PATCH /v1/cases/{id}: admin, analyst
 GET /v1/cases/{id}/history: *
 POST /v1/cases/{id}/comments: admin, analyst
 POST /v1/cases/{id}/send: admin, analyst
+GET /v1/cases/{id}/attachments: *
+POST /v1/cases/{id}/attachments: admin, analyst
+GET /v1/cases/{id}/attachments/{file}: *
+DELETE /v1/cases/{id}/attachments/{file}: admin, analyst
+GET /v1/searches: *
+POST /v1/searches: *
+GET /v1/searches/{name}: *
+DELETE /v1/searches/{name}: *
+GET /v1/stats: *
+GET /v1/notifications: *
+POST /v1/notifications: admin, analyst
+DELETE /v1/notifications/{name}: admin, analyst
 GET /v1/deliveries: *
 GET /v1/deliveries/{id}: *
 POST /v1/deliveries/{id}/redeliver: admin, analyst
@@ -111,6 +127,7 @@ fn path(route: &Route) -> String {
         .path
         .replace("{id}", "none")
         .replace("{kind}", "host")
+        .replace("{file}", "none")
         .replace("{name}", "none")
         .replace("{source}", "generic")
 }

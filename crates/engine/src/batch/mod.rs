@@ -6,6 +6,8 @@
 //!
 //! Length: what a batch sees and what it adds to itself are read together; apart, each half would have to trust the other.
 
+mod objects;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +30,7 @@ use crate::refusal::Refusal;
 use crate::set::Set;
 use crate::shared::{Fresh, Shared};
 use crate::source::{Incoming, Raw};
-use crate::triage::{self, DETECTION_CREATED, Grouped, Triage};
+use crate::triage::{self, DETECTION_CREATED, Triage};
 use crate::writer::{Accepted, Answers, Fire, Note, Order, Progress, Staged, Start};
 
 /// What will be committed together, and the state as it will be then.
@@ -53,7 +55,7 @@ pub(crate) struct Batch<'a> {
 struct Savepoint {
     set: Arc<Set>,
     next: Seq,
-    lengths: [usize; 5],
+    lengths: [usize; 6],
     fresh: usize,
     points: [usize; 5],
 }
@@ -150,6 +152,8 @@ impl<'a> Batch<'a> {
                 Staged::Claim(self.guarded(|batch| batch.claim(window, by, *until)))
             }
             Order::Note(note) => Staged::Note(Ok(self.note(note))),
+            Order::Seen { readings, marks, .. } => Staged::Seen(self.guarded(|batch| batch.seen(readings, marks))),
+            Order::Attach { part, .. } => Staged::Attach(self.guarded(|batch| batch.attach(part))),
         }
     }
 
@@ -165,7 +169,8 @@ impl<'a> Batch<'a> {
         commit.windows = windows.into_changes().map(|(key, until)| Window { key, until }).collect();
         commit.tallies = tallies.into_changes().map(|(_, tally)| tally).collect();
         commit.marks = marks.into_changes().collect();
-        if commit.entries.is_empty() && commit.windows.is_empty() {
+        if commit.entries.is_empty() && commit.windows.is_empty() && commit.files.is_empty() && commit.marks.is_empty()
+        {
             return Ok(());
         }
         let crowding = evict::crowding(&commit);
@@ -236,6 +241,7 @@ impl<'a> Batch<'a> {
             lengths: [
                 commit.entries.len(),
                 commit.object_blocks.len(),
+                commit.files.len(),
                 commit.claims.len(),
                 commit.runs.len(),
                 commit.texts.len(),
@@ -252,11 +258,12 @@ impl<'a> Batch<'a> {
     }
 
     fn roll_back(&mut self, to: Savepoint) {
-        let [entries, blocks, claims, runs, texts] = to.lengths;
+        let [entries, blocks, files, claims, runs, texts] = to.lengths;
         self.set = to.set;
         self.next = to.next;
         self.commit.entries.truncate(entries);
         self.commit.object_blocks.truncate(blocks);
+        self.commit.files.truncate(files);
         self.commit.claims.truncate(claims);
         self.commit.runs.truncate(runs);
         self.commit.texts.truncate(texts);
@@ -287,24 +294,6 @@ impl<'a> Batch<'a> {
             Some(grouped) => self.grouped(accepted, grouped),
             None => Ok(accepted),
         }
-    }
-
-    /// The alert that a detection belongs to, in the same commit.
-    fn grouped(&mut self, mut accepted: Accepted, grouped: Grouped) -> Result<Accepted, Refusal> {
-        if let Some(window) = grouped.window {
-            self.windows.insert(window.key, window.until);
-        }
-        let at = self.position();
-        let event = Arc::new(grouped.event);
-        let decided = self.decide(&event, at.0)?;
-        let alert = self.accept(&event, &Raw::Bytes(bytes::Bytes::new()), at, decided)?;
-        accepted.alert = Some(grouped.alert.id);
-        accepted.decisions_total += alert.decisions_total;
-        accepted.decisions.extend(alert.decisions);
-        decide::shorten(&mut accepted.decisions);
-        accepted.transitions.extend(alert.transitions);
-        accepted.warnings.extend(alert.warnings);
-        Ok(accepted)
     }
 
     fn decide(&self, event: &Event, at: Position) -> Result<Decided, Refusal> {
