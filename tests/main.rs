@@ -31,6 +31,7 @@ mod decisions;
 mod deliveries;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod faults;
@@ -64,6 +65,8 @@ mod secrets;
 mod sources;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

@@ -46,6 +46,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Verdict; 11] = [
+        Verdict::Matched,
+        Verdict::NotMatched,
+        Verdict::Failed,
+        Verdict::Deduplicated,
+        Verdict::Throttled,
+        Verdict::Queued,
+        Verdict::Skipped,
+        Verdict::Expired,
+        Verdict::Disabled,
+        Verdict::Observed,
+        Verdict::LoopGuarded,
+    ];
+
     /// The name in the API.
     pub const fn name(self) -> &'static str {
         match self {

@@ -80,6 +80,8 @@ pages![
     ("PB404", "a secret that is not declared"),
     ("PB405", "a name that no secret can have"),
     ("PB406", "an expression where only a constant may stand"),
+    ("PB501", "a test that tests nothing"),
+    ("PB502", "tests of no playbook"),
 ];
 
 /// The page about a code.

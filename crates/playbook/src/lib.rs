@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod script;
 pub mod syntax;
 pub mod template;
+pub mod testing;
 pub mod yaml;
 
 pub use catalog::{ActionSpec, Catalog, Effect, Param, ParamType};

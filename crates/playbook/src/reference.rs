@@ -47,7 +47,7 @@ pub(crate) static PLAYBOOK_KEYS: &[(&str, &str)] = &[
         "finally",
         "steps that are done at the end, whether a step failed or not; not when the run was cancelled or timed out",
     ),
-    ("tests", "examples with what must come of them"),
+    ("tests", "examples with what must come of them; they may also stand in `NAME.test.yaml` beside the file"),
     ("triggers_itself", "`allow` lets events that its own runs cause start it; `deny` is the default"),
 ];
 
@@ -94,6 +94,9 @@ pub fn reference(actions: &[&ActionSpec]) -> String {
         };
         let params: Vec<String> = action.params.iter().map(name).collect();
         let _ = writeln!(out, "| `{}` | {} | {} |", action.id, action.title, params.join(", "));
+    }
+    for (title, keys) in crate::testing::SECTIONS {
+        table(&mut out, title, "key", keys.iter().copied());
     }
     let codes = crate::codes::codes().iter().map(|(code, title)| (*code, *title));
     table(&mut out, "Codes of mistakes", "code", codes);

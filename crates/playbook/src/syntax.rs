@@ -13,7 +13,7 @@ use crate::diagnostic::Span;
 use crate::schedule::Schedule;
 use crate::script::{Condition, Expression};
 use crate::template::Template;
-use crate::yaml;
+use crate::testing::Test;
 
 /// One playbook.
 #[derive(Debug, Clone)]
@@ -54,8 +54,10 @@ pub struct Playbook {
     pub inputs: Vec<Input>,
     /// What it gives to a caller.
     pub outputs: Vec<(String, Template)>,
-    /// Its tests, checked in shape only.
-    pub tests: Option<yaml::Node>,
+    /// The ids of all its steps, nested ones included.
+    pub step_ids: Vec<String>,
+    /// Its tests, those in its own file.
+    pub tests: Vec<Test>,
     /// Whether events that its own runs cause may start it.
     pub triggers_itself: bool,
     /// The file it came from.

@@ -101,7 +101,7 @@ fn everything_in_a_playbook_is_read() {
     assert_eq!((&*playbook.id, playbook.name.as_str(), playbook.order), ("notify-desk", "Notify the desk", 50));
     assert_eq!(playbook.tenants, Some(vec!["acme".to_owned()]));
     assert_eq!(playbook.expires, Some(Time::parse("2027-06-30T00:00:00Z").unwrap()));
-    assert!(playbook.enabled && playbook.triggers_itself && playbook.tests.is_some());
+    assert!(playbook.enabled && playbook.triggers_itself && !playbook.tests.is_empty());
     let on: Vec<&On> = playbook.triggers.iter().map(|trigger| &trigger.on).collect();
     assert!(
         matches!(on[0], On::StageChanged { from, to } if from == &["New"] && to == &["Investigation", "Remediation"])
@@ -198,7 +198,7 @@ fn two_files_with_one_id_are_both_reported_and_neither_is_used() {
     let text = with_condition("alert.risk_score > 5");
     let other = text.replace("playbook: p", "playbook: other");
     let sources = [source("a.yaml", &text), source("b.yaml", &text), source("c.yaml", &other)];
-    let Checked { playbooks, diagnostics } = check(&sources, &support::catalog(), &evaluator());
+    let Checked { playbooks, diagnostics, .. } = check(&sources, &support::catalog(), &evaluator());
     assert_eq!(playbooks.iter().map(|p| &*p.id).collect::<Vec<_>>(), ["other"]);
     assert_eq!(
         diagnostics.iter().map(|d| (d.code, &*d.file)).collect::<Vec<_>>(),

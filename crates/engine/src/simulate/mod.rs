@@ -7,19 +7,24 @@
 
 mod rehearse;
 mod report;
+mod stand_in;
+pub mod trial;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use model::event::Actor;
+use model::history::EntryKind;
 use model::record::Vocabulary;
 use model::{Object, ObjectKey, RunId, Time};
-use playbook::{Catalog, Evaluator, Playbook};
+use playbook::{Catalog, Evaluator, Playbook, Step};
 use store::{Memory, Retention, RunFilter, Store};
 
 pub use self::rehearse::FOLLOWED;
 pub use self::report::{Change, Report, RunReport, StepReport};
+pub(crate) use self::stand_in::stand_ins;
 use crate::engine::{Engine, Setup, StartError};
 use crate::outbound::{Answers, Destinations, Effects, Egress, Planned, Secrets};
 use crate::refusal::Refusal;
@@ -126,7 +131,7 @@ impl Simulation {
     /// # Errors
     /// [`Error::Refused`].
     pub async fn load(&self, playbooks: Vec<Arc<Playbook>>) -> Result<(), Error> {
-        let set = Set::new(playbooks, std::collections::BTreeSet::new());
+        let set = Set::new(playbooks, BTreeSet::new());
         Ok(self.engine.put_in_force(set, Actor::System).await?)
     }
 
@@ -227,6 +232,20 @@ impl Simulation {
         Ok(loaded)
     }
 
+    /// The tenants of what is known.
+    pub(crate) fn tenants(&self) -> BTreeSet<String> {
+        let mut tenants = BTreeSet::from(["default".to_owned()]);
+        let first = self.engine.store().stats().first_seq;
+        // What cannot be read is of no tenant.
+        let _ = self.engine.store().entries_forward(first, &mut |stored| {
+            if let Some(entry) = stored.entry.filter(|entry| entry.header.kind == EntryKind::EventAccepted) {
+                tenants.extend(crate::record::read_accepted(&entry.payload).map(|accepted| accepted.tenant));
+            }
+            true
+        });
+        tenants
+    }
+
     /// An object as it stands.
     ///
     /// # Errors
@@ -234,6 +253,23 @@ impl Simulation {
     pub fn object(&self, key: &ObjectKey) -> Result<Option<Object>, Error> {
         Ok(self.engine.store().object(key)?)
     }
+}
+
+/// All steps of a playbook, nested ones included, in the order of the file.
+pub(crate) fn steps_of(playbook: &Playbook) -> Vec<&Step> {
+    fn within<'a>(steps: &'a [Step], all: &mut Vec<&'a Step>) {
+        for step in steps {
+            all.push(step);
+            for (_, nested) in step.lists() {
+                within(nested, all);
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for (_, steps) in playbook.lists() {
+        within(steps, &mut all);
+    }
+    all
 }
 
 /// The smallest step of the clock.

@@ -12,6 +12,7 @@ use crate::reader::did_you_mean;
 use crate::script::{Condition, Names, Root, ScriptSource};
 use crate::syntax::{Input, On, Playbook, Step, Trigger};
 use crate::template::{self, Template};
+use crate::testing::{self, Known};
 use crate::yaml::{Node, Value};
 
 /// Keys of the language that this version does not know yet.
@@ -49,16 +50,16 @@ impl Checker<'_> {
         let known = with_set(&vars, &fields);
         let place = Place { roots, vars: known, secrets: &secrets, inputs: sample };
         let (Lists { steps, on_failure, finally }, outputs) = self.all_steps(&mut fields, &place);
+        let step_ids = super::steps::ids_of([node.get("steps"), node.get("on_failure"), node.get("finally")]);
+        let known =
+            Known { steps: step_ids.iter().cloned().collect(), destinations: self.catalog.destinations.clone() };
         let tests = fields.opt_node("tests");
-        if let Some(tests) = tests {
-            self.tests(tests);
-        }
+        let tests = tests.map(|tests| testing::read(&mut self.reader, tests, &known)).unwrap_or_default();
         let triggers_itself = fields.one_of(&mut self.reader, "triggers_itself", &["allow", "deny"]) == Some("allow");
         fields.finish(&mut self.reader);
         let (file, text) = (self.reader.file().clone(), self.reader.text().clone());
         let Head { id, name, description, enabled, order, tenants, expires } = head?;
         let digest = Digest::of(text.as_bytes());
-        let tests = tests.cloned();
         Some(Playbook {
             id,
             name,
@@ -78,6 +79,7 @@ impl Checker<'_> {
             finally,
             inputs: inputs.unwrap_or_default(),
             outputs,
+            step_ids,
             tests,
             triggers_itself,
             file,
@@ -195,31 +197,6 @@ impl Checker<'_> {
                 self.reader.extend(found);
                 None
             }
-        }
-    }
-
-    /// The shape of the tests; what they mean is for the runner of tests.
-    fn tests(&mut self, node: &Node) {
-        let Some(tests) = self.reader.list(node, "`tests`") else { return };
-        for test in tests {
-            let Some(mut fields) = self.reader.map(test, "a test") else { continue };
-            let reader = &mut self.reader;
-            fields.text(reader, "name");
-            let event = fields.node(reader, "event").and_then(|event| reader.map(event, "`event`"));
-            if let Some(mut event) = event {
-                event.text(reader, "type");
-                let _ = event.free();
-            }
-            let expect = fields.node(reader, "expect").and_then(|expect| reader.map(expect, "`expect`"));
-            if let Some(mut expect) = expect {
-                expect.int(reader, "runs", 0..=1_000);
-                expect.text_list(reader, "steps", false);
-                let _ = expect.free();
-            }
-            for name in ["given", "now", "destinations", "responses", "description"] {
-                fields.opt_node(name);
-            }
-            fields.finish(&mut self.reader);
         }
     }
 

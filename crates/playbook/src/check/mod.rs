@@ -26,6 +26,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::reader::Reader;
 use crate::script::Evaluator;
 use crate::syntax::Playbook;
+use crate::testing::{self, TestFile};
 use crate::yaml;
 
 /// The text of one file.
@@ -42,6 +43,8 @@ pub struct Source {
 pub struct Checked {
     /// Those without errors, by order and id.
     pub playbooks: Vec<Arc<Playbook>>,
+    /// The files of tests without errors.
+    pub tests: Vec<TestFile>,
     /// What is wrong, by file and place.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -60,8 +63,30 @@ struct Checker<'a> {
     evaluator: &'a Evaluator,
 }
 
-/// Checks a set of files. Two files with one id are both reported, and neither is among the playbooks.
+/// Checks a set of files, those of tests (`NAME.test.yaml`) among them. Two files with one id are both reported, and
+/// neither is among the playbooks.
 pub fn check(sources: &[Source], catalog: &Catalog, evaluator: &Evaluator) -> Checked {
+    let is_test = |source: &&Source| source.file.ends_with(testing::FILE_ENDING);
+    let playbooks: Vec<&Source> = sources.iter().filter(|source| !is_test(source)).collect();
+    let mut checked = check_playbooks(&playbooks, catalog, evaluator);
+    for source in sources.iter().filter(is_test) {
+        let stem = source.file.trim_end_matches(testing::FILE_ENDING);
+        let beside = |file: &str| file.strip_prefix(stem).is_some_and(|end| end == ".yaml" || end == ".yml");
+        let id = checked.playbooks.iter().find(|playbook| beside(&playbook.file)).map(|playbook| playbook.id.clone());
+        // What is wrong with the playbook itself is said there.
+        if id.is_none() && playbooks.iter().any(|source| beside(&source.file)) {
+            continue;
+        }
+        match testing::read_file(source, &checked.playbooks, id.as_deref(), catalog) {
+            Ok(file) => checked.tests.push(file),
+            Err(found) => checked.diagnostics.extend(found),
+        }
+    }
+    checked.diagnostics.sort_by(|a, b| (&a.file, a.span, a.code).cmp(&(&b.file, b.span, b.code)));
+    checked
+}
+
+fn check_playbooks(sources: &[&Source], catalog: &Catalog, evaluator: &Evaluator) -> Checked {
     let mut checked = Checked::default();
     let mut ids: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
     let mut found = Vec::with_capacity(sources.len());
@@ -93,7 +118,6 @@ pub fn check(sources: &[Source], catalog: &Catalog, evaluator: &Evaluator) -> Ch
     calls::check(&mut checked, &known);
     checked.diagnostics.extend(cycles::warnings(&checked.playbooks));
     checked.diagnostics.extend(fuses::warnings(&checked.playbooks));
-    checked.diagnostics.sort_by(|a, b| (&a.file, a.span, a.code).cmp(&(&b.file, b.span, b.code)));
     checked
 }
 

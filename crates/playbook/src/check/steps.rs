@@ -299,6 +299,13 @@ impl Checker<'_> {
 }
 
 /// The ids of a list of steps, in the order of the file.
+/// The ids of the steps in some lists, nested ones included.
+pub(super) fn ids_of<'n>(lists: impl IntoIterator<Item = Option<&'n Node>>) -> Vec<String> {
+    let mut found = Vec::new();
+    lists.into_iter().flatten().for_each(|list| collect(list, &mut found, 0));
+    found.into_iter().map(|(id, _)| id).collect()
+}
+
 fn collect(list: &Node, found: &mut Vec<(String, Span)>, depth: usize) {
     let Value::List(items) = &list.value else { return };
     if depth > NESTING_MAX {

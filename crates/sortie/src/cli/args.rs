@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Checks playbooks (files or folders) and says everything that is wrong with them
     Check(CheckArguments),
+    /// Carries out the tests of playbooks (files or folders); nothing is sent
+    Test(TestArguments),
     /// Says which playbooks would run for an event, and which would not, and why
     Explain(ExplainArguments),
     /// Runs: what the playbooks did
@@ -194,6 +196,19 @@ pub(crate) struct CheckArguments {
     /// The destinations that playbooks may name [default: as configured; not checked when there are none]
     #[arg(long, value_name = "FILE")]
     pub(crate) destinations: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `sortie test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    /// Playbook files with tests, files of tests, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Writes the outcome for build servers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

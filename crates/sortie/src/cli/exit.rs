@@ -112,6 +112,14 @@ pub(crate) enum Error {
         /// The exit code of the first.
         code: ExitCode,
     },
+    /// Tests of playbooks failed; what differs was told.
+    #[error("{failed} of {of} tests failed")]
+    TestsFailed {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// A second Ctrl-C.
     #[error("stopped at once; what did not finish is resumed at the next start")]
     AtOnce,
@@ -128,7 +136,7 @@ impl Error {
             Error::File { .. } | Error::Invalid { .. } | Error::Checked { .. } => ExitCode::Invalid,
             Error::Store(_) | Error::NoData { .. } | Error::Running { .. } => ExitCode::Store,
             Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
-            Error::Failed { .. } | Error::AtOnce => ExitCode::Failed,
+            Error::Failed { .. } | Error::TestsFailed { .. } | Error::AtOnce => ExitCode::Failed,
             Error::Unwell { code, .. } => *code,
             Error::Output(_) => ExitCode::Bug,
         }
@@ -138,9 +146,12 @@ impl Error {
     pub(crate) fn help(&self) -> Option<String> {
         let help = match self {
             Error::Usage { help, .. } | Error::Start { help, .. } => help.clone(),
-            Error::File { .. } | Error::Output(_) | Error::Failed { .. } | Error::Unwell { .. } | Error::AtOnce => {
-                return None;
-            }
+            Error::File { .. }
+            | Error::Output(_)
+            | Error::Failed { .. }
+            | Error::TestsFailed { .. }
+            | Error::Unwell { .. }
+            | Error::AtOnce => return None,
             Error::Checked { .. } => "`sortie explain-code CODE` tells more about each".to_owned(),
             Error::Invalid { diagnostics } => {
                 let code = diagnostics.first()?.code;

@@ -20,6 +20,7 @@ mod searches;
 mod serve;
 mod show;
 mod steer;
+mod test;
 mod tokens;
 mod watchlist;
 
@@ -104,6 +105,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
     match command {
         Command::Serve(arguments) => serve::run(world, &arguments),
         Command::Check(arguments) => check::run(world, &arguments),
+        Command::Test(arguments) => test::run(world, &arguments),
         Command::Explain(arguments) => explain::run(world, &arguments),
         Command::ExplainCode(arguments) => codes::run(world, &arguments),
         Command::Runs(command) => steer::runs(world, command),

@@ -52,13 +52,16 @@ fn seen(path: PathBuf) -> Option<(PathBuf, u64, u64, i64, i64)> {
     Some((path, data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
 }
 
-/// Reads the configured folder of playbooks. Its files are named by the folder's own name and the rest, wherever it lies
+/// Reads the configured folder of playbooks, files of tests left out. Its files are named by the folder's own name and the rest, wherever it lies
 /// and whoever reads it: the name is how the last good text of a file is found again.
 ///
 /// # Errors
 /// When it cannot be read at all.
 pub(crate) fn read_configured(root: &Path) -> std::io::Result<Folder> {
-    read(root, root.file_name().map_or(root, Path::new))
+    let mut folder = read(root, root.file_name().map_or(root, Path::new))?;
+    folder.sources.retain(|source| !source.file.ends_with(playbook::testing::FILE_ENDING));
+    folder.diagnostics.retain(|found| !found.file.ends_with(playbook::testing::FILE_ENDING));
+    Ok(folder)
 }
 
 /// Reads a file, or all playbooks of a folder. `shown` is how it is named in messages.

@@ -37,7 +37,7 @@ pub(crate) struct Set {
 
 /// Puts the set together.
 pub(crate) fn assemble(folder: Folder, good: &[Good], catalog: &Catalog, evaluator: &Evaluator) -> Set {
-    let Checked { playbooks, mut diagnostics } = playbook::check(&folder.sources, catalog, evaluator);
+    let Checked { playbooks, mut diagnostics, .. } = playbook::check(&folder.sources, catalog, evaluator);
     diagnostics.extend(folder.diagnostics);
     let mut set = Set { playbooks, diagnostics, ..Set::default() };
     let broken: BTreeSet<Arc<str>> =
