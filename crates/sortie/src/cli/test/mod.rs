@@ -21,6 +21,9 @@ use super::exit::Error;
 use crate::serve::folder;
 use crate::setup;
 
+/// A test with its playbook.
+type Task = (Arc<Playbook>, Test);
+
 /// A test with its playbook, and what became of it.
 pub(super) struct Tried {
     playbook: Arc<Playbook>,
@@ -55,7 +58,7 @@ pub(super) fn run(world: &World, arguments: &TestArguments) -> Result<(), Error>
 }
 
 /// Reads the playbooks and their tests.
-fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<(Arc<Playbook>, Test)>), Error> {
+fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<Task>), Error> {
     let config = world.config()?.config;
     let destinations = setup::destinations(&config.destinations, &config.egress);
     let destinations = destinations.map_err(|diagnostics| Error::Invalid { diagnostics })?;
@@ -118,7 +121,7 @@ fn beside(path: &Path, sources: &mut Vec<playbook::Source>) {
 }
 
 /// Carries them out on all processors; the outcomes are in the order of the tests.
-fn carry_out(bench: &Bench, tests: Vec<(Arc<Playbook>, Test)>) -> Result<Vec<Tried>, Error> {
+fn carry_out(bench: &Bench, tests: Vec<Task>) -> Result<Vec<Tried>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(tests.len());
     let next = AtomicUsize::new(0);
     let done: Mutex<BTreeMap<usize, (Outcome, f64)>> = Mutex::default();
