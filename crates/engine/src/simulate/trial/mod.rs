@@ -28,6 +28,7 @@ use crate::command;
 use crate::outbound::{Destinations, Egress};
 use crate::runner::load::Loaded;
 use crate::source::{self, Incoming};
+use crate::triage::Triage;
 
 /// What time it is when a test says nothing else: 2026-01-01T00:00:00Z.
 pub const NOW: Time = Time::from_millis(1_767_225_600_000);
@@ -38,8 +39,8 @@ pub struct Bench {
     pub evaluator: Evaluator,
     /// Stages and close reasons.
     pub words: Vocabulary,
-    /// The queues and their members.
-    pub queues: std::collections::BTreeMap<String, Vec<String>>,
+    /// What the team has said about its alerts and cases.
+    pub triage: Triage,
     /// The destinations that are known. Others that a playbook names are taken to exist.
     pub destinations: Destinations,
     /// By which addresses are judged.
@@ -152,7 +153,7 @@ impl Bench {
         Simulation::new(Start {
             evaluator: self.evaluator.clone(),
             words: self.words.clone(),
-            queues: self.queues.clone(),
+            triage: self.triage.clone(),
             destinations: self.destinations_of(playbook),
             egress: self.egress.clone(),
             public_url: None,

@@ -89,7 +89,7 @@ fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<Task>
     let bench = Bench {
         evaluator,
         words: config.words.clone(),
-        queues: config.queues.clone().unwrap_or_default(),
+        triage: config.triage.clone(),
         destinations: destinations.unwrap_or_default(),
         egress: config.egress.clone(),
         tenants: config.tenants.iter().cloned().collect(),
