@@ -228,8 +228,9 @@ impl Bench {
     }
 
     fn read(&self, name: &str, body: &Value, span: Span, simulation: &Simulation) -> Result<Incoming, Box<Difference>> {
-        let shape = source::shape(name).ok_or_else(|| refused(&format!("there is no source `{name}`"), span))?;
-        let source = source::Source { name: name.to_owned(), timezone: "UTC".to_owned(), shape };
+        let shape = source::shape(name, &self.evaluator)
+            .ok_or_else(|| refused(&format!("there is no source `{name}`"), span))?;
+        let source = source::Source { name: name.to_owned(), timezone: "UTC".to_owned(), shape, tenants: None };
         let playbooks = self.playbooks.iter().filter_map(|playbook| playbook.tenants.as_ref()).flatten();
         let tenants: BTreeSet<String> = self.tenants.iter().chain(playbooks).cloned().collect();
         let ctx = source::Context {
@@ -239,6 +240,7 @@ impl Bench {
             now: simulation.now(),
             header_key: None,
             content_type: None,
+            headers: None,
             limits: source::Limits::default(),
         };
         let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
