@@ -32,6 +32,8 @@ mod deliveries;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod destinations;
+#[cfg(test)]
 mod dry_run;
 #[cfg(test)]
 mod faults;
@@ -71,5 +73,7 @@ mod testing;
 mod tidy;
 #[cfg(test)]
 mod triage;
+#[cfg(test)]
+mod vault;
 #[cfg(test)]
 mod watchlist;

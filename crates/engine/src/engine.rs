@@ -23,8 +23,11 @@ use crate::action::{self, Context, Objects, Windows};
 use crate::brakes::Brakes;
 use crate::change::LocalChange;
 use crate::decide::{self, Means, Nothing, Position, Stored};
+use crate::outbound::gate::Gates;
+use crate::outbound::vault::Vault;
 use crate::outbound::{Destinations, Effects, Secrets};
 use crate::refusal::Refusal;
+use crate::registry::{DestinationRules, Kept, Registry};
 use crate::runner::Runner;
 use crate::set::Set;
 use crate::shared::{Chance, Figures, Shared};
@@ -57,8 +60,12 @@ pub struct Setup {
     pub effects: Effects,
     /// The secrets.
     pub secrets: Secrets,
-    /// The destinations.
+    /// What Sortie itself keeps secret.
+    pub vault: Arc<Vault>,
+    /// The destinations of the file.
     pub destinations: Destinations,
+    /// What other destinations are checked against.
+    pub destination_rules: DestinationRules,
     /// What the team has said about its alerts and cases: queues, bands, the watchlist, assignment, grouping.
     pub triage: Triage,
     /// Where people reach our pages.
@@ -103,6 +110,7 @@ pub(crate) struct Inner {
     runner: Arc<Runner>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Option<JoinSet<()>>>,
+    kept: Kept,
     /// Held from reading the set in force to putting another in its place, so that no change is lost.
     changing_set: tokio::sync::Mutex<()>,
 }
@@ -120,6 +128,10 @@ struct Reader(Arc<Shared>);
 impl Objects for Reader {
     fn object(&self, key: &ObjectKey) -> Result<Option<Object>, store::Error> {
         self.0.store.object(key)
+    }
+
+    fn ahead(&self, destination: &str, run: model::RunId) -> Result<usize, store::Error> {
+        crate::order::ahead(self.0.store.as_ref(), &self.0.set(), destination, run)
     }
 }
 
@@ -184,7 +196,7 @@ impl Engine {
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let writer = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer::run(&writer, waiting))?;
-        let engine = Engine::over(setup, shared, Orders::Thread(orders));
+        let engine = Engine::over(setup, shared, Orders::Thread(orders))?;
         engine.heed_pauses();
         Ok(engine)
     }
@@ -197,17 +209,28 @@ impl Engine {
     pub(crate) fn simulated(setup: Setup, seed: u64) -> Result<Engine, StartError> {
         let setup = Setup { evaluator: setup.evaluator.untimed(), ..setup };
         let shared = shared_of(&setup, Chance::Seeded(seed), false)?;
-        Ok(Engine::over(setup, Arc::clone(&shared), Orders::Here(shared)))
+        Engine::over(setup, Arc::clone(&shared), Orders::Here(shared))
     }
 
-    fn over(setup: Setup, shared: Arc<Shared>, orders: Orders) -> Engine {
+    fn over(setup: Setup, shared: Arc<Shared>, orders: Orders) -> Result<Engine, StartError> {
+        let (vault, rules) = (setup.vault, setup.destination_rules);
+        let registry = match &orders {
+            // Whoever simulates has said which destinations there are.
+            Orders::Here(_) => Registry::of(setup.destinations),
+            Orders::Thread(_) => {
+                Registry::open(setup.store.as_ref(), &vault, setup.destinations, setup.effects.egress(), &rules)?
+            }
+        };
+        // Destinations come and go; a run that names one which is gone fails in that step, and says so.
+        let catalog = Catalog { destinations: None, ..setup.catalog };
         let (stop, stopped) = watch::channel(false);
         let clock = Arc::clone(&shared);
         let context = Context {
             evaluator: setup.evaluator,
             effects: setup.effects,
             secrets: setup.secrets,
-            destinations: std::sync::RwLock::new(Arc::new(setup.destinations)),
+            destinations: std::sync::RwLock::new(Arc::new(registry.in_force())),
+            gates: Gates::default(),
             words: setup.words,
             queues: setup.triage.rules.queues,
             public_url: setup.public_url,
@@ -219,7 +242,7 @@ impl Engine {
             Arc::clone(&shared),
             orders.clone(),
             Arc::new(context),
-            setup.catalog,
+            catalog,
             setup.runs_max,
             stopped,
         ));
@@ -229,9 +252,10 @@ impl Engine {
             runner,
             stop,
             tasks: Mutex::new(None),
+            kept: Kept::new(registry, rules, vault),
             changing_set: tokio::sync::Mutex::default(),
         };
-        Engine { inner: Arc::new(inner) }
+        Ok(Engine { inner: Arc::new(inner) })
     }
 
     /// Takes events; answers for each, in order, once it is durable.
@@ -551,6 +575,11 @@ impl Engine {
 
     pub(crate) fn orders(&self) -> &Orders {
         &self.inner.orders
+    }
+
+    /// Destinations and secrets that people change.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.inner.kept
     }
 
     pub(crate) fn runner(&self) -> &Arc<Runner> {

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 const DESTINATIONS: &str = "destinations: { desk: { kind: webhook, url: 'https://desk.example.com/hook', dedupe: 6h, auth: { header: X-Auth, value: '${secret:DESK}' } } }";
 
 fn destinations() -> Destinations {
-    engine::outbound::destination::read(&Arc::from("destinations.yaml"), DESTINATIONS, &Egress::default()).unwrap()
+    let egress = Egress::default();
+    let rules = engine::outbound::destination::Rules::new(&egress);
+    engine::outbound::destination::read(&Arc::from("destinations.yaml"), DESTINATIONS, rules).unwrap()
 }
 
 fn compile(text: &str) -> Arc<Playbook> {

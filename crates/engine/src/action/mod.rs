@@ -17,6 +17,7 @@ use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
 pub use crate::change::{If, LocalChange};
+use crate::outbound::gate::Gates;
 use crate::outbound::{Answers, Destinations, Effects, Origin, Secrets};
 use crate::refusal::Refusal;
 pub(crate) use send::held_windows;
@@ -47,6 +48,7 @@ mod set_priority;
 mod set_queue;
 mod set_stage;
 mod subject;
+mod summary;
 #[cfg(test)]
 mod template_tests;
 #[cfg(test)]
@@ -113,6 +115,13 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// [`store::Error`] when the store fails.
     fn object(&self, key: &ObjectKey) -> Result<Option<Object>, store::Error>;
+
+    /// How many runs before this one still have, or are about to have, a delivery to this destination under way: at least
+    /// one when there is any.
+    ///
+    /// # Errors
+    /// [`store::Error`] when the store fails.
+    fn ahead(&self, destination: &str, run: RunId) -> Result<usize, store::Error>;
 }
 
 /// Claims windows durably.
@@ -138,6 +147,8 @@ pub struct Context {
     pub secrets: Secrets,
     /// The destinations, swapped as a whole when the file changes.
     pub destinations: RwLock<Arc<Destinations>>,
+    /// What holds requests to each of them back.
+    pub gates: Gates,
     /// The stages and close reasons.
     pub words: Vocabulary,
     /// The queues and their members; none when they are not configured.
@@ -166,6 +177,7 @@ impl Context {
             effects: self.effects.rehearsed(answers),
             secrets: Secrets::stand_ins(),
             destinations: RwLock::new(self.destinations()),
+            gates: Gates::default(),
             words: self.words.clone(),
             queues: self.queues.clone(),
             public_url: self.public_url.clone(),

@@ -103,7 +103,10 @@ fn entries(
                 let why = SecretError::NotDeclared { name: secret.to_owned() };
                 return Err(error("secret", why.to_string()));
             }
-            all.push((name.to_owned(), Placed { prefix: prefix.to_owned(), secret: Some(secret.to_owned()) }));
+            all.push((
+                name.to_owned(),
+                Placed { prefix: prefix.to_owned(), secret: Some(secret.to_owned()), given: None },
+            ));
             continue;
         }
         let value = match known.and_then(|known| known.get(name)) {
@@ -122,7 +125,7 @@ fn literal(value: &Value) -> Option<Placed> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    Some(Placed { prefix, secret: None })
+    Some(Placed { prefix, secret: None, given: None })
 }
 
 /// The beginning of a text from outside, for a message.

@@ -12,19 +12,24 @@ use http::header::{HeaderName, RETRY_AFTER};
 use model::run::{Attempt, AttemptOutcome, DeliveryStatus, RunStart, RunState, StepError};
 use model::{ObjectKey, Time};
 use playbook::Retry;
-use serde_json::{Value, json};
 use store::Window;
 
 use super::render::error;
 use super::subject::{kind_name, subject, window_name};
+use super::summary::sum_up;
 use super::{Call, StepResult, claimed_by, idempotency_key};
 use crate::outbound::deliver::{Message, deliver};
-use crate::outbound::destination::{Destination, TimeFormat};
+use crate::outbound::destination::{Destination, Manner, TimeFormat};
+use crate::outbound::gate::{Entry, News};
 use crate::outbound::secret::Placed;
 use crate::outbound::{HELD_LOOK, SendError, Sent, retry};
 
 /// How long a delivery waits when its destination has too many requests in flight, at least; up to twice that.
 const BUSY_WAIT: Duration = Duration::from_millis(250);
+/// How long a delivery to an ordered destination waits for each delivery before it, at least; up to one and a half times that.
+const ORDERED_WAIT: Duration = Duration::from_millis(20);
+/// The most that this adds up to.
+const ORDERED_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A body in the forms that destinations want.
 pub(super) struct Body {
@@ -32,8 +37,28 @@ pub(super) struct Body {
     pub(super) plain: Bytes,
     /// With times as numbers; the same when it holds none.
     pub(super) micros: Option<Bytes>,
+    /// For Microsoft Teams, when one of the destinations is there.
+    pub(super) teams: Option<Bytes>,
+    /// For Slack, when one of the destinations is there.
+    pub(super) slack: Option<Bytes>,
     /// What it is.
     pub(super) content_type: &'static str,
+}
+
+impl Body {
+    /// The form that a destination wants, and what it is.
+    fn form(&self, destination: &Destination) -> (&Bytes, &'static str) {
+        let chat = match destination.manner {
+            Manner::Teams => self.teams.as_ref(),
+            Manner::Slack => self.slack.as_ref(),
+            Manner::Webhook => None,
+        };
+        match (chat, destination.time_format) {
+            (Some(body), _) => (body, "application/json"),
+            (None, TimeFormat::EpochMicros) => (self.micros.as_ref().unwrap_or(&self.plain), self.content_type),
+            (None, TimeFormat::Rfc3339) => (&self.plain, self.content_type),
+        }
+    }
 }
 
 /// One message for several destinations.
@@ -100,7 +125,7 @@ pub(super) async fn send(call: &Call<'_>, parcel: &Parcel) -> Posted {
 }
 
 /// The last try of an earlier call.
-fn last<'a>(call: &Call<'a>, id: &str) -> Option<&'a Attempt> {
+pub(super) fn last<'a>(call: &Call<'a>, id: &str) -> Option<&'a Attempt> {
     call.state?.attempts.iter().rfind(|attempt| attempt.destination.as_deref() == Some(id))
 }
 
@@ -143,7 +168,7 @@ async fn turn(call: &Call<'_>, parcel: &Parcel, id: &str) -> Stand {
             Err(_) => return Stand::Wait(soon(call, id)),
         }
     }
-    tryout(call, parcel, destination, tried + 1).await
+    tryout(call, parcel, destination, tried).await
 }
 
 /// Why a destination does not want the message, if it does not.
@@ -168,17 +193,22 @@ fn unwanted(call: &Call<'_>, parcel: &Parcel, destination: &Destination, first: 
     }
 }
 
-/// Sends once.
-async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, n: u32) -> Stand {
-    let body = match destination.time_format {
-        TimeFormat::EpochMicros => parcel.body.micros.as_ref().unwrap_or(&parcel.body.plain),
-        TimeFormat::Rfc3339 => &parcel.body.plain,
-    };
+/// Sends once, when the destination's gate lets it go.
+async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, tried: u32) -> Stand {
+    if let Some(at) = behind(call, destination) {
+        return Stand::Wait(at);
+    }
     let started_at = (call.ctx.clock)();
+    let spread = unit(mix(call.random, &destination.id, 0));
+    let pass = match call.ctx.gates.enter(destination, started_at, spread) {
+        Entry::Go(pass) => pass,
+        Entry::Wait(at) => return Stand::Wait(at),
+    };
+    let (body, content_type) = parcel.body.form(destination);
     let message = Message {
         id: idempotency_key(call.start.id, call.path, &destination.id),
         body: body.clone(),
-        content_type: parcel.body.content_type,
+        content_type,
         headers: parcel.headers.clone(),
         chain: call.start.chain.len() + 1,
         timeout: call.timeout,
@@ -189,7 +219,8 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, n: 
         Ok(sent) => sent,
         Err(refused) => {
             let why = error(refused.code(), refused.to_string());
-            return Stand::Now(Box::new(attempt(call, &destination.id, n, AttemptOutcome::Failed, Some(why))));
+            let failed = attempt(call, &destination.id, tried + 1, AttemptOutcome::Failed, Some(why));
+            return Stand::Now(Box::new(failed));
         }
     };
     match sent.error {
@@ -198,18 +229,56 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, n: 
         _ => {}
     }
     let ended_at = (call.ctx.clock)();
+    let probe = pass.is_probe();
+    pass.report(news(&sent), ended_at);
     let policy = destination.retry.as_ref().or(call.retry).unwrap_or(&Retry::NETWORK);
-    let random = unit(mix(call.random, &destination.id, n));
+    let random = unit(mix(call.random, &destination.id, tried + 1));
+    // What a probe finds out is of use to all that wait: it costs its own delivery nothing but the first of its tries.
+    let lost = probe && !sent.accepted() && retry::retryable(sent.status, sent.error.as_ref());
+    let (n, outcome) = if lost {
+        let until = call.ctx.gates.standing(&destination.id, ended_at).until.unwrap_or(ended_at);
+        (tried.max(1), AttemptOutcome::Retry { at: until.plus(retry::delay(policy, 1, None, random)) })
+    } else {
+        (tried + 1, outcome(&sent, policy, tried + 1, ended_at, random))
+    };
     Stand::Now(Box::new(Attempt {
         n,
         destination: Some(destination.id.clone()),
         started_at,
         ended_at,
-        outcome: outcome(&sent, policy, n, ended_at, random),
+        outcome,
         http_status: sent.status,
         answer: sent.answer(),
         error: problem(&sent),
     }))
+}
+
+/// What an answer, or none, shows about the destination.
+fn news(sent: &Sent) -> News {
+    match (sent.status, &sent.error) {
+        (Some(429), _) => News::Nothing,
+        (Some(408 | 500..=599), _) => News::Failing,
+        (Some(_), _) => News::Alive,
+        (None, Some(error)) if error.is_transient() => News::Failing,
+        (None, _) => News::Nothing,
+    }
+}
+
+/// When to ask again, while deliveries of earlier runs must go first.
+fn behind(call: &Call<'_>, destination: &Destination) -> Option<Time> {
+    if !destination.ordered || !call.ctx.effects.is_live() {
+        return None;
+    }
+    let ahead = match call.ctx.objects.ahead(&destination.id, call.start.id) {
+        Ok(0) => return None,
+        Ok(ahead) => u32::try_from(ahead).unwrap_or(u32::MAX),
+        Err(error) => {
+            tracing::error!(%error, destination = destination.id, "whether an earlier delivery is open cannot be read");
+            return Some(soon(call, &destination.id));
+        }
+    };
+    let wait = ORDERED_WAIT.saturating_mul(ahead).min(ORDERED_WAIT_MAX);
+    Some((call.ctx.clock)().plus(wait + wait.mul_f64(unit(mix(call.random, &destination.id, 1)) / 2.0)))
 }
 
 /// How a try ended: taken, tried again, or failed.
@@ -297,61 +366,4 @@ pub(super) fn mix(random: u64, id: &str, n: u32) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
-}
-
-/// How the step stands when every destination has ended.
-fn sum_up(call: &Call<'_>, parcel: &Parcel, now: &[Attempt]) -> StepResult {
-    let latest = |id: &str| {
-        let is = |attempt: &&Attempt| attempt.destination.as_deref() == Some(id);
-        now.iter().rfind(is).or_else(|| last(call, id))
-    };
-    let mut items = Vec::new();
-    let mut failures: Vec<(&str, &Attempt)> = Vec::new();
-    let (mut delivered, mut reasons) = (0, Vec::new());
-    for id in &parcel.to {
-        let Some(attempt) = latest(id) else { continue };
-        let (status, reason) = match &attempt.outcome {
-            AttemptOutcome::Succeeded => {
-                delivered += 1;
-                ("delivered", None)
-            }
-            AttemptOutcome::Suppressed { reason } => {
-                reasons.push(format!("{id}: {reason}"));
-                ("suppressed", Some(reason.as_str()))
-            }
-            AttemptOutcome::Failed | AttemptOutcome::Retry { .. } | AttemptOutcome::Held => {
-                failures.push((id, attempt));
-                ("failed", None)
-            }
-        };
-        items.push(json!({
-            "destination": id, "status": status, "reason": reason, "http_status": attempt.http_status, "attempts": attempt.n,
-        }));
-    }
-    if !failures.is_empty() {
-        return fail(call, &failures);
-    }
-    let output = json!({ "delivered": delivered, "deliveries": Value::Array(items) });
-    if delivered == 0 && !parcel.to.is_empty() {
-        return StepResult::Skipped { output, reason: reasons.join("; ") };
-    }
-    StepResult::Done { output }
-}
-
-/// The failure of a step names every destination that failed.
-fn fail(call: &Call<'_>, failures: &[(&str, &Attempt)]) -> StepResult {
-    let code = failures.iter().find_map(|(_, attempt)| attempt.error.as_ref()).map_or("delivery", |e| e.code.as_str());
-    let text = |(id, attempt): &(&str, &Attempt)| {
-        let why = attempt.error.as_ref().map_or("it failed", |e| e.message.as_str());
-        let tries = if attempt.n == 1 { "1 try".to_owned() } else { format!("{} tries", attempt.n) };
-        format!("{id}: {why} ({tries})")
-    };
-    let message = failures.iter().map(text).collect::<Vec<_>>().join("; ");
-    let at = call.with.get("to").map(|template| (template.span().line, template.span().column));
-    let error = StepError { code: code.to_owned(), message, at };
-    if error.code == "timeout" && call.timeout.is_some() {
-        StepResult::TimedOut(error)
-    } else {
-        StepResult::Failed(error)
-    }
 }

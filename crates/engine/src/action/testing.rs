@@ -10,7 +10,6 @@ use playbook::{Evaluator, Retry, Scope, Span, Template};
 use serde_json::{Value, json};
 
 use super::{Action, Call, Context, Objects, Outcome, StepResult, Windows, find};
-use crate::outbound::destination::{Auth, TimeFormat};
 use crate::outbound::testing::{Receiver, local, outbound};
 use crate::outbound::{Destination, Destinations, Effects, Outbound, Secrets, Target};
 
@@ -26,6 +25,10 @@ pub(super) struct World {
 impl Objects for World {
     fn object(&self, key: &ObjectKey) -> Result<Option<Object>, store::Error> {
         Ok(self.objects.lock().unwrap().get(key).cloned())
+    }
+
+    fn ahead(&self, _destination: &str, _run: RunId) -> Result<usize, store::Error> {
+        Ok(0)
     }
 }
 
@@ -79,6 +82,7 @@ impl Bench {
             effects: Effects::live(outbound),
             secrets: Secrets::new(Arc::new(secrets)),
             destinations: RwLock::default(),
+            gates: crate::outbound::gate::Gates::default(),
             words: model::record::Vocabulary::default(),
             queues: BTreeMap::new(),
             public_url: None,
@@ -192,20 +196,7 @@ pub(super) fn case(id: &str) -> ObjectKey {
 
 /// A destination at a receiver, without anything special.
 pub(super) fn destination(id: &str, receiver: &Receiver) -> Destination {
-    Destination {
-        id: id.into(),
-        target: Target::parse(&receiver.url(&format!("/{id}")), &local()).unwrap(),
-        auth: Auth::None,
-        sign: None,
-        enabled: true,
-        min_severity: None,
-        kinds: None,
-        tenants: None,
-        dedupe: None,
-        retry: None,
-        timeout: None,
-        time_format: TimeFormat::Rfc3339,
-    }
+    Destination::new(id, Target::parse(&receiver.url(&format!("/{id}")), &local()).unwrap())
 }
 
 /// The error of a step that failed.

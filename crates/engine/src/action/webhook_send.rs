@@ -11,6 +11,7 @@ use super::send::{Body, Parcel, send};
 use super::subject::{state, subject};
 use super::webhook_send_threat_details::{DEDUPE, TO};
 use super::{Action, Call, Outcome, StepResult};
+use crate::chat;
 
 /// The verb.
 pub(super) struct Send;
@@ -18,7 +19,7 @@ pub(super) struct Send;
 static SPEC: ActionSpec = ActionSpec {
     id: "webhook.send",
     title: "Send a webhook",
-    doc: "Sends a body of its own to one or more destinations. A text is sent as it is, anything else as JSON. Destinations \
+    doc: "Sends a body of its own to one or more destinations. A text is sent as it is (to Teams and Slack as a message with that text), anything else as JSON. Destinations \
           get it at the same time, each with its own tries; only those that failed are tried again, with the same bytes and \
           the same `webhook-id`.",
     effect: Effect::Idempotent,
@@ -75,7 +76,16 @@ fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Parcel, StepError
         _ => None,
     };
     let (plain, content_type) = bytes(&body);
-    Ok(Parcel { to, dedupe, about, priority, body: Body { plain, micros: None, content_type }, headers })
+    // A text becomes a message of the chat; anything else is taken to be one already.
+    let said = |form: fn(&str) -> Value| body.as_str().map(|text| Bytes::from(form(text).to_string()));
+    Ok(Parcel {
+        to,
+        dedupe,
+        about,
+        priority,
+        body: Body { teams: said(chat::text_card), slack: said(chat::text_message), plain, micros: None, content_type },
+        headers,
+    })
 }
 
 /// A body as it is sent, and what it is.

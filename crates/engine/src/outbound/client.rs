@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Egress;
+use super::login::Tokens;
 use super::resolve::{Guard, ResolveError, Resolver};
 use super::target::Target;
 use super::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, ConnectError, Limits, Request, SendError, Sent};
@@ -60,7 +61,9 @@ struct Shared {
     tls: rustls::ClientConfig,
     /// By port and whether connections are used once. The resolver must know the port to judge an address.
     clients: Mutex<HashMap<(u16, bool), reqwest::Client>>,
-    slots: Mutex<HashMap<String, Slots>>,
+    /// By key and number of places.
+    slots: Mutex<HashMap<(String, usize), Slots>>,
+    tokens: Tokens,
 }
 
 /// The places for one key.
@@ -105,6 +108,7 @@ impl Outbound {
             tls,
             clients: Mutex::new(HashMap::new()),
             slots: Mutex::new(HashMap::new()),
+            tokens: Tokens::default(),
         };
         let outbound = Outbound { shared: Arc::new(shared) };
         outbound.client(443, false)?;
@@ -116,19 +120,16 @@ impl Outbound {
         &self.shared.egress
     }
 
+    /// The tokens of logins.
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
     /// Sends one request and waits for its answer, no longer than it says. Never panics, never follows, never retries.
     pub(super) async fn send(&self, request: Request) -> Sent {
-        let place = self.slots(&request.key).take().await;
+        let place = self.slots(&request.key, request.places).take().await;
         let started = Instant::now();
-        let failed = |error: SendError| Sent {
-            status: None,
-            headers: HeaderMap::new(),
-            text: String::new(),
-            bytes: 0,
-            truncated: false,
-            latency: started.elapsed(),
-            error: Some(error),
-        };
+        let failed = |error: SendError| Sent::without_answer(error, started.elapsed());
         let Some(_place) = place else { return failed(SendError::Busy) };
         let deadline = started + request.timeout.min(super::TOTAL_TIMEOUT_MAX);
         match timeout_at(deadline, self.head(&request)).await {
@@ -139,19 +140,22 @@ impl Outbound {
     }
 
     /// The places among the requests in flight for a key.
-    fn slots(&self, key: &str) -> Slots {
+    fn slots(&self, key: &str, places: Option<usize>) -> Slots {
+        let most = self.shared.limits.in_flight_per_key;
+        let places = places.map_or(most, |places| places.clamp(1, most));
+        let key = (key.to_owned(), places);
         let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= KEYS_MAX && !slots.contains_key(key) {
+        if slots.len() >= KEYS_MAX && !slots.contains_key(&key) {
             slots.retain(|_, slots| slots.are_used());
         }
-        if let Some(known) = slots.get(key) {
+        if let Some(known) = slots.get(&key) {
             return known.clone();
         }
         let new = Slots {
-            in_flight: Arc::new(Semaphore::new(self.shared.limits.in_flight_per_key)),
+            in_flight: Arc::new(Semaphore::new(places)),
             waiting: Arc::new(Semaphore::new(WAITING_PER_KEY_MAX)),
         };
-        slots.insert(key.to_owned(), new.clone());
+        slots.insert(key, new.clone());
         new
     }
 

@@ -3,6 +3,8 @@
 //! Invariant: secrets are looked up here, after everything that is recorded was rendered, and whatever comes back is
 //! cleaned of them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use model::Time;
 use reqwest::Method;
@@ -10,11 +12,13 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
 
-use super::destination::{Auth, Destination, Sign};
+use super::destination::{Auth, Destination, Login, Manner, Sign};
+use super::login::{self, Asked, NoToken};
 use super::secret::{Placed, Redactor, Secret, SecretError, Secrets};
 use super::sign::{self, KeyError};
-use super::{Effects, Origin, Request, Sent, TOTAL_TIMEOUT};
+use super::{Effects, LoginError, Origin, Request, SendError, Sent, TOTAL_TIMEOUT};
 
 /// How long the chain of runs behind a message is, for a receiver that guards against loops of its own. What comes in is not
 /// read for it.
@@ -68,7 +72,8 @@ impl PrepareError {
     }
 }
 
-/// Sends a message to a destination once.
+/// Sends a message to a destination once. Where a login stands before it and the receiver refuses the token, it is sent once
+/// more with a new one: that is still the same try.
 ///
 /// # Errors
 /// [`PrepareError`] when it cannot be put together; what goes wrong on the way is in [`Sent`].
@@ -78,25 +83,92 @@ pub async fn deliver(
     destination: &Destination,
     message: Message,
 ) -> Result<Sent, PrepareError> {
-    let mut redactor = Redactor::default();
-    let headers = headers(secrets, destination, &message, &mut redactor)?;
     let timeout = match (message.timeout, destination.timeout) {
         (Some(a), Some(b)) => a.min(b),
         (a, b) => a.or(b).unwrap_or(TOTAL_TIMEOUT),
     };
-    let request = Request {
+    let began = Instant::now();
+    let Auth::Login(login) = &destination.auth else {
+        let request = request(secrets, destination, &message, timeout, None)?;
+        return Ok(effects.send(request).await);
+    };
+    let mut refused: Option<Secret> = None;
+    loop {
+        let left = timeout.saturating_sub(began.elapsed());
+        let asked = Asked { login, secrets, key: &destination.id, timeout: left };
+        let token = match login::token(effects, &asked, refused.as_ref()).await {
+            Ok(token) => token,
+            Err(NoToken::Prepare(error)) => return Err(error),
+            Err(NoToken::Send(error)) => return Ok(Sent::without_answer(error, began.elapsed())),
+        };
+        let left = timeout.saturating_sub(began.elapsed());
+        let request = request(secrets, destination, &message, left, Some((login, &token)))?;
+        let sent = effects.send(request).await;
+        if sent.status != Some(401) || refused.is_some() {
+            return Ok(sent);
+        }
+        refused = Some(token);
+    }
+}
+
+/// Asks the login of a destination for a new token, and nothing else.
+///
+/// # Errors
+/// [`PrepareError`] when the request cannot be put together; the [`SendError`](super::SendError) when it yields none.
+pub async fn log_in(
+    effects: &Effects,
+    secrets: &Secrets,
+    destination: &Destination,
+) -> Result<Option<super::SendError>, PrepareError> {
+    let Auth::Login(login) = &destination.auth else { return Ok(None) };
+    let timeout = destination.timeout.unwrap_or(TOTAL_TIMEOUT);
+    let asked = Asked { login, secrets, key: &destination.id, timeout };
+    let known = login::token(effects, &asked, None).await;
+    // What is kept may be old: it is the credentials that are asked about.
+    let fresh = match known {
+        Ok(kept) => login::token(effects, &asked, Some(&kept)).await,
+        Err(error) => Err(error),
+    };
+    match fresh {
+        Ok(_) => Ok(None),
+        Err(NoToken::Prepare(error)) => Err(error),
+        Err(NoToken::Send(error)) => Ok(Some(error)),
+    }
+}
+
+fn request(
+    secrets: &Secrets,
+    destination: &Destination,
+    message: &Message,
+    timeout: Duration,
+    token: Option<(&Login, &Secret)>,
+) -> Result<Request, PrepareError> {
+    let mut redactor = Redactor::default();
+    let mut headers = headers(secrets, destination, message, &mut redactor)?;
+    if let Some((login, token)) = token {
+        redactor.hide(token);
+        let (name, value) = login::carried(login, token)?;
+        headers.insert(name, value);
+    }
+    if destination.manner != Manner::Webhook {
+        // The URL of a chat is a credential, and its answer may name it.
+        let url = destination.target.url();
+        redactor
+            .hide(&Secret::new(url.as_str().get(url.origin().ascii_serialization().len() + 1..).unwrap_or_default()));
+    }
+    Ok(Request {
         method: Method::POST,
         target: destination.target.clone(),
         headers,
-        body: message.body,
+        body: message.body.clone(),
         timeout,
         key: destination.id.clone(),
+        places: Some(destination.concurrency),
         keep_bytes: model::limits::RESPONSE_CAPTURE_BYTES_MAX,
         fresh: false,
         redactor,
-        origin: Origin { destination: Some(destination.id.clone()), ..message.origin },
-    };
-    Ok(effects.send(request).await)
+        origin: Origin { destination: Some(destination.id.clone()), ..message.origin.clone() },
+    })
 }
 
 fn headers(
@@ -120,14 +192,13 @@ fn headers(
     match &destination.sign {
         None => {}
         Some(Sign::Standard(all)) => {
-            let keys = resolve_all(all, secrets, redactor)?;
-            let value = sign::standard(&keys, &message.id, seconds, &message.body).map_err(|e| unusable(all, e))?;
+            let key = first(all, secrets, redactor)?;
+            let value = sign::standard(&[key], &message.id, seconds, &message.body).map_err(|e| unusable(all, e))?;
             headers.insert(WEBHOOK_SIGNATURE, hidden(&WEBHOOK_SIGNATURE, &Secret::new(value))?);
         }
         Some(Sign::Hmac { header: name, scheme, secrets: all }) => {
-            let keys = resolve_all(all, secrets, redactor)?;
-            let first = keys.first().ok_or_else(|| unusable(all, KeyError::Empty))?;
-            let value = scheme.sign(first, seconds, &message.body).map_err(|e| unusable(all, e))?;
+            let key = first(all, secrets, redactor)?;
+            let value = scheme.sign(&key, seconds, &message.body).map_err(|e| unusable(all, e))?;
             headers.insert(name.clone(), hidden(name, &Secret::new(value))?);
         }
     }
@@ -142,7 +213,8 @@ pub(crate) fn authenticate(
     redactor: &mut Redactor,
 ) -> Result<(), PrepareError> {
     let (name, value) = match auth {
-        Auth::None => return Ok(()),
+        // The token of a login is put in by whoever asked for it.
+        Auth::None | Auth::Login(_) => return Ok(()),
         Auth::Header { name, value } => (name.clone(), value.resolve(secrets, redactor)?),
         Auth::Bearer(token) => {
             let token = token.resolve(secrets, redactor)?;
@@ -192,8 +264,9 @@ fn hidden(name: &HeaderName, value: &Secret) -> Result<HeaderValue, PrepareError
     Ok(value)
 }
 
-fn resolve_all(all: &[Placed], secrets: &Secrets, redactor: &mut Redactor) -> Result<Vec<Secret>, SecretError> {
-    all.iter().map(|placed| placed.resolve(secrets, redactor)).collect()
+/// The secret that signs: the first. The others are still good at the receiver's; here they are not looked for.
+fn first(all: &[Placed], secrets: &Secrets, redactor: &mut Redactor) -> Result<Secret, SecretError> {
+    all.first().ok_or_else(|| unusable(all, KeyError::Empty))?.resolve(secrets, redactor)
 }
 
 fn unusable(all: &[Placed], error: KeyError) -> SecretError {
@@ -205,14 +278,35 @@ fn unusable(all: &[Placed], error: KeyError) -> SecretError {
     SecretError::Unusable { name, why }
 }
 
-/// What a person who tests a destination is told: precisely what went wrong, and what to look at.
+/// What a person who tests a destination is told: precisely what went wrong.
 pub fn test_message(sent: &Sent) -> String {
     match (sent.status, &sent.error) {
         (Some(_), _) if sent.accepted() => "The destination accepted the test message.".to_owned(),
-        (Some(status), _) => format!("Webhook endpoint returned `HTTP {status}`."),
-        (None, Some(super::SendError::Invalid | super::SendError::Busy) | None) => {
-            "Unknown error sending test message to endpoint.".to_owned()
-        }
-        (None, Some(_)) => "Unable to connect to webhook endpoint.".to_owned(),
+        (Some(status), _) => returned(status),
+        (None, Some(SendError::Login(LoginError::Status(status)))) => returned(*status),
+        (None, Some(SendError::Login(LoginError::Send(error)))) if !is_unknown(error) => UNABLE.to_owned(),
+        (None, Some(error)) if !is_unknown(error) => UNABLE.to_owned(),
+        (None, _) => UNKNOWN_ERROR.to_owned(),
+    }
+}
+
+fn returned(status: u16) -> String {
+    format!("Webhook endpoint returned `HTTP {status}`.")
+}
+
+const UNABLE: &str = "Unable to connect to webhook endpoint.";
+/// What is said when a test failed for a reason that is neither the way there nor the answer.
+pub const UNKNOWN_ERROR: &str = "Unknown error sending test message to endpoint.";
+
+fn is_unknown(error: &SendError) -> bool {
+    matches!(error, SendError::Invalid | SendError::Busy | SendError::Login(_))
+}
+
+/// What to look at when a test failed.
+pub fn test_hint(sent: &Sent) -> &'static str {
+    match test_message(sent).as_str() {
+        UNABLE => "check that the firewall lets HTTPS on port 443 out to the endpoint",
+        UNKNOWN_ERROR => "contact support, with the detail",
+        _ => "check that the URL was copied whole and that nothing was added when it was pasted",
     }
 }

@@ -14,6 +14,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::login::Tokens;
 use super::{Egress, Outbound, Request, SendError, Sent};
 
 /// Most requests that one recorder keeps; more than any run may make.
@@ -161,6 +162,14 @@ impl Effects {
         }
     }
 
+    /// The tokens of logins; nothing where nothing is sent.
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        match &self.way {
+            Way::Live(outbound) => Some(outbound.tokens()),
+            Way::Recorded(_) => None,
+        }
+    }
+
     /// Sends one request and waits for its answer, or records it and answers at once.
     pub async fn send(&self, request: Request) -> Sent {
         if self.is_paused() {
@@ -220,17 +229,8 @@ fn shown(value: &HeaderValue, request: &Request) -> String {
 
 /// A supposed answer, as the client would have read it.
 fn sent(reply: Reply, request: &Request) -> Sent {
-    let nothing = |error: SendError| Sent {
-        status: None,
-        headers: HeaderMap::new(),
-        text: String::new(),
-        bytes: 0,
-        truncated: false,
-        latency: Duration::ZERO,
-        error: Some(error),
-    };
     match reply {
-        Reply::Nothing(error) => nothing(error),
+        Reply::Nothing(error) => Sent::without_answer(error, Duration::ZERO),
         Reply::Answer { status, headers, body } => {
             let mut end = body.len().min(request.keep_bytes);
             while !body.is_char_boundary(end) {

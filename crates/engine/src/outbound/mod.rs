@@ -14,6 +14,8 @@ mod client;
 pub mod deliver;
 pub mod destination;
 pub mod effects;
+pub mod gate;
+mod login;
 pub mod mask;
 pub mod resolve;
 pub mod retry;
@@ -26,6 +28,7 @@ pub(crate) mod testing;
 mod tests;
 #[cfg(test)]
 mod tls_tests;
+pub mod vault;
 
 use std::time::Duration;
 
@@ -95,6 +98,8 @@ pub struct Request {
     pub timeout: Duration,
     /// What shares a bound of requests in flight: the destination's id, or the host.
     pub key: String,
+    /// How many of them there may be, when it is fewer than for every key.
+    pub places: Option<usize>,
     /// Most bytes of the answer that are kept.
     pub keep_bytes: usize,
     /// Whether it must not go over a connection that was used before: such a one may break without saying whether the
@@ -126,6 +131,19 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// A request that got no answer.
+    pub(crate) fn without_answer(error: SendError, latency: Duration) -> Sent {
+        Sent {
+            status: None,
+            headers: HeaderMap::new(),
+            text: String::new(),
+            bytes: 0,
+            truncated: false,
+            latency,
+            error: Some(error),
+        }
+    }
+
     /// What the history keeps of the answer.
     pub fn answer(&self) -> Option<Answer> {
         self.status?;
@@ -174,6 +192,23 @@ pub enum SendError {
     /// It cannot be put into HTTP; nothing was sent.
     #[error("the request cannot be put into HTTP")]
     Invalid,
+    /// The login that should yield a token failed; nothing was sent.
+    #[error("no token from the login: {0}")]
+    Login(LoginError),
+}
+
+/// Why a login yields no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// It answered with an error.
+    #[error("it answered HTTP {0}")]
+    Status(u16),
+    /// Its answer holds no token where one should stand.
+    #[error("its answer is no JSON with a token under `{0}`")]
+    NoToken(String),
+    /// There is no answer.
+    #[error("{0}")]
+    Send(Box<SendError>),
 }
 
 /// Why there is no connection.
@@ -209,12 +244,18 @@ impl SendError {
             SendError::Timeout => "timeout",
             SendError::Lost => "connection_lost",
             SendError::Invalid => "bad_request",
+            SendError::Login(_) => "login",
         }
     }
 
     /// Whether another try may go better.
-    pub const fn is_transient(&self) -> bool {
-        !matches!(self, SendError::Blocked | SendError::Invalid)
+    pub fn is_transient(&self) -> bool {
+        match self {
+            SendError::Blocked | SendError::Invalid | SendError::Login(LoginError::NoToken(_)) => false,
+            SendError::Login(LoginError::Status(status)) => retry::retryable(Some(*status), None),
+            SendError::Login(LoginError::Send(error)) => error.is_transient(),
+            _ => true,
+        }
     }
 
     /// Whether the receiver may have got the request.

@@ -61,7 +61,7 @@ impl fmt::Debug for Secret {
 pub enum SecretError {
     /// It is nowhere, or empty.
     #[error(
-        "the secret `{name}` is not set: set the environment variable `SORTIE_SECRET_{name}` or put a file `{name}` in `secrets_dir`"
+        "the secret `{name}` is not set: set the environment variable `SORTIE_SECRET_{name}`, put a file `{name}` in `secrets_dir`, or keep it with `sortie secrets set {name}`"
     )]
     Missing {
         /// Its name.
@@ -108,6 +108,15 @@ impl Lookup for FromMachine {
         }
         let text = std::fs::read_to_string(&path).ok()?;
         Some(Secret::new(text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line))))
+    }
+}
+
+/// Several places, asked one after the other; what is empty in one is looked for in the next.
+pub struct InOrder(pub Vec<Arc<dyn Lookup>>);
+
+impl Lookup for InOrder {
+    fn find(&self, name: &str) -> Option<Secret> {
+        self.0.iter().filter_map(|place| place.find(name)).find(|secret| !secret.expose().is_empty())
     }
 }
 
@@ -173,6 +182,8 @@ pub struct Placed {
     pub prefix: String,
     /// The name of the secret after it.
     pub secret: Option<String>,
+    /// A secret that was given in the clear, where one may be given so: the whole value, never shown.
+    pub given: Option<Secret>,
 }
 
 /// A text in which a reference to a secret is not whole or not at the end.
@@ -181,16 +192,21 @@ pub struct Placed {
 pub struct PlacedError;
 
 impl Placed {
+    /// A secret that was given in the clear.
+    pub fn given(value: &str) -> Placed {
+        Placed { prefix: String::new(), secret: None, given: Some(Secret::new(value)) }
+    }
+
     /// Reads a text.
     ///
     /// # Errors
     /// [`PlacedError`] when a reference in it is broken or is not at its end.
     pub fn parse(text: &str) -> Result<Placed, PlacedError> {
         let Some((prefix, rest)) = text.split_once(OPEN) else {
-            return Ok(Placed { prefix: text.to_owned(), secret: None });
+            return Ok(Placed { prefix: text.to_owned(), secret: None, given: None });
         };
         let name = rest.strip_suffix('}').filter(|name| is_secret_name(name)).ok_or(PlacedError)?;
-        Ok(Placed { prefix: prefix.to_owned(), secret: Some(name.to_owned()) })
+        Ok(Placed { prefix: prefix.to_owned(), secret: Some(name.to_owned()), given: None })
     }
 
     /// The text as it is sent; what is secret in it is made known to `redactor`.
@@ -198,6 +214,10 @@ impl Placed {
     /// # Errors
     /// [`SecretError::Missing`].
     pub fn resolve(&self, secrets: &Secrets, redactor: &mut Redactor) -> Result<Secret, SecretError> {
+        if let Some(given) = &self.given {
+            redactor.hide(given);
+            return Ok(given.clone());
+        }
         let Some(name) = &self.secret else { return Ok(Secret::new(self.prefix.as_str())) };
         let secret = secrets.get(name)?;
         redactor.hide(&secret);
@@ -206,8 +226,11 @@ impl Placed {
 }
 
 impl fmt::Display for Placed {
-    /// As it was written.
+    /// As it was written; a secret that was given in the clear does not show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.given.is_some() {
+            return f.write_str("***");
+        }
         f.write_str(&self.prefix)?;
         match &self.secret {
             Some(name) => write!(f, "{OPEN}{name}}}"),
@@ -347,7 +370,7 @@ mod tests {
     #[test]
     fn a_reference_stands_alone_or_at_the_end() {
         assert_eq!(Placed::parse("Bearer ${secret:VT_KEY}").unwrap().to_string(), "Bearer ${secret:VT_KEY}");
-        assert_eq!(Placed::parse("plain").unwrap(), Placed { prefix: "plain".into(), secret: None });
+        assert_eq!(Placed::parse("plain").unwrap(), Placed { prefix: "plain".into(), secret: None, given: None });
         for bad in
             ["${secret:A} tail", "${secret:A}${secret:B}", "${secret:", "${secret:}", "${secret:../x}", "${secret:a b}"]
         {

@@ -26,8 +26,10 @@ pub use self::rehearse::FOLLOWED;
 pub use self::report::{Change, Report, RunReport, StepReport};
 pub(crate) use self::stand_in::stand_ins;
 use crate::engine::{Engine, Setup, StartError};
+use crate::outbound::vault::Vault;
 use crate::outbound::{Answers, Destinations, Effects, Egress, Planned, Secrets};
 use crate::refusal::Refusal;
+use crate::registry::DestinationRules;
 use crate::runner::load::{LoadError, Loaded};
 use crate::set::Set;
 use crate::source::Incoming;
@@ -115,7 +117,9 @@ impl Simulation {
             node: "simulation".to_owned(),
             effects: Effects::recorded(start.egress, start.answers),
             secrets: Secrets::stand_ins(),
+            vault: Arc::new(Vault::closed()),
             destinations: start.destinations,
+            destination_rules: DestinationRules::default(),
             triage: start.triage,
             public_url: start.public_url,
             playbooks: Vec::new(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::steps_of;
 use crate::outbound::Egress;
-use crate::outbound::destination::{self, Destination, Destinations};
+use crate::outbound::destination::{self, Destination, Destinations, Rules};
 
 /// Plain webhooks, at addresses that lead nowhere, in the place of the destinations that these playbooks name and `known`
 /// does not have.
@@ -33,5 +33,7 @@ pub(crate) fn stand_ins<'a>(
     }
     // JSON is YAML: whatever a plain webhook is, the reader of files knows.
     let text = json!({ "destinations": missing }).to_string();
-    destination::read(&Arc::from("stand-ins"), &text, &Egress::default()).map(|read| read.map).unwrap_or_default()
+    let egress = Egress::default();
+    let rules = Rules { max: usize::MAX, ..Rules::new(&egress) };
+    destination::read(&Arc::from("stand-ins"), &text, rules).map(|read| read.map).unwrap_or_default()
 }

@@ -80,23 +80,13 @@ impl World {
         let one = |id: &str| {
             let target = Target::parse(&format!("http://{}/{id}", self.receiver.address), &local()).unwrap();
             let mut destination = Destination {
-                id: id.to_owned(),
-                target,
-                auth: engine::outbound::destination::Auth::None,
-                sign: None,
-                enabled: true,
-                min_severity: None,
-                kinds: None,
-                tenants: None,
-                dedupe: None,
                 retry: Some(playbook::Retry {
                     max: 3,
                     backoff: playbook::Backoff::Fixed,
                     first: Duration::from_millis(2),
                     cap: Duration::from_millis(2),
                 }),
-                timeout: None,
-                time_format: engine::outbound::destination::TimeFormat::Rfc3339,
+                ..Destination::new(id, target)
             };
             (self.destination)(&mut destination);
             (id.to_owned(), Arc::new(destination))
@@ -118,6 +108,8 @@ impl World {
             secrets: Secrets::new(Arc::new(std::collections::BTreeMap::new())),
             catalog: engine::catalog(Some(&destinations), Vocabulary::default(), None, None),
             destinations,
+            vault: Arc::new(engine::outbound::vault::Vault::closed()),
+            destination_rules: engine::registry::DestinationRules::default(),
             triage: engine::triage::Triage::default(),
             public_url: None,
             playbooks: self.playbooks.clone(),

@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// The places that receive threat details
     #[command(subcommand)]
     Destinations(DestinationsCommand),
+    /// Secrets that Sortie keeps, encrypted
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Sends all threat details of a case or an alert, by hand
     Send(SendArguments),
     /// Pauses all automation, or all that leaves; events are still accepted and decided
@@ -477,10 +480,63 @@ pub(crate) enum DestinationsCommand {
     List(Output),
     /// Shows one, without its secrets
     Show(Show),
+    /// Makes one; it is in force at once. Secrets are given as `${secret:NAME}`
+    Create {
+        /// Its id
+        id: String,
+        /// Its keys, as in destinations.yaml but for the id: a YAML or JSON file, `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Changes keys of one that is not in the file
+    Update {
+        /// The destination
+        id: String,
+        /// The keys to change: a YAML or JSON file (there `null` takes a key away), `-` for standard input
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Sends a test message and says precisely what went wrong
     Test {
         /// The destination
         id: String,
+    },
+    /// Asks its login for a token, and sends nothing
+    Validate {
+        /// The destination
+        id: String,
+    },
+    /// Switches one on
+    Enable {
+        /// The destination
+        id: String,
+    },
+    /// Switches one off; everything else of it stays
+    Disable {
+        /// The destination
+        id: String,
+    },
+    /// Deletes one that is not in the file
+    Delete {
+        /// The destination
+        id: String,
+    },
+}
+
+/// `sortie secrets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Keeps a secret, encrypted; its value is read from standard input, so that it stands in no list of processes
+    Set {
+        /// Its name, as in `${secret:NAME}`
+        name: String,
+    },
+    /// Lists their names, never their values
+    List(Output),
+    /// Deletes one
+    Delete {
+        /// Its name
+        name: String,
     },
 }
 

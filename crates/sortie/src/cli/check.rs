@@ -19,7 +19,7 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
     let config = world.config()?.config;
     let file = arguments.destinations.as_deref().unwrap_or(&config.destinations);
     let mut found = Vec::new();
-    let destinations = match setup::destinations(file, &config.egress) {
+    let destinations = match setup::destinations(file, &config) {
         Ok(destinations) => destinations,
         Err(diagnostics) => {
             found.extend(diagnostics);
@@ -68,7 +68,7 @@ impl Taken<'_> {
             match file.file_name().and_then(|name| name.to_str()) {
                 Some(config::FILE) => self.configuration(file)?,
                 Some("destinations.yaml") => {
-                    if let Err(diagnostics) = setup::destinations(file, &self.config.egress) {
+                    if let Err(diagnostics) = setup::destinations(file, self.config) {
                         self.found.extend(diagnostics);
                     }
                 }

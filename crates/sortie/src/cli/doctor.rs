@@ -3,12 +3,14 @@
 //! It changes nothing, and goes on after a finding: the whole list is what helps.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::brakes::{Brakes, Pause, Scope};
-use engine::outbound::destination::{Auth, Sign};
-use engine::outbound::secret::Placed;
-use engine::outbound::{Destination, Destinations};
+use engine::outbound::destination::{Auth, Grant, Sign};
+use engine::outbound::secret::{Lookup, Placed};
+use engine::outbound::vault::SECRETS_PREFIX;
+use engine::outbound::{Destination, Destinations, Secret, Secrets};
 use playbook::{Diagnostic, Severity};
 use serde_json::json;
 use store::{Sled, Store as _};
@@ -83,8 +85,9 @@ pub(super) fn run(world: &World, arguments: &DoctorArguments) -> Result<(), Erro
                 format!("{} is good", file.display())
             });
             findings.good("configuration", named);
-            secrets(&config, &mut findings);
-            let destinations = destinations(&config, &mut findings);
+            let known = setup::secrets(&config, Arc::new(Kept(kept(&config))));
+            secrets(&config, &known, &mut findings);
+            let destinations = destinations(&config, &known, &mut findings);
             playbooks(&config, destinations.as_ref(), &mut findings)?;
             data(&config, &mut findings);
         }
@@ -103,8 +106,37 @@ pub(super) fn run(world: &World, arguments: &DoctorArguments) -> Result<(), Erro
     }
 }
 
-fn secrets(config: &Config, findings: &mut Findings) {
-    match serve::settings(config) {
+/// The names of the secrets that Sortie keeps itself: in the store of a stopped server, or asked of the running one.
+fn kept(config: &Config) -> Vec<String> {
+    let strip = |name: String| name.strip_prefix(SECRETS_PREFIX).map(str::to_owned);
+    if !config.data.exists() {
+        return Vec::new();
+    }
+    let options = store::Options { reserve_bytes: 0, durability: config.durability, ..store::Options::default() };
+    match Sled::open(&config.data, options) {
+        Ok(store) => {
+            store.marks(SECRETS_PREFIX).unwrap_or_default().into_iter().filter_map(|(name, _)| strip(name)).collect()
+        }
+        Err(_) => block_on(async {
+            let answer = Api::of_folder(config).await?.ask(Ask::get(&["v1", "secrets"])).await?;
+            let items = answer["items"].as_array().cloned().unwrap_or_default();
+            Ok(items.iter().filter_map(|item| item["name"].as_str().map(str::to_owned)).collect())
+        })
+        .unwrap_or_default(),
+    }
+}
+
+/// Secrets whose values are not to be known here.
+struct Kept(Vec<String>);
+
+impl Lookup for Kept {
+    fn find(&self, name: &str) -> Option<Secret> {
+        self.0.iter().any(|known| known == name).then(|| Secret::new("kept"))
+    }
+}
+
+fn secrets(config: &Config, known: &Secrets, findings: &mut Findings) {
+    match serve::settings(config, known) {
         Err(serve::Error::Invalid(found)) => findings.diagnostics("sources", &found),
         Err(error) => findings.bad("sources", ExitCode::Invalid, error.to_string()),
         Ok(settings) if settings.doors.is_empty() => {
@@ -117,9 +149,9 @@ fn secrets(config: &Config, findings: &mut Findings) {
     }
 }
 
-fn destinations(config: &Config, findings: &mut Findings) -> Option<Destinations> {
+fn destinations(config: &Config, secrets: &Secrets, findings: &mut Findings) -> Option<Destinations> {
     let path = config.destinations.display();
-    match setup::destinations(&config.destinations, &config.egress) {
+    match setup::destinations(&config.destinations, config) {
         Err(found) => {
             findings.diagnostics("destinations", &found);
             None
@@ -129,7 +161,6 @@ fn destinations(config: &Config, findings: &mut Findings) -> Option<Destinations
             None
         }
         Ok(Some(all)) => {
-            let secrets = setup::secrets(config);
             let mut missing = 0;
             for destination in all.map.values() {
                 for name in placed(destination).filter_map(|text| text.secret.as_deref()) {
@@ -156,6 +187,10 @@ fn placed(destination: &Destination) -> impl Iterator<Item = &Placed> {
         Auth::Header { value, .. } => Some(value),
         Auth::Basic { password, .. } => Some(password),
         Auth::Bearer(token) => Some(token),
+        Auth::Login(login) => Some(match &login.grant {
+            Grant::Password { password, .. } => password,
+            Grant::Client { secret, .. } => secret,
+        }),
     };
     let sign = match &destination.sign {
         None => &[][..],

@@ -195,6 +195,10 @@ impl From<serve::Error> for Error {
                 start("look at the log, then at the disk; `sortie doctor` checks the data folder")
             }
             serve::Error::Playbooks { .. } => start("name the folder with --playbooks, or make it readable"),
+            serve::Error::Vault(_) => start(
+                "give the master key under which the secrets were kept: `secrets.key` of the old data folder, `secrets_key` of the \
+                 configuration, or SORTIE_SECRETS_KEY",
+            ),
             serve::Error::Outbound(_) => start("correct `egress` in the configuration"),
             serve::Error::Engine(_) | serve::Error::Http(_) | serve::Error::System { .. } => {
                 start("`sortie doctor` looks at everything that usually goes wrong")

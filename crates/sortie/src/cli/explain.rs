@@ -60,7 +60,7 @@ fn playbooks(world: &World, config: &Config, asked: Option<&Path>) -> Result<eng
     let read = if asked.is_some() { folder::read(path, path) } else { folder::read_configured(path) };
     let read = read.map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
     // Whether destinations exist does not change a decision.
-    let event_sets = setup::destinations(&config.destinations, &config.egress).ok().flatten();
+    let event_sets = setup::destinations(&config.destinations, config).ok().flatten();
     let catalog = playbook::Catalog { destinations: None, ..setup::catalog(config, event_sets.as_ref()) };
     let checked = playbook::check(&read.sources, &catalog, &super::evaluator()?);
     let diagnostics: Vec<_> = checked.diagnostics.into_iter().chain(read.diagnostics).collect();

@@ -109,7 +109,7 @@ mod tests {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let config = config::load(&Flags::default(), dir.path(), &|_| None).unwrap().config;
-        let destinations = crate::setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
+        let destinations = crate::setup::destinations(&config.destinations, &config).unwrap().unwrap();
         let catalog = crate::setup::catalog(&config, Some(&destinations));
         let source = playbook::Source { file: "p".into(), text: PLAYBOOK.to_owned() };
         playbook::compile(&source, &catalog, &crate::setup::evaluator().unwrap()).unwrap();

@@ -15,8 +15,10 @@ mod doctor;
 mod exit;
 mod explain;
 mod init;
+mod places;
 mod records;
 mod searches;
+mod secrets;
 mod serve;
 mod show;
 mod steer;
@@ -117,7 +119,8 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Cases(ObjectsCommand::Show(show)) => records::object(world, "cases", &show),
         Command::Deliveries(command) => steer::deliveries(world, command),
         Command::Playbooks(command) => steer::playbooks(world, command),
-        Command::Destinations(command) => steer::destinations(world, command),
+        Command::Destinations(command) => places::run(world, command),
+        Command::Secrets(command) => secrets::run(world, command),
         Command::Send(arguments) => steer::send(world, &arguments),
         Command::Pause(arguments) => brakes::pause(world, &arguments),
         Command::Resume => brakes::resume(world),

@@ -72,9 +72,16 @@ pub(super) const PLAYBOOKS: &[Column] = &[
     ("FILE", &["file"]),
 ];
 /// The columns of destinations.
-pub(super) const DESTINATIONS: &[Column] =
-    &[("DESTINATION", &["id"]), ("KIND", &["kind"]), ("URL", &["url"]), ("ENABLED", &["enabled"])];
+pub(super) const DESTINATIONS: &[Column] = &[
+    ("DESTINATION", &["id"]),
+    ("KIND", &["kind"]),
+    ("URL", &["url"]),
+    ("ENABLED", &["enabled"]),
+    ("ORIGIN", &["origin"]),
+];
 
+/// The columns of secrets.
+pub(super) const SECRETS: &[Column] = &[("SECRET", &["name"])];
 /// The columns of tokens.
 pub(super) const TOKENS: &[Column] = &[
     ("TOKEN", &["name"]),

@@ -1,8 +1,10 @@
 //! `sortie serve`: the server, in the foreground.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::World;
@@ -27,8 +29,10 @@ pub(super) fn run(world: &World, arguments: &ServeArguments) -> Result<(), Error
     for warning in &loaded.warnings {
         world.console.talk(&warning.render(world.console.colors_talk()));
     }
-    // What is wrong with the sources is said before the store is touched.
-    serve::settings(&config)?;
+    // What is wrong with the sources is said before a data folder is made.
+    if !config.data.exists() {
+        serve::settings(&config, &crate::setup::secrets(&config, Arc::new(BTreeMap::new())))?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Error::Start {
         message: format!("the system gives no threads: {e}"),
         help: "look at the limits of this user".to_owned(),

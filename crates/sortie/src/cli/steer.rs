@@ -5,12 +5,10 @@ use serde_json::{Value, json};
 
 use super::World;
 use super::api::Ask;
-use super::args::{
-    DeliveriesCommand, DestinationsCommand, PlaybooksCommand, RetryFrom, RetryVersion, RunsCommand, SendArguments,
-};
+use super::args::{DeliveriesCommand, PlaybooksCommand, RetryFrom, RetryVersion, RunsCommand, SendArguments};
 use super::console::{Tone, one_line};
 use super::exit::Error;
-use super::records::{self, DELIVERIES, DESTINATIONS, PLAYBOOKS, RUNS};
+use super::records::{self, DELIVERIES, PLAYBOOKS, RUNS};
 
 /// `sortie runs`.
 pub(super) fn runs(world: &World, command: RunsCommand) -> Result<(), Error> {
@@ -80,22 +78,6 @@ pub(super) fn playbooks(world: &World, command: PlaybooksCommand) -> Result<(), 
         PlaybooksCommand::Show(show) => records::one(world, "playbooks", &show),
         PlaybooksCommand::Enable { id } => switch(world, &id, "enable"),
         PlaybooksCommand::Disable { id } => switch(world, &id, "disable"),
-    }
-}
-
-/// `sortie destinations`.
-pub(super) fn destinations(world: &World, command: DestinationsCommand) -> Result<(), Error> {
-    match command {
-        DestinationsCommand::List(output) => records::list(world, "destinations", Vec::new(), DESTINATIONS, output),
-        DestinationsCommand::Show(show) => records::one(world, "destinations", &show),
-        DestinationsCommand::Test { id } => {
-            let answer = records::ask(world, Ask::post(&["v1", "destinations", &id, "test"], json!({})))?;
-            let message = one_line(answer["message"].as_str().unwrap_or("no answer"));
-            if answer["ok"] == Value::Bool(true) {
-                return Ok(world.console.data(&format!("{id}: {message}"))?);
-            }
-            Err(Error::Failed { message: format!("{id}: {message}") })
-        }
     }
 }
 

@@ -74,6 +74,9 @@ fn places(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader: &
     if let Some(secrets) = path("secrets_dir") {
         config.secrets_dir = Some(secrets);
     }
+    if let Some(key) = path("secrets_key") {
+        config.secrets_key = Some(key);
+    }
     parsed(fields, reader, "listen", "an address such as 127.0.0.1:7300", |text| text.parse().ok())
         .into_iter()
         .for_each(|address| config.listen = address);
@@ -272,6 +275,7 @@ fn limits(config: &mut Config, fields: &mut Fields<'_>, reader: &mut Reader) {
     set("batch_body_bytes", BATCH_BODY_BYTES_TOP, &mut config.limits.batch_body_bytes);
     set("batch_events", 100_000, &mut config.limits.batch_events);
     set("runs_at_once", 10_000, &mut config.limits.runs_at_once);
+    set("destinations", 1_000, &mut config.limits.destinations);
 }
 
 fn egress(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader: &mut Reader) {

@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<String>,
     /// The folder of secrets, one file each.
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// The file of the master key under which secrets are kept; nothing means one in the data folder.
+    pub(crate) secrets_key: Option<PathBuf>,
     /// What may be kept.
     pub(crate) retention: Retention,
     /// What is bounded and can be set.
@@ -94,6 +96,8 @@ pub(crate) struct Limits {
     pub(crate) batch_events: usize,
     /// Runs that are worked on at the same time.
     pub(crate) runs_at_once: usize,
+    /// Most destinations.
+    pub(crate) destinations: usize,
 }
 
 /// How changes of playbooks are noticed.
@@ -151,6 +155,7 @@ impl Config {
             auth_required: true,
             public_url: None,
             secrets_dir: None,
+            secrets_key: None,
             retention: Retention {
                 age: Duration::from_secs(RETENTION_DAYS * 86_400),
                 runs: RETENTION_RUNS,
@@ -161,6 +166,7 @@ impl Config {
                 batch_body_bytes: model::limits::BATCH_BODY_BYTES_MAX,
                 batch_events: model::limits::BATCH_EVENTS_MAX,
                 runs_at_once: RUNS_AT_ONCE,
+                destinations: model::limits::DESTINATIONS_MAX,
             },
             tenants: Vec::new(),
             words: Vocabulary::default(),
@@ -263,6 +269,9 @@ fn lay_environment(
     }
     if let Some(folder) = path("SORTIE_SECRETS_DIR") {
         config.secrets_dir = Some(folder);
+    }
+    if let Some(file) = path("SORTIE_SECRETS_KEY_FILE") {
+        config.secrets_key = Some(file);
     }
     if let Some(url) = environment("SORTIE_PUBLIC_URL") {
         config.public_url = Some(url);

@@ -171,7 +171,7 @@ fn the_examples_in_the_documentation_are_right() {
         std::fs::write(dir.path().join(name), page(&format!("examples/{name}"))).unwrap();
     }
     let config = load(&Flags::default(), dir.path(), &nothing).unwrap().config;
-    let destinations = crate::setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
+    let destinations = crate::setup::destinations(&config.destinations, &config).unwrap().unwrap();
     assert_eq!(destinations.map.keys().collect::<Vec<_>>(), ["siem", "soc-desk"]);
 }
 

@@ -10,7 +10,7 @@ use axum::routing::MethodRouter;
 
 use super::api::{
     attachments, audit, backup, brakes, deliveries, destinations, events, found, meta, notifications, objects,
-    playbooks, runs, tokens, watchlist,
+    playbooks, runs, secrets, tokens, trials, watchlist,
 };
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
@@ -175,8 +175,18 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/playbooks/{id}/run", STARTERS, "runs a playbook by hand", OF_TENANT, Some("RunByHand"), (202, "RunMade"), playbooks::run),
     route!(Get "/v1/destinations", READERS, "destinations, without their secrets", PAGE, None, (200, "Destinations"), destinations::list),
     route!(Get "/v1/destinations/{id}", READERS, "a destination, without its secrets", &[], None, (200, "Destination"), destinations::show),
-    route!(Post "/v1/destinations/test", AUTHORS, "tests a destination that is not saved", &[], Some("DestinationUnsaved"), (200, "Tested"), destinations::test_unsaved),
-    route!(Post "/v1/destinations/{id}/test", AUTHORS, "sends a test message to a destination", &[], Some("Empty"), (200, "Tested"), destinations::test),
+    route!(Post "/v1/destinations", AUTHORS, "makes a destination; with `auth` or `sign` it needs the role admin", &[], Some("DestinationWish"), (201, "Destination"), destinations::create),
+    route!(Patch "/v1/destinations/{id}", AUTHORS, "changes a destination that is not in the file", &[], Some("DestinationWish"), (200, "Destination"), destinations::patch),
+    route!(Delete "/v1/destinations/{id}", AUTHORS, "deletes a destination that is not in the file", &[], None, (200, "Destination"), destinations::delete),
+    route!(Post "/v1/destinations/{id}/enable", AUTHORS, "switches a destination on", &[], Some("Empty"), (200, "Destination"), destinations::enable),
+    route!(Post "/v1/destinations/{id}/disable", AUTHORS, "switches a destination off; everything else of it stays", &[], Some("Empty"), (200, "Destination"), destinations::disable),
+    route!(Post "/v1/destinations/test", AUTHORS, "tests a destination that is not saved", &[], Some("DestinationWish"), (200, "Tested"), trials::test_unsaved),
+    route!(Post "/v1/destinations/{id}/test", AUTHORS, "sends a test message to a destination", &[], Some("Empty"), (200, "Tested"), trials::test),
+    route!(Post "/v1/destinations/validate", AUTHORS, "asks the login of a destination that is not saved for a token", &[], Some("DestinationWish"), (200, "Validated"), trials::validate_unsaved),
+    route!(Post "/v1/destinations/{id}/validate", AUTHORS, "asks the login of a destination for a token, and sends nothing", &[], Some("Empty"), (200, "Validated"), trials::validate),
+    route!(Get "/v1/secrets", ADMINS, "the names of the secrets that Sortie keeps", &[], None, (200, "Secrets"), secrets::list),
+    route!(Post "/v1/secrets", ADMINS, "keeps a secret, encrypted; its value never comes out again", &[], Some("SecretWish"), (200, "Secret"), secrets::set),
+    route!(Delete "/v1/secrets/{name}", ADMINS, "deletes a secret", &[], None, (200, "Secret"), secrets::delete),
     route!(Get "/v1/tokens", ADMINS, "tokens, without their secrets", &[], None, (200, "Tokens"), tokens::list),
     route!(Post "/v1/tokens", ADMINS, "makes a token; its secret is in this answer only", &[], Some("TokenWish"), (201, "TokenMade"), tokens::create),
     route!(Delete "/v1/tokens/{name}", ADMINS, "deletes a token; it opens nothing any more", &[], None, (200, "Token"), tokens::delete),

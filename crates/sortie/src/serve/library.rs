@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::engine::PLAYBOOK_PREFIX;
 use engine::outbound::Destinations;
+use engine::registry;
 use model::Digest;
 use playbook::{Diagnostic, Evaluator, Playbook, Severity, Source};
 use store::Store;
@@ -20,7 +21,10 @@ pub(super) struct Library {
     config: Config,
     evaluator: Evaluator,
     good: Vec<Good>,
-    destinations: Vec<String>,
+    /// The ids of the destinations of the file, as they were when it was good last.
+    file: Vec<String>,
+    /// The ids of the destinations that people made.
+    made: Vec<String>,
     seen: Looks,
 }
 
@@ -38,8 +42,8 @@ pub(super) struct Fresh {
 impl Library {
     /// For a configuration.
     pub(super) fn new(config: Config, evaluator: Evaluator) -> Library {
-        let (good, destinations, seen) = (Vec::new(), Vec::new(), Looks::default());
-        let mut library = Library { config, evaluator, good, destinations, seen };
+        let (good, file, made, seen) = (Vec::new(), Vec::new(), Vec::new(), Looks::default());
+        let mut library = Library { config, evaluator, good, file, made, seen };
         library.seen = library.looker()();
         library
     }
@@ -70,7 +74,8 @@ impl Library {
         destinations: &Destinations,
     ) -> Result<Vec<Arc<Playbook>>, Error> {
         self.good = good(store)?;
-        self.destinations = destinations.map.keys().cloned().collect();
+        self.file = destinations.map.keys().cloned().collect();
+        self.made = registry::made_ids(store)?;
         Ok(self.assemble(destinations)?.playbooks)
     }
 
@@ -83,7 +88,9 @@ impl Library {
         store: &dyn Store,
         destinations: &Destinations,
     ) -> Result<Vec<Arc<Playbook>>, Error> {
-        let catalog = setup::catalog(&self.config, Some(destinations));
+        let mut catalog = setup::catalog(&self.config, Some(destinations));
+        let ids = registry::made_ids(store)?;
+        catalog.destinations.get_or_insert_default().extend(ids);
         let compile = |good: Good| {
             let source = Source { file: good.file, text: good.text };
             playbook::compile(&source, &catalog, &self.evaluator).ok().map(Arc::new)
@@ -97,7 +104,8 @@ impl Library {
     /// [`Error`] when the folder or the store cannot be read.
     pub(super) fn again(&mut self, store: &dyn Store) -> Result<Fresh, Error> {
         self.good = good(store)?;
-        let (destinations, known) = match setup::destinations(&self.config.destinations, &self.config.egress) {
+        self.made = registry::made_ids(store)?;
+        let (destinations, known) = match setup::destinations(&self.config.destinations, &self.config) {
             Ok(destinations) => {
                 let destinations = destinations.unwrap_or_default();
                 (Some(destinations.clone()), destinations)
@@ -109,7 +117,7 @@ impl Library {
             }
         };
         if destinations.is_some() {
-            self.destinations = known.map.keys().cloned().collect();
+            self.file = known.map.keys().cloned().collect();
         }
         let set = self.assemble(&known)?;
         Ok(Fresh { playbooks: set.playbooks, destinations })
@@ -126,7 +134,7 @@ impl Library {
             Err(source) => return Err(Error::Playbooks { folder: path.display().to_string(), source }),
         };
         let mut catalog = setup::catalog(&self.config, Some(known));
-        catalog.destinations = Some(self.destinations.iter().cloned().collect());
+        catalog.destinations = Some(self.file.iter().chain(&self.made).cloned().collect());
         let set = set::assemble(folder, &self.good, &catalog, &self.evaluator);
         tell(&set.diagnostics);
         for (id, file) in &set.kept {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Engine;
-use engine::outbound::{self, Effects, Outbound, SystemResolver};
+use engine::outbound::{self, Effects, Outbound, Secrets, SystemResolver};
 use playbook::Diagnostic;
 use store::{Sled, Store};
 use tokio::net::TcpListener;
@@ -51,6 +51,9 @@ pub(crate) enum Error {
     /// The API did not start.
     #[error(transparent)]
     Http(#[from] http::StartError),
+    /// What is kept secret cannot be opened.
+    #[error(transparent)]
+    Vault(#[from] outbound::vault::VaultError),
     /// The outbound client cannot be built.
     #[error(transparent)]
     Outbound(#[from] outbound::BuildError),
@@ -126,7 +129,13 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
     let evaluator = setup::evaluator()?;
     // Before anything is read, so that what changes meanwhile is seen.
     let mut library = Library::new(config.clone(), evaluator.clone());
-    let destinations = setup::destinations(&config.destinations, &config.egress).map_err(Error::Invalid)?;
+    let vault = Arc::new(setup::vault(config, store.as_ref())??);
+    let secrets = setup::secrets(config, Arc::clone(&vault) as _);
+    if purpose == Purpose::Serve {
+        // What is wrong with the sources is said before anything begins.
+        settings(config, &secrets)?;
+    }
+    let destinations = setup::destinations(&config.destinations, config).map_err(Error::Invalid)?;
     let destinations = destinations.unwrap_or_default();
     let client = Outbound::new(config.egress.clone(), outbound::Limits::default(), Arc::new(SystemResolver))?;
     let playbooks = match purpose {
@@ -139,7 +148,9 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
         words: config.words.clone(),
         node: node(),
         effects: Effects::live(client),
-        secrets: setup::secrets(config),
+        secrets,
+        vault,
+        destination_rules: setup::destination_rules(config),
         catalog: setup::catalog(config, Some(&destinations)),
         destinations,
         triage: config.triage.clone(),
@@ -159,10 +170,10 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
 ///
 /// # Errors
 /// [`Error::Invalid`] when a secret is missing or a source is not known.
-pub(crate) fn settings(config: &Config) -> Result<http::Settings, Error> {
+pub(crate) fn settings(config: &Config, secrets: &Secrets) -> Result<http::Settings, Error> {
     Ok(http::Settings {
         auth_required: config.auth_required,
-        doors: doors::open(config, &setup::secrets(config), &setup::evaluator()?).map_err(Error::Invalid)?,
+        doors: doors::open(config, secrets, &setup::evaluator()?).map_err(Error::Invalid)?,
         tenants: (!config.tenants.is_empty()).then(|| config.tenants.iter().cloned().collect()),
         limits: engine::source::Limits {
             event_bytes: config.limits.event_body_bytes,
@@ -199,7 +210,8 @@ pub(crate) async fn run(
     let system = |what| move |source| Error::System { what, source };
     let mut signals = Signals::new().map_err(system("a handler of signals"))?;
     let address = listener.local_addr().map_err(system("the address of the listener"))?;
-    let app = http::app(started.engine.clone(), settings(config)?, Some(address)).await?;
+    let app =
+        http::app(started.engine.clone(), settings(config, &started.engine.context().secrets)?, Some(address)).await?;
     ready(&started.engine, address);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {

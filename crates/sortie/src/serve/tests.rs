@@ -138,7 +138,11 @@ fn a_missing_or_empty_secret_refuses_the_start() {
     std::fs::write(dir.path().join("EMPTY"), "\n").unwrap();
     let flags = crate::config::Flags::default();
     let config = crate::config::load(&flags, dir.path(), &|_| None).unwrap().config;
-    let Err(Error::Invalid(found)) = settings(&config) else { unreachable!("it must not start") };
+    let Err(Error::Invalid(found)) =
+        settings(&config, &crate::setup::secrets(&config, Arc::new(std::collections::BTreeMap::new())))
+    else {
+        unreachable!("it must not start")
+    };
     let places: Vec<_> = found.iter().map(|d| (d.code, d.span.line)).collect();
     assert_eq!(places, [("CF104", 2), ("CF104", 3)]);
 }
@@ -149,6 +153,10 @@ fn a_source_that_nobody_knows_refuses_the_start() {
     std::fs::write(dir.path().join("sortie.yaml"), "sources: { exabeem: { auth: none } }\n").unwrap();
     let flags = crate::config::Flags::default();
     let config = crate::config::load(&flags, dir.path(), &|_| None).unwrap().config;
-    let Err(Error::Invalid(found)) = settings(&config) else { unreachable!("it must not start") };
+    let Err(Error::Invalid(found)) =
+        settings(&config, &crate::setup::secrets(&config, Arc::new(std::collections::BTreeMap::new())))
+    else {
+        unreachable!("it must not start")
+    };
     assert_eq!(found[0].code, "CF110");
 }

@@ -20,9 +20,12 @@ pub(super) async fn run(mut library: Library, engine: Engine, reload: &Notify) {
     let settings = library.reload();
     let mut seen = library.seen();
     let mut changed: Option<Instant> = None;
+    let mut made = engine.watch_destinations();
     loop {
         let asked = tokio::select! {
             () = reload.notified() => true,
+            // A playbook that was refused for want of a destination may be good now.
+            Ok(()) = made.changed() => true,
             () = tokio::time::sleep(PERIOD), if settings.watch => false,
         };
         let now = look(&library).await;
@@ -59,7 +62,7 @@ async fn load(mut library: Library, engine: &Engine) -> Library {
         Ok(fresh) => {
             let count = fresh.playbooks.len();
             if let Some(destinations) = fresh.destinations {
-                engine.context().set_destinations(destinations);
+                engine.set_file_destinations(destinations).await;
             }
             match engine.load(fresh.playbooks, model::Actor::System).await {
                 Ok(()) => tracing::info!(playbooks = count, "playbooks reloaded"),

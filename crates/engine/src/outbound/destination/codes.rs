@@ -4,8 +4,8 @@
 pub(super) const NAME: &str = "DS101";
 /// There are too many destinations.
 pub(super) const TOO_MANY: &str = "DS102";
-/// A kind or an authentication that this version does not have.
-pub(super) const LATER: &str = "DS103";
+/// Not a URL of Teams.
+pub(super) const TEAMS: &str = "DS112";
 /// The URL cannot be used.
 pub(super) const URL: &str = "DS104";
 /// The address in the URL is not allowed.
@@ -32,7 +32,6 @@ macro_rules! pages {
 pages!(
     "DS101" "the id of a destination is not a name",
     "DS102" "there are too many destinations",
-    "DS103" "not supported by this version",
     "DS104" "the URL of a destination cannot be used",
     "DS105" "the address of a destination is not allowed",
     "DS106" "`auth` or `sign` has none of its forms",
@@ -41,6 +40,7 @@ pages!(
     "DS109" "a header cannot be set",
     "DS110" "a value means nothing here",
     "DS111" "an event set is not a list of event types",
+    "DS112" "this is not the URL of a Microsoft workflow or of Teams",
 );
 
 /// All codes of destinations with their titles, in order.
@@ -63,7 +63,7 @@ mod tests {
             let page = explain_code(code).unwrap();
             assert!(page.starts_with(&format!("# {code}: {title}\n")), "{code}");
         }
-        for code in [NAME, TOO_MANY, LATER, URL, BLOCKED, FORM, SECRET, PLAIN_SECRET, HEADER, VALUE, EVENT_SET] {
+        for code in [NAME, TOO_MANY, TEAMS, URL, BLOCKED, FORM, SECRET, PLAIN_SECRET, HEADER, VALUE, EVENT_SET] {
             assert!(explain_code(code).is_some(), "{code}");
         }
         assert_eq!(explain_code("DS999"), None);

@@ -4,19 +4,26 @@ use std::str::FromStr as _;
 
 use playbook::yaml::{Node, Value};
 use playbook::{Fields, Reader, Span};
-use reqwest::header::HeaderName;
+use reqwest::header::{AUTHORIZATION, HeaderName};
 
 use super::codes;
-use super::{Auth, Sign};
+use super::read::url;
+use super::{Auth, Grant, Login, Sign};
+use crate::outbound::Egress;
 use crate::outbound::deliver::is_reserved;
 use crate::outbound::secret::Placed;
 use crate::outbound::sign::{Encoding, Hash, Scheme, Signed};
 
-const AUTH_FORMS: &str = "`none`, `{header: NAME, value: …}`, `{basic: {user: …, password: …}}` or `{bearer: …}`";
+const AUTH_FORMS: &str = "`none`, `{header: NAME, value: …}`, `{basic: {user: …, password: …}}`, `{bearer: …}`, \
+                          `{login: {url: …, user: …, password: …}}` or `{oauth2: {token_url: …, client_id: …, client_secret: …}}`";
+/// Where a token stands in the answer of whoever issues it, when nothing is said.
+const TOKEN_FIELD: &str = "access_token";
+/// What stands before a token, when nothing is said.
+const BEARER: &str = "Bearer ";
 const SIGN_FORMS: &str = "`{standard_webhooks: …}` or `{hmac: {header: NAME, secret: …}}`";
 
 /// Reads `auth`.
-pub(super) fn auth(reader: &mut Reader, node: &Node) -> Option<Auth> {
+pub(super) fn auth(reader: &mut Reader, node: &Node, egress: &Egress) -> Option<Auth> {
     if node.value == Value::Text("none".to_owned()) {
         return Some(Auth::None);
     }
@@ -36,18 +43,48 @@ pub(super) fn auth(reader: &mut Reader, node: &Node) -> Option<Auth> {
         let password = inner.node(reader, "password").and_then(|node| secret(reader, node));
         inner.finish(reader);
         user.zip(password).map(|(user, password)| Auth::Basic { user, password })
-    } else if let Some(name) = ["login", "oauth2"].into_iter().find(|name| fields.has(name)) {
-        let message = format!("`auth: {name}` is not supported by this version");
-        reader.error(codes::LATER, node.span, message, Some(format!("use {AUTH_FORMS}")));
-        return None;
+    } else if let Some(inner) = fields.fields(reader, "login") {
+        login(reader, inner, egress).map(|login| Auth::Login(Box::new(login)))
+    } else if let Some(inner) = fields.fields(reader, "oauth2") {
+        oauth2(reader, inner, egress).map(|login| Auth::Login(Box::new(login)))
     } else {
-        if !fields.has("basic") {
+        if !["basic", "login", "oauth2"].into_iter().any(|name| fields.has(name)) {
             reader.error(codes::FORM, node.span, format!("`auth` must be {AUTH_FORMS}"), None);
         }
         return None;
     };
     fields.finish(reader);
     auth
+}
+
+/// `login: { url, user, password, token_field, header, prefix }`.
+fn login(reader: &mut Reader, mut fields: Fields<'_>, egress: &Egress) -> Option<Login> {
+    let target = fields.node(reader, "url").and_then(|node| url(reader, node, egress));
+    let user = fields.text(reader, "user");
+    let password = fields.node(reader, "password").and_then(|node| secret(reader, node));
+    let token_field = fields.opt_text(reader, "token_field").unwrap_or_else(|| TOKEN_FIELD.to_owned());
+    let name = match fields.opt_node("header") {
+        None => Some(AUTHORIZATION),
+        Some(node) => header(reader, node),
+    };
+    let prefix = fields.opt_text(reader, "prefix").unwrap_or_else(|| BEARER.to_owned());
+    fields.finish(reader);
+    let grant = Grant::Password { user: user?, password: password? };
+    Some(Login { url: target?, grant, token_field, header: name?, prefix })
+}
+
+/// `oauth2: { token_url, client_id, client_secret, scope, audience, client_auth }`.
+fn oauth2(reader: &mut Reader, mut fields: Fields<'_>, egress: &Egress) -> Option<Login> {
+    let target = fields.node(reader, "token_url").and_then(|node| url(reader, node, egress));
+    let id = fields.text(reader, "client_id");
+    let client_secret = fields.node(reader, "client_secret").and_then(|node| secret(reader, node));
+    let scope = fields.opt_text(reader, "scope");
+    let audience = fields.opt_text(reader, "audience");
+    let in_body = fields.one_of(reader, "client_auth", &["basic", "body"]) == Some("body");
+    fields.finish(reader);
+    let grant = Grant::Client { id: id?, secret: client_secret?, scope, audience, in_body };
+    let (token_field, prefix) = (TOKEN_FIELD.to_owned(), BEARER.to_owned());
+    Some(Login { url: target?, grant, token_field, header: AUTHORIZATION, prefix })
 }
 
 /// Reads `sign`.
@@ -125,10 +162,11 @@ fn secret(reader: &mut Reader, node: &Node) -> Option<Placed> {
     };
     match Placed::parse(text) {
         Ok(placed) => {
-            if placed.secret.is_none() {
-                plain_secret(reader, node.span);
+            if placed.secret.is_some() {
+                return Some(placed);
             }
-            Some(placed)
+            plain_secret(reader, node.span);
+            Some(Placed::given(text))
         }
         Err(error) => {
             reader.error(codes::SECRET, node.span, error.to_string(), None);
@@ -138,7 +176,10 @@ fn secret(reader: &mut Reader, node: &Node) -> Option<Placed> {
 }
 
 fn plain_secret(reader: &mut Reader, span: Span) {
-    let help = "write `${secret:NAME}` and set SORTIE_SECRET_NAME, or a file in `secrets_dir`".to_owned();
+    let help =
+        "write `${secret:NAME}` and keep it with `sortie secrets set NAME`, in SORTIE_SECRET_NAME, or as a file in \
+                `secrets_dir`"
+            .to_owned();
     let message = "a secret stands here for everyone who reads the file";
     let mut found = reader.diagnostic(codes::PLAIN_SECRET, span, message, Some(help));
     found.severity = playbook::Severity::Warning;

@@ -1,18 +1,17 @@
 //! Reads `destinations.yaml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::limits::DESTINATIONS_MAX;
 use model::record::{ENTITY_KINDS, PRIORITIES, nearest, priority, priority_rank};
 use playbook::yaml::Node;
 use playbook::{Backoff, Diagnostic, Fields, Reader, Retry, Span, yaml};
 
 use super::codes;
 use super::credentials::{auth, sign};
-use super::{Destination, Destinations, TimeFormat};
+use super::{Destination, Destinations, Home, Manner, TimeFormat, chat, traffic};
 use crate::outbound::{Egress, TOTAL_TIMEOUT_MAX, Target, UrlProblem};
 
 /// Most tries after the first.
@@ -22,11 +21,29 @@ const WAIT_MAX: Duration = Duration::from_secs(86_400);
 /// Longest window of a destination (90 days).
 const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
 
+/// What a destination is checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Where requests may go.
+    pub egress: &'a Egress,
+    /// Most destinations.
+    pub max: usize,
+    /// The tenants; nothing when there are none, or they are not known here.
+    pub tenants: Option<&'a BTreeSet<String>>,
+}
+
+impl<'a> Rules<'a> {
+    /// The usual number of destinations, and tenants that are not known.
+    pub fn new(egress: &'a Egress) -> Rules<'a> {
+        Rules { egress, max: model::limits::DESTINATIONS_MAX, tenants: None }
+    }
+}
+
 /// Reads the file.
 ///
 /// # Errors
 /// Everything that is wrong with it. What a person should only look at is in [`Destinations::warnings`].
-pub fn read(file: &Arc<str>, text: &str, egress: &Egress) -> Result<Destinations, Vec<Diagnostic>> {
+pub fn read(file: &Arc<str>, text: &str, rules: Rules<'_>) -> Result<Destinations, Vec<Diagnostic>> {
     let mut reader = Reader::new(file.clone(), text);
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Destinations::default());
@@ -35,7 +52,7 @@ pub fn read(file: &Arc<str>, text: &str, egress: &Egress) -> Result<Destinations
     let mut all = Destinations::default();
     if let Some(mut fields) = reader.map(&node, "the file of destinations") {
         if let Some(mut named) = fields.fields(&mut reader, "destinations") {
-            all.map = destinations(&mut reader, &mut named, egress);
+            all.map = destinations(&mut reader, &mut named, rules);
         }
         if let Some(mut sets) = fields.fields(&mut reader, "event_sets") {
             all.event_sets = event_sets(&mut reader, &mut sets);
@@ -51,24 +68,20 @@ pub fn read(file: &Arc<str>, text: &str, egress: &Egress) -> Result<Destinations
     Ok(all)
 }
 
-fn destinations(reader: &mut Reader, named: &mut Fields<'_>, egress: &Egress) -> BTreeMap<String, Arc<Destination>> {
+fn destinations(reader: &mut Reader, named: &mut Fields<'_>, rules: Rules<'_>) -> BTreeMap<String, Arc<Destination>> {
     let mut all = BTreeMap::new();
     let mut count = 0;
     for (key, node) in named.free() {
         count += 1;
-        if count == DESTINATIONS_MAX + 1 {
-            reader.error(
-                codes::TOO_MANY,
-                key.span,
-                format!("there are more than {DESTINATIONS_MAX} destinations"),
-                None,
-            );
+        if count == rules.max + 1 {
+            let help = Some("`limits: { destinations: N }` of the configuration allows more".to_owned());
+            reader.error(codes::TOO_MANY, key.span, format!("there are more than {} destinations", rules.max), help);
         }
         if !model::id::is_name(&key.text) {
             let help = Some("use up to 64 of a-z, 0-9 and `-`".to_owned());
             reader.error(codes::NAME, key.span, format!("`{}` cannot be the id of a destination", key.text), help);
         }
-        if let Some(destination) = destination(reader, &key.text, node, egress) {
+        if let Some(destination) = destination(reader, &key.text, node, rules) {
             all.insert(key.text.clone(), Arc::new(destination));
         }
     }
@@ -76,24 +89,27 @@ fn destinations(reader: &mut Reader, named: &mut Fields<'_>, egress: &Egress) ->
 }
 
 /// Reads one destination; what is wrong with it is noted.
-pub fn destination(reader: &mut Reader, id: &str, node: &Node, egress: &Egress) -> Option<Destination> {
+pub fn destination(reader: &mut Reader, id: &str, node: &Node, rules: Rules<'_>) -> Option<Destination> {
     let mut fields = reader.map(node, &format!("destination `{id}`"))?;
-    match fields.one_of(reader, "kind", &["webhook", "teams", "slack"]) {
-        Some("webhook") | None => {}
-        Some(kind) => {
-            let at = fields.opt_node("kind").map_or(fields.span(), |node| node.span);
-            let help = Some("use `kind: webhook`".to_owned());
-            reader.error(codes::LATER, at, format!("`kind: {kind}` is not supported by this version"), help);
+    let manner = match fields.one_of(reader, "kind", &["webhook", "teams", "slack"]) {
+        Some("teams") => Manner::Teams,
+        Some("slack") => Manner::Slack,
+        _ => Manner::Webhook,
+    };
+    let egress = rules.egress;
+    let target = fields.node(reader, "url").and_then(|node| {
+        let target = url(reader, node, egress)?;
+        if manner == Manner::Teams && !chat::is_teams(&target, egress) {
+            not_teams(reader, node.span);
         }
-    }
-    let target = fields.node(reader, "url").and_then(|node| url(reader, node, egress));
-    let auth = fields.opt_node("auth").map(|node| auth(reader, node));
+        Some(target)
+    });
+    let auth = fields.opt_node("auth").map(|node| auth(reader, node, egress));
     let sign = fields.opt_node("sign").map(|node| sign(reader, node));
     let enabled = fields.bool(reader, "enabled").unwrap_or(true);
     let min_severity = severity(reader, &mut fields);
     let kinds = fields.text_list(reader, "kinds", true).map(|list| kinds(reader, list));
-    let tenants =
-        fields.text_list(reader, "tenants", true).map(|list| list.into_iter().map(|(text, _)| text).collect());
+    let tenants = fields.text_list(reader, "tenants", true).map(|list| tenants(reader, list, rules));
     let dedupe = period(reader, &mut fields, "dedupe", DEDUPE_MAX);
     let retry = fields.fields(reader, "retry").and_then(|inner| retry(reader, inner));
     let timeout = period(reader, &mut fields, "timeout", TOTAL_TIMEOUT_MAX);
@@ -101,9 +117,14 @@ pub fn destination(reader: &mut Reader, id: &str, node: &Node, egress: &Egress) 
         Some("epoch_micros") => TimeFormat::EpochMicros,
         _ => TimeFormat::Rfc3339,
     };
+    let rate = traffic::rate(reader, &mut fields);
+    let concurrency = traffic::concurrency(reader, &mut fields);
+    let ordered = fields.bool(reader, "ordered").unwrap_or(false);
+    let breaker = traffic::breaker(reader, &mut fields);
     fields.finish(reader);
     Some(Destination {
         id: id.to_owned(),
+        manner,
         target: target?,
         auth: auth.unwrap_or(Some(super::Auth::None))?,
         sign: match sign {
@@ -118,10 +139,32 @@ pub fn destination(reader: &mut Reader, id: &str, node: &Node, egress: &Egress) 
         retry,
         timeout,
         time_format,
+        rate,
+        concurrency,
+        ordered,
+        breaker,
+        home: Home::File,
     })
 }
 
-fn url(reader: &mut Reader, node: &Node, egress: &Egress) -> Option<Target> {
+fn not_teams(reader: &mut Reader, span: Span) {
+    let help = "copy the URL of the workflow from Teams (such as https://prod-69.westus.logic.azure.com/workflows/…), or use `kind: webhook`";
+    let message = "this is not the URL of a Microsoft workflow or of Teams";
+    let mut found = reader.diagnostic(codes::TEAMS, span, message, Some(help.to_owned()));
+    found.excerpt = String::new();
+    reader.extend([found]);
+}
+
+fn tenants(reader: &mut Reader, list: Vec<(String, Span)>, rules: Rules<'_>) -> Vec<String> {
+    for (name, span) in &list {
+        let Some(known) = rules.tenants.filter(|known| !known.contains(name)) else { continue };
+        let help = nearest(name, known.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+        reader.error(codes::VALUE, *span, format!("there is no tenant `{name}`"), help);
+    }
+    list.into_iter().map(|(name, _)| name).collect()
+}
+
+pub(super) fn url(reader: &mut Reader, node: &Node, egress: &Egress) -> Option<Target> {
     let yaml::Value::Text(text) = &node.value else {
         reader.wrong_type(node, "url", "text");
         return None;
@@ -171,7 +214,12 @@ fn did_you_mean(given: &str, known: &[&str]) -> Option<String> {
 }
 
 /// A length of time that is neither nothing nor longer than `max`.
-fn period(reader: &mut Reader, fields: &mut Fields<'_>, name: &'static str, max: Duration) -> Option<Duration> {
+pub(super) fn period(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    max: Duration,
+) -> Option<Duration> {
     let period = fields.duration(reader, name)?;
     if period.is_zero() || period > max {
         let at = fields.opt_node(name).map_or(fields.span(), |node| node.span);

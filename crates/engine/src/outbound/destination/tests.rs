@@ -10,7 +10,7 @@ use crate::outbound::Egress;
 use crate::outbound::sign::{Encoding, Hash, Signed};
 
 fn load(text: &str) -> Result<Destinations, Vec<Diagnostic>> {
-    read(&Arc::from("destinations.yaml"), text, &Egress::default())
+    read(&Arc::from("destinations.yaml"), text, Rules::new(&Egress::default()))
 }
 
 /// The codes of what is wrong, with their lines.
@@ -113,10 +113,58 @@ fn urls_that_are_not_plain_https_are_refused() {
 }
 
 #[test]
-fn what_comes_later_is_said_to_come_later() {
-    assert_eq!(wrong_in("    kind: teams\n"), ["DS103"]);
-    assert_eq!(wrong_in("    auth: { login: { url: https://x.example, user: u, password: p } }\n"), ["DS103"]);
-    assert_eq!(wrong_in("    auth: { oauth2: {} }\n"), ["DS103"]);
+fn every_way_to_authenticate_and_every_limit_is_read() {
+    let all = load(
+        r#"
+destinations:
+  login:
+    url: https://h.example/x
+    auth: { login: { url: https://h.example/login, user: u, password: "${secret:P}", token_field: data.jwt, header: X-Token, prefix: "" } }
+    rate: { requests: 60, per: 1m }
+    concurrency: 2
+    ordered: true
+    breaker: { failures: 5, pause: 10s }
+  oauth:
+    kind: slack
+    url: https://hooks.slack.com/services/T/B/x
+    auth: { oauth2: { token_url: https://h.example/token, client_id: id, client_secret: "${secret:S}", scope: "a b" } }
+    breaker: none
+"#,
+    )
+    .unwrap();
+    let login = &all.map["login"];
+    let Auth::Login(how) = &login.auth else { panic!("a login") };
+    assert_eq!((how.token_field.as_str(), how.header.as_str(), how.prefix.as_str()), ("data.jwt", "x-token", ""));
+    assert_eq!(login.rate, Some(Rate { requests: 60, per: Duration::from_secs(60) }));
+    assert_eq!((login.concurrency, login.ordered), (2, true));
+    assert_eq!(login.breaker, Some(Breaker { failures: 5, pause: Duration::from_secs(10) }));
+    let oauth = &all.map["oauth"];
+    assert_eq!((oauth.manner, oauth.breaker), (Manner::Slack, None));
+    let Auth::Login(how) = &oauth.auth else { panic!("a login") };
+    assert!(
+        matches!(&how.grant, Grant::Client { id, scope, in_body: false, .. } if id == "id" && scope.as_deref() == Some("a b"))
+    );
+}
+
+#[test]
+fn a_login_or_a_limit_that_cannot_be_is_refused() {
+    assert_eq!(wrong_in("    kind: teams\n"), ["DS112"]);
+    assert_eq!(
+        wrong_in("    auth: { login: { url: http://x.example, user: u, password: \"${secret:P}\" } }\n"),
+        ["DS104"]
+    );
+    assert_eq!(
+        wrong_in("    auth: { login: { url: https://10.0.0.1/, user: u, password: \"${secret:P}\" } }\n"),
+        ["DS105"]
+    );
+    assert_eq!(wrong_in("    auth: { oauth2: {} }\n"), ["PB102", "PB102", "PB102"]);
+    assert_eq!(wrong_in("    rate: { requests: 5 }\n"), ["DS110"]);
+    assert_eq!(wrong_in("    rate: { per: 1m }\n"), ["PB102"]);
+    assert_eq!(wrong_in("    concurrency: 0\n"), ["PB104"]);
+    assert_eq!(wrong_in("    concurrency: 33\n"), ["PB104"]);
+    assert_eq!(wrong_in("    breaker: { failures: 0 }\n"), ["PB104"]);
+    assert_eq!(wrong_in("    breaker: { pause: 1h }\n"), ["DS110"]);
+    assert_eq!(wrong_in("    breaker: off\n"), ["PB103"]);
 }
 
 #[test]

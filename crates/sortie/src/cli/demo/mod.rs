@@ -61,7 +61,7 @@ async fn show(world: &World, workplace: &Workplace, keep: bool, began: Instant) 
     let engine = started.engine;
     let listener = serve::listen(&config).await?;
     let address = listener.local_addr().map_err(|e| io("listen", &e))?;
-    let app = http::app(engine.clone(), serve::settings(&config)?, Some(address)).await?;
+    let app = http::app(engine.clone(), serve::settings(&config, &engine.context().secrets)?, Some(address)).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(http::serve(listener, app, async {
         let _ = stopped.await;
@@ -172,7 +172,7 @@ mod tests {
     fn the_playbooks_of_the_demo_fit_its_destinations() {
         let workplace = Workplace::make(false).unwrap();
         let config = prepare(&workplace, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
-        let destinations = setup::destinations(&config.destinations, &config.egress).unwrap().unwrap();
+        let destinations = setup::destinations(&config.destinations, &config).unwrap().unwrap();
         let catalog = setup::catalog(&config, Some(&destinations));
         let read = serve::folder::read(&config.playbooks, &config.playbooks).unwrap();
         let checked = playbook::check(&read.sources, &catalog, &setup::evaluator().unwrap());

@@ -60,7 +60,7 @@ pub(super) fn run(world: &World, arguments: &TestArguments) -> Result<(), Error>
 /// Reads the playbooks and their tests.
 fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<Task>), Error> {
     let config = world.config()?.config;
-    let destinations = setup::destinations(&config.destinations, &config.egress);
+    let destinations = setup::destinations(&config.destinations, &config);
     let destinations = destinations.map_err(|diagnostics| Error::Invalid { diagnostics })?;
     let (mut sources, mut found) = (Vec::new(), Vec::new());
     for path in paths {

@@ -1,30 +1,28 @@
-//! `/v1/destinations`: shown without their secrets, and tested.
+//! `/v1/destinations`: shown without their secrets, made, changed, switched, deleted.
+//!
+//! Invariants: a secret that was given never comes out again. Who may not read secrets neither gives one nor says where one
+//! is sent. A caller of one tenant changes destinations of that tenant alone.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::StatusCode;
-use engine::outbound::Origin;
-use engine::outbound::deliver::{Message, deliver, test_message};
-use engine::outbound::destination::{self, Auth, Destination, Sign, TimeFormat};
-use engine::payload;
-use model::history::EntryKind;
+use engine::outbound::destination::{Auth, Destination, Grant, Sign, TimeFormat};
+use engine::outbound::gate::Standing;
+use engine::registry::DestinationError;
 use model::id::is_name;
 use model::record::PRIORITIES;
-use model::{Kind, Object, Record, Seq};
+use model::{Record, Seq};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Cursor, Page};
 
 use super::super::ingest;
 use super::super::problem::Problem;
-use super::super::route::{Answer, Call};
+use super::super::route::{Answer, Call, Caller};
 use super::runs::Empty;
 use super::{listing, refusal};
 use crate::auth::Role;
-
-/// How a reference to a secret begins.
-const REFERENCE: &str = "${secret:";
 
 /// A destination as people may see it.
 #[derive(Serialize)]
@@ -42,22 +40,44 @@ struct Item {
     timeout_ms: Option<u64>,
     retry_max: Option<u32>,
     time_format: &'static str,
+    rate: Option<PerTime>,
+    concurrency: usize,
+    ordered: bool,
+    breaker: Breaker,
+    in_flight: usize,
     origin: &'static str,
 }
 
+#[derive(Serialize)]
+struct PerTime {
+    requests: u32,
+    per_ms: u64,
+}
+
+/// A breaker: what it is set to, and how it stands.
+#[derive(Serialize)]
+struct Breaker {
+    state: &'static str,
+    failures: u32,
+    opens_after: Option<u32>,
+    pause_ms: Option<u64>,
+    open_until: Option<String>,
+}
+
+fn millis(period: Duration) -> u64 {
+    u64::try_from(period.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Item {
-    fn of(destination: &Destination) -> Item {
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    fn of(call: &Call, destination: &Destination) -> Item {
+        let now = call.app.engine.store().now();
+        let Standing { breaker, failures, until, in_flight } =
+            call.app.engine.context().gates.standing(&destination.id, now);
         Item {
             id: destination.id.clone(),
-            kind: "webhook",
+            kind: destination.manner.name(),
             url: destination.target.masked(),
-            auth: match &destination.auth {
-                Auth::None => "none".to_owned(),
-                Auth::Header { name, .. } => format!("header {name}"),
-                Auth::Basic { user, .. } => format!("basic {user}"),
-                Auth::Bearer(_) => "bearer".to_owned(),
-            },
+            auth: auth(&destination.auth),
             sign: destination.sign.as_ref().map(|sign| match sign {
                 Sign::Standard(_) => "standard_webhooks",
                 Sign::Hmac { .. } => "hmac",
@@ -65,7 +85,11 @@ impl Item {
             enabled: destination.enabled,
             min_severity: destination.min_severity.and_then(|rank| PRIORITIES.get(rank).copied()),
             kinds: destination.kinds.clone(),
-            tenants: destination.tenants.clone(),
+            // Who sees one tenant does not learn the names of others.
+            tenants: destination
+                .tenants
+                .as_ref()
+                .map(|all| all.iter().filter(|tenant| call.caller.sees(tenant)).cloned().collect()),
             dedupe_seconds: destination.dedupe.map(|d| d.as_secs()),
             timeout_ms: destination.timeout.map(millis),
             retry_max: destination.retry.as_ref().map(|retry| retry.max),
@@ -73,8 +97,32 @@ impl Item {
                 TimeFormat::Rfc3339 => "rfc3339",
                 TimeFormat::EpochMicros => "epoch_micros",
             },
-            origin: "file",
+            rate: destination.rate.map(|rate| PerTime { requests: rate.requests, per_ms: millis(rate.per) }),
+            concurrency: destination.concurrency,
+            ordered: destination.ordered,
+            breaker: Breaker {
+                state: breaker.name(),
+                failures,
+                opens_after: destination.breaker.map(|breaker| breaker.failures),
+                pause_ms: destination.breaker.map(|breaker| millis(breaker.pause)),
+                open_until: until.map(|time| time.to_string()),
+            },
+            in_flight,
+            origin: destination.home.name(),
         }
+    }
+}
+
+fn auth(auth: &Auth) -> String {
+    match auth {
+        Auth::None => "none".to_owned(),
+        Auth::Header { name, .. } => format!("header {name}"),
+        Auth::Basic { user, .. } => format!("basic {user}"),
+        Auth::Bearer(_) => "bearer".to_owned(),
+        Auth::Login(login) => match &login.grant {
+            Grant::Password { user, .. } => format!("login {user}"),
+            Grant::Client { id, .. } => format!("oauth2 {id}"),
+        },
     }
 }
 
@@ -94,12 +142,16 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
             next = Some(Cursor { seq: Seq(place as u64), n: 0 });
             break;
         }
-        items.push(Item::of(destination));
+        items.push(Item::of(&call, destination));
     }
     listing(Page { items, next }, |item| item)
 }
 
-fn find(call: &Call) -> Result<Arc<Destination>, Problem> {
+/// The destination in the path, where the caller sees it.
+///
+/// # Errors
+/// 400 for what is no id, 404.
+pub(super) fn find(call: &Call) -> Result<Arc<Destination>, Problem> {
     let id = call.segment(0);
     if !is_name(id) {
         return Err(Problem::bad("invalid_id", "the id of a destination has 1 to 64 of a-z, 0-9 and `-`"));
@@ -110,88 +162,115 @@ fn find(call: &Call) -> Result<Arc<Destination>, Problem> {
 
 /// `GET /v1/destinations/{id}`
 pub(in crate::http) async fn show(call: Call) -> Answer {
-    ingest::json(StatusCode::OK, &Item::of(&*find(&call)?))
+    ingest::json(StatusCode::OK, &Item::of(&call, &*find(&call)?))
 }
 
-/// The outcome of a test.
-#[derive(Serialize)]
-struct Tested {
-    ok: bool,
-    message: String,
-    http_status: Option<u16>,
-    latency_ms: u64,
-}
-
-/// `POST /v1/destinations/{id}/test`
-pub(in crate::http) async fn test(mut call: Call) -> Answer {
-    let Empty {} = call.json().await?;
-    let destination = find(&call)?;
-    send(&call, &destination).await
-}
-
-/// `POST /v1/destinations/test`: a destination that is not saved.
-pub(in crate::http) async fn test_unsaved(mut call: Call) -> Answer {
-    let mut body: Record = call.json().await?;
-    let id = match body.remove("id") {
-        None => "unsaved".to_owned(),
-        Some(serde_json::Value::String(id)) if is_name(&id) => id,
-        Some(_) => return Err(Problem::bad("invalid_id", "`id` has 1 to 64 of a-z, 0-9 and `-`")),
-    };
-    let text = json!({ "destinations": { id.as_str(): body } }).to_string();
-    // Who may not read a secret must not send it to an address of his own choice either.
-    if text.contains(REFERENCE) && call.caller.role != Role::Admin {
-        let detail =
-            "a test that places a secret needs the role admin; test without `auth` and `sign`, or have it saved";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+/// Whether this caller may make `after` of `before`.
+fn permit(caller: &Caller, before: Option<&Destination>, after: &Destination) -> Result<(), &'static str> {
+    if let Some(own) = &caller.tenant {
+        let only_own = |one: &Destination| one.tenants.as_deref().is_some_and(|all| all == [own.clone()]);
+        if !only_own(after) || before.is_some_and(|before| !only_own(before)) {
+            return Err("a token of one tenant changes destinations of that tenant alone");
+        }
     }
-    let context = call.app.engine.context();
-    // JSON is YAML: the file's own reader says what is wrong.
-    let read = destination::read(&Arc::from("request"), &text, context.effects.egress());
-    let read = read.map_err(|found| {
-        let all: Vec<String> = found.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
-        Problem::bad("invalid_destination", all.join("; "))
-    })?;
-    let destination =
-        read.map.get(&id).cloned().ok_or_else(|| Problem::bad("invalid_destination", "nothing was read"))?;
-    send(&call, &destination).await
-}
-
-async fn send(call: &Call, destination: &Destination) -> Answer {
-    let context = call.app.engine.context();
-    let now = call.app.engine.store().now();
-    let example = example(destination.time_format, context.words.closed(), now);
-    let body = serde_json::to_vec(&example).map_err(|error| Problem::inside(error.to_string()))?;
-    let message = Message {
-        id: format!("test-{}", now.micros()),
-        body: body.into(),
-        content_type: "application/json",
-        headers: Vec::new(),
-        chain: 0,
-        timeout: None,
-        now,
-        origin: Origin::default(),
-    };
-    let began = Instant::now();
-    let sent = deliver(&context.effects, &context.secrets, destination, message).await;
-    let latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let tested = match sent {
-        Ok(sent) => Tested { ok: sent.accepted(), message: test_message(&sent), http_status: sent.status, latency_ms },
-        Err(error) => Tested { ok: false, message: error.to_string(), http_status: None, latency_ms },
-    };
-    let what = json!({ "action": "destination.tested", "ok": tested.ok, "http_status": tested.http_status });
-    let object = format!("destination:{}", destination.id);
-    let recorded = call.app.engine.record(EntryKind::SettingChanged, object, what, call.caller.actor()).await;
-    recorded.map_err(|error| refusal(&error))?;
-    ingest::json(StatusCode::OK, &tested)
-}
-
-/// The threat details of an alert that everyone sees to be a test.
-fn example(format: TimeFormat, closed: &str, now: model::Time) -> serde_json::Value {
-    let alert = json!({
-        "id": "TEST-1", "name": "Test message from Sortie", "priority": "low", "risk_score": 1, "tags": ["test"],
-        "threat_summary": "This is a test. Nothing happened.", "created_time": now, "last_update_time": now,
+    let same = before.is_some_and(|before| {
+        before.target == after.target
+            && before.auth == after.auth
+            && before.sign == after.sign
+            && before.manner == after.manner
     });
-    let record = alert.as_object().cloned().unwrap_or_default();
-    let object = Object { record: Arc::new(record), meta: model::object::Meta::default() };
-    payload::threat_details(Kind::Alert, &object, closed, format)
+    if after.holds_secret() && !same && caller.role != Role::Admin {
+        return Err(
+            "a destination with `auth` or `sign` places a secret: to make one, or to change where it goes, needs the role admin",
+        );
+    }
+    Ok(())
+}
+
+/// What the registry says, as a client sees it.
+fn problem(error: DestinationError) -> Problem {
+    match error {
+        DestinationError::Refused(error) => refusal(&error),
+        DestinationError::Forbidden(why) => Problem::new(StatusCode::FORBIDDEN, "forbidden", why),
+    }
+}
+
+/// The id in a body, or the one that stands for none.
+///
+/// # Errors
+/// 400 for what is no id.
+pub(super) fn take_id(body: &mut Record) -> Result<Option<String>, Problem> {
+    match body.remove("id") {
+        None => Ok(None),
+        Some(Value::String(id)) if is_name(&id) => Ok(Some(id)),
+        Some(_) => Err(Problem::bad("invalid_id", "`id` has 1 to 64 of a-z, 0-9 and `-`")),
+    }
+}
+
+/// `POST /v1/destinations`
+pub(in crate::http) async fn create(mut call: Call) -> Answer {
+    let mut body: Record = call.json().await?;
+    let id = take_id(&mut body)?.ok_or_else(|| Problem::bad("invalid_id", "`id` is missing"))?;
+    if let Some(own) = &call.caller.tenant {
+        body.entry("tenants").or_insert_with(|| json!([own]));
+    }
+    let caller = call.caller.clone();
+    let allowed = move |before: Option<&Destination>, after: &Destination| permit(&caller, before, after);
+    let made = call.app.engine.make_destination(&id, body, &allowed, call.caller.actor()).await.map_err(problem)?;
+    ingest::json(StatusCode::CREATED, &Item::of(&call, &made))
+}
+
+/// `PATCH /v1/destinations/{id}`
+pub(in crate::http) async fn patch(mut call: Call) -> Answer {
+    let change: Record = call.json().await?;
+    if change.is_empty() {
+        return Err(Problem::bad("invalid_body", "name at least one key to change"));
+    }
+    if change.contains_key("id") {
+        return Err(Problem::bad("unknown_key", "the id of a destination cannot be changed"));
+    }
+    see(&call)?;
+    let (id, caller) = (call.segment(0).to_owned(), call.caller.clone());
+    let allowed = move |before: Option<&Destination>, after: &Destination| permit(&caller, before, after);
+    let changed = call.app.engine.change_destination(&id, change, &allowed, call.caller.actor()).await;
+    ingest::json(StatusCode::OK, &Item::of(&call, &*changed.map_err(problem)?))
+}
+
+/// A destination that is refused by the rules of today can be changed and deleted by those who see everything.
+fn see(call: &Call) -> Result<(), Problem> {
+    match find(call) {
+        Err(problem) if problem.status == StatusCode::NOT_FOUND && call.caller.tenant.is_none() => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// `DELETE /v1/destinations/{id}`
+pub(in crate::http) async fn delete(call: Call) -> Answer {
+    see(&call)?;
+    let (id, caller) = (call.segment(0).to_owned(), call.caller.clone());
+    let allowed = move |before: Option<&Destination>, after: &Destination| permit(&caller, before, after);
+    let deleted = call.app.engine.delete_destination(&id, &allowed, call.caller.actor()).await.map_err(problem)?;
+    match deleted {
+        Some(gone) => ingest::json(StatusCode::OK, &Item::of(&call, &gone)),
+        None => ingest::json(StatusCode::OK, &json!({ "id": id })),
+    }
+}
+
+async fn switch(mut call: Call, on: bool) -> Answer {
+    let Empty {} = call.json().await?;
+    find(&call)?;
+    let (id, caller) = (call.segment(0).to_owned(), call.caller.clone());
+    let allowed = move |before: Option<&Destination>, after: &Destination| permit(&caller, before, after);
+    let switched = call.app.engine.switch_destination(&id, on, &allowed, call.caller.actor()).await;
+    ingest::json(StatusCode::OK, &Item::of(&call, &*switched.map_err(problem)?))
+}
+
+/// `POST /v1/destinations/{id}/enable`
+pub(in crate::http) async fn enable(call: Call) -> Answer {
+    switch(call, true).await
+}
+
+/// `POST /v1/destinations/{id}/disable`
+pub(in crate::http) async fn disable(call: Call) -> Answer {
+    switch(call, false).await
 }

@@ -14,8 +14,10 @@ pub(super) mod notifications;
 pub(super) mod objects;
 pub(super) mod playbooks;
 pub(super) mod runs;
+pub(super) mod secrets;
 pub(super) mod shape;
 pub(super) mod tokens;
+pub(super) mod trials;
 pub(super) mod watchlist;
 
 use axum::http::StatusCode;

@@ -109,6 +109,8 @@ async fn engine_over(store: Arc<dyn store::Store>, playbook: &str) -> Engine {
             Outbound::new(egress, engine::outbound::Limits::default(), Arc::new(SystemResolver)).unwrap(),
         ),
         secrets: Secrets::new(Arc::new(engine::outbound::secret::FromMachine { dir: None })),
+        vault: Arc::new(engine::outbound::vault::Vault::closed()),
+        destination_rules: engine::registry::DestinationRules::default(),
         destinations: Destinations::default(),
         triage: engine::triage::Triage::default(),
         public_url: None,

@@ -54,8 +54,18 @@ POST /v1/playbooks/{id}/disable: admin, author
 POST /v1/playbooks/{id}/run: admin, author, analyst
 GET /v1/destinations: *
 GET /v1/destinations/{id}: *
+POST /v1/destinations: admin, author
+PATCH /v1/destinations/{id}: admin, author
+DELETE /v1/destinations/{id}: admin, author
+POST /v1/destinations/{id}/enable: admin, author
+POST /v1/destinations/{id}/disable: admin, author
 POST /v1/destinations/test: admin, author
 POST /v1/destinations/{id}/test: admin, author
+POST /v1/destinations/validate: admin, author
+POST /v1/destinations/{id}/validate: admin, author
+GET /v1/secrets: admin
+POST /v1/secrets: admin
+DELETE /v1/secrets/{name}: admin
 GET /v1/tokens: admin
 POST /v1/tokens: admin
 DELETE /v1/tokens/{name}: admin
