@@ -11,7 +11,7 @@ use model::run::{
     Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepState, StepStatus,
 };
 use model::{DeliveryId, Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
-use playbook::{Body, Playbook, Retry, Scope, Step};
+use playbook::{Body, Input, Playbook, Retry, Scope, Step};
 use serde_json::{Value, json};
 use store::{Expect, Window};
 use tokio::sync::oneshot;
@@ -101,6 +101,13 @@ impl Engine {
     ) -> Result<RunId, Refusal> {
         let set = self.playbooks();
         let found = set.find(playbook).ok_or_else(|| Refusal::NotFound { what: format!("playbook `{playbook}`") })?;
+        // A playbook that declares nothing takes anything.
+        let inputs = if found.inputs.is_empty() {
+            inputs
+        } else {
+            Input::fit(&found.inputs, inputs)
+                .map_err(|error| Refusal::Invalid { code: "inputs", message: error.to_string() })?
+        };
         let key = |kind: Kind, id: &str| ObjectKey { tenant: tenant.to_owned(), kind, id: id.to_owned() };
         let about = match &what {
             What::Alert(id) => object_ids(&key(Kind::Alert, id)),

@@ -195,6 +195,7 @@ impl Engine {
         shared.brakes.change(|now| *now = brakes);
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let writer = Arc::clone(&shared);
+        shared.waits.rebuild(shared.store.as_ref())?;
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer::run(&writer, waiting))?;
         let engine = Engine::over(setup, shared, Orders::Thread(orders))?;
         engine.heed_pauses();

@@ -8,6 +8,7 @@
 //! bounded and carries wake-ups or requests, never the only copy of something.
 
 pub mod action;
+pub mod approval;
 pub mod attach;
 mod batch;
 pub mod brakes;
@@ -41,6 +42,7 @@ mod sweep;
 pub mod triage;
 pub mod trigger;
 pub mod view;
+mod waits;
 mod writer;
 
 pub use command::{RetryFrom, RetryVersion, What};

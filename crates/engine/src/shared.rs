@@ -19,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::seen::Seen;
 use crate::set::Set;
 use crate::triage::Triage;
+use crate::waits::Waits;
 use crate::writer::{Accepted, Progress};
 
 /// Runs whose start is kept in memory until a worker takes them; the others are read from the store.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub wake: Notify,
     /// Groups of runs that may be too full.
     pub crowded: Crowded,
+    /// Runs that wait for what others do.
+    pub waits: Waits,
     /// What is held up until it is lifted.
     pub brakes: Held,
     pub figures: Figures,
@@ -84,6 +87,7 @@ impl Shared {
             node,
             wake: Notify::new(),
             crowded: Crowded::default(),
+            waits: Waits::default(),
             brakes: Held::default(),
             parked: Mutex::default(),
             figures: Figures::default(),

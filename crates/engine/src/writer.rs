@@ -18,6 +18,7 @@ use store::{Expect, Window};
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::approval::Reply;
 use crate::attach::Part;
 use crate::batch::Batch;
 use crate::change::LocalChange;
@@ -130,6 +131,8 @@ pub(crate) enum Order {
     Fire(Box<Fire>),
     /// A window is claimed by an idempotency key; answers whether it was free, or claimed by the same key.
     Claim { window: String, by: String, until: Time, reply: oneshot::Sender<Result<bool, Refusal>> },
+    /// A person answers a question.
+    Answer(Box<Answer>),
     /// Something is noted in the history, with the settings that it changes.
     Note(Box<Note>),
     /// Alerts and cases were read, and searches made.
@@ -172,6 +175,20 @@ pub(crate) struct Start {
     pub start: RunStart,
     /// Answers with the run.
     pub reply: oneshot::Sender<Result<RunId, Refusal>>,
+}
+
+/// An answer to a question.
+pub(crate) struct Answer {
+    /// The run that asks.
+    pub run: RunId,
+    /// The path of its step.
+    pub path: String,
+    /// The answer.
+    pub answered: Reply,
+    /// Who gives it.
+    pub actor: Actor,
+    /// Answers when it is recorded.
+    pub reply: oneshot::Sender<Result<Seq, Refusal>>,
 }
 
 /// An instant of a schedule.
@@ -219,6 +236,7 @@ pub(crate) enum Staged {
     Start(Result<RunId, Refusal>),
     Fire(Result<(), Refusal>),
     Claim(Result<bool, Refusal>),
+    Answer(Result<Seq, Refusal>),
     Note(Result<Seq, Refusal>),
     Seen(Result<(), Refusal>),
     Attach(Result<(), Refusal>),
@@ -323,6 +341,7 @@ impl Order {
             Order::Start(_) => Staged::Start(Err(refusal)),
             Order::Fire(_) => Staged::Fire(Err(refusal)),
             Order::Claim { .. } => Staged::Claim(Err(refusal)),
+            Order::Answer(_) => Staged::Answer(Err(refusal)),
             Order::Note(_) => Staged::Note(Err(refusal)),
             Order::Seen { .. } => Staged::Seen(Err(refusal)),
             Order::Attach { .. } => Staged::Attach(Err(refusal)),
@@ -348,6 +367,7 @@ fn answer(shared: &Shared, order: Order, staged: Staged) {
         (Order::Start(start), Staged::Start(answer)) => drop(start.reply.send(answer)),
         (Order::Fire(fire), Staged::Fire(answer)) => drop(fire.reply.send(answer)),
         (Order::Claim { reply, .. }, Staged::Claim(answer)) => drop(reply.send(answer)),
+        (Order::Answer(order), Staged::Answer(answer)) => drop(order.reply.send(answer)),
         (Order::Seen { reply, .. }, Staged::Seen(answer)) | (Order::Attach { reply, .. }, Staged::Attach(answer)) => {
             drop(reply.send(answer));
         }

@@ -69,6 +69,15 @@ pub struct DeliveryId {
     pub index: u32,
 }
 
+/// Which question: `apr-SEQUENCE-N-TAG-INDEX`, the index counting the steps of that run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApprovalId {
+    /// The run that asks.
+    pub run: RunId,
+    /// The number of its step that does, from 0.
+    pub index: u32,
+}
+
 fn hex<T: TryFrom<u64>>(part: Option<&str>) -> Option<T> {
     let part = part?;
     if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
@@ -127,6 +136,23 @@ impl FromStr for DeliveryId {
     }
 }
 
+impl fmt::Display for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "apr-{:010x}-{:x}-{:06x}-{:x}", self.run.seq.0, self.run.n, self.run.tag, self.index)
+    }
+}
+
+impl FromStr for ApprovalId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<ApprovalId, IdError> {
+        let fail = || IdError { text: text.chars().take(80).collect(), expected: "an approval id" };
+        let rest = text.strip_prefix("apr-").ok_or_else(fail)?;
+        let (run, index) = rest.rsplit_once('-').ok_or_else(fail)?;
+        let run = format!("run-{run}").parse().map_err(|_| fail())?;
+        Ok(ApprovalId { run, index: hex(Some(index)).ok_or_else(fail)? })
+    }
+}
+
 macro_rules! as_text {
     ($($name:ty),*) => {$(
         impl Serialize for $name {
@@ -142,7 +168,7 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text!(EventId, RunId, DeliveryId, Digest);
+as_text!(ApprovalId, EventId, RunId, DeliveryId, Digest);
 
 /// A SHA-256 digest, written as 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

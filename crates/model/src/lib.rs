@@ -25,7 +25,7 @@ pub mod triage;
 
 pub use decision::{Decision, Place, Verdict};
 pub use event::{Actor, ChainLink, Event, Subject};
-pub use id::{DeliveryId, Digest, EventId, ObjectKey, RunId, Seq};
+pub use id::{ApprovalId, DeliveryId, Digest, EventId, ObjectKey, RunId, Seq};
 pub use input::Input;
 pub use object::Object;
 pub use record::{Kind, Record};

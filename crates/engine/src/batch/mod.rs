@@ -33,6 +33,8 @@ use crate::source::{Incoming, Raw};
 use crate::triage::{self, DETECTION_CREATED, Triage};
 use crate::writer::{Accepted, Answers, Fire, Note, Order, Progress, Staged, Start};
 
+mod signal;
+
 /// What will be committed together, and the state as it will be then.
 pub(crate) struct Batch<'a> {
     shared: &'a Arc<Shared>,
@@ -49,6 +51,8 @@ pub(crate) struct Batch<'a> {
     claims: Overlay<[u8; 16], usize>,
     marks: Overlay<String, Option<Vec<u8>>>,
     fresh: Vec<Fresh>,
+    /// The runs for which something comes.
+    woken: Vec<RunId>,
 }
 
 /// See [`Batch::savepoint`].
@@ -135,6 +139,7 @@ impl<'a> Batch<'a> {
             claims: Overlay::default(),
             marks: Overlay::default(),
             fresh: Vec::new(),
+            woken: Vec::new(),
         }
     }
 
@@ -151,6 +156,7 @@ impl<'a> Batch<'a> {
             Order::Claim { window, by, until, .. } => {
                 Staged::Claim(self.guarded(|batch| batch.claim(window, by, *until)))
             }
+            Order::Answer(order) => Staged::Answer(self.guarded(|batch| batch.answer(order))),
             Order::Note(note) => Staged::Note(Ok(self.note(note))),
             Order::Seen { readings, marks, .. } => Staged::Seen(self.guarded(|batch| batch.seen(readings, marks))),
             Order::Attach { part, .. } => Staged::Attach(self.guarded(|batch| batch.attach(part))),
@@ -164,7 +170,7 @@ impl<'a> Batch<'a> {
 
     /// Commits everything, and hands the runs that begin with it to the runner.
     pub(crate) fn commit(self) -> Result<(), store::Error> {
-        let Batch { shared, brakes, mut commit, objects, windows, tallies, marks, fresh, .. } = self;
+        let Batch { shared, brakes, mut commit, objects, windows, tallies, marks, fresh, woken, .. } = self;
         commit.objects = objects.into_changes().map(|(key, object)| (key, Arc::unwrap_or_clone(object))).collect();
         commit.windows = windows.into_changes().map(|(key, until)| Window { key, until }).collect();
         commit.tallies = tallies.into_changes().map(|(_, tally)| tally).collect();
@@ -181,6 +187,8 @@ impl<'a> Batch<'a> {
             .filter(|(id, _)| !before.suspended.contains_key(*id))
             .map(|(id, suspension)| (id.clone(), suspension.clone()))
             .collect();
+        let written: Vec<RunSummary> =
+            commit.runs.iter().filter(|write| write.expect != Expect::New).map(|write| write.summary.clone()).collect();
         let begins = commit.runs.iter().any(|write| write.expect == Expect::New);
         let begun: Vec<RunId> = fresh.iter().map(|run| run.start.id).collect();
         // Before the commit: once it is durable, the runner may take a run, and must find what is remembered of it now
@@ -192,6 +200,11 @@ impl<'a> Batch<'a> {
                     shared.wake.notify_one();
                 }
                 shared.crowded.push(crowding);
+                written.iter().for_each(|run| shared.waits.follow(run));
+                shared.waits.wake(&woken, shared.store.as_ref());
+                if !woken.is_empty() {
+                    shared.wake.notify_one();
+                }
                 if !suspended.is_empty() {
                     shared.brakes.change(|brakes| brakes.suspended.extend(suspended));
                 }
@@ -341,6 +354,7 @@ impl<'a> Batch<'a> {
         for (name, value) in decided.marks {
             self.marks.insert(name, value);
         }
+        self.signal(event, position);
         let decisions_total = decided.listening.len().max(decided.decisions.len());
         let mut decisions = decided.decisions;
         let after = object_after.as_deref();
@@ -508,6 +522,11 @@ impl<'a> Batch<'a> {
         if let Some(last) = summary.entries.last_mut() {
             *last = seq;
         }
+        if summary.status.is_final() {
+            // Who called it goes on, and whom it has called no longer needs to.
+            self.woken.extend(summary.caller);
+            self.woken.extend(self.shared.waits.called_by(summary.id));
+        }
         let object = summary.id.to_string();
         self.entry(EntryKind::RunProgressed, at, progress.actor.clone(), object, progress.payload.clone());
         self.commit.runs.push(RunWrite { summary, expect: progress.expect, keep_lease: progress.keep_lease });
@@ -529,6 +548,10 @@ impl<'a> Batch<'a> {
     }
 
     fn start(&mut self, order: &Start) -> Result<RunId, Refusal> {
+        if let Some(earlier) = self.repeat(&order.event)? {
+            let EventId { seq, tag } = earlier.event_id;
+            return Ok(RunId { seq, n: 0, tag });
+        }
         let at = self.position();
         let id = RunId { seq: at.0.seq, n: 0, tag: at.0.tag };
         let mut start = order.start.clone();

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{Ended, Follows, Means, asked, error, of_script};
 use crate::next::Todo;
 
+/// Longest question to a person, in characters.
+const ASK_CHARS_MAX: usize = 2_000;
+
 /// Begins a step, or goes on with one.
 pub(super) fn begin(todo: &Todo<'_>, means: &Means<'_>) -> Follows {
     if let Some(fact) = asked(todo, means) {
@@ -166,6 +169,9 @@ fn ask(approve: &Approve, step: &Step, path: &str, means: &Means<'_>) -> Result<
         Value::String(ask) => ask,
         _ => String::new(),
     };
+    if ask.chars().count() > ASK_CHARS_MAX {
+        return Err(error("too_large", format!("a question has at most {ASK_CHARS_MAX} characters")));
+    }
     let fields = approve.fields.iter().map(|field| (field.name.clone(), described(field))).collect();
     let ask = Ask { ask, by: approve.by.clone(), requester: means.state.start.requester.clone(), fields };
     let until = means.now.plus(approve.deadline);
@@ -192,6 +198,6 @@ fn unanswered(approve: &Approve, step: &Step, path: &str, now: Time) -> Fact {
 }
 
 /// A question that was answered with no: what follows in the list is not done.
-pub(super) fn denied(output: Value, message: String) -> Ended {
+pub(crate) fn denied(output: Value, message: String) -> Ended {
     Ended { output, ..Ended::badly(StepStatus::Failed, error("denied", message)) }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::next::{self, Todo, What};
 
+pub(crate) use begin::denied;
 pub use end::outputs;
 pub use scope::{Look, Seen, Sight, scope};
 

@@ -112,10 +112,30 @@ pub fn next<'a>(state: &RunState, playbook: &'a Playbook, now: Time, busy: &dyn 
     }
 }
 
+/// What could be done at this time if the run had no deadline.
+pub(crate) fn undated<'a>(state: &RunState, playbook: &'a Playbook, now: Time) -> Next<'a> {
+    let mut todo = Vec::new();
+    for frame in frames(playbook) {
+        let mut walk = Walk { state, now, busy: &|_| false, todo: Vec::new(), at: None };
+        walk.list(&frame);
+        // What has not begun in a later list is not open yet; what waits there has begun.
+        todo.append(&mut walk.todo);
+    }
+    Next::Work { todo, at: None }
+}
+
+/// The lists of a playbook; each may read the steps of those before it.
+fn frames(playbook: &Playbook) -> [Frame<'_>; 3] {
+    let steps = Frame::top(&playbook.steps, "");
+    let on_failure = steps.inside(&playbook.on_failure, "on_failure/".to_owned(), Around::Nothing);
+    let finally = on_failure.inside(&playbook.finally, "finally/".to_owned(), Around::Nothing);
+    [steps, on_failure, finally]
+}
+
 /// What comes after a failure that nothing handled.
 fn failed<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, path: String, overdue: bool) -> Next<'a> {
     walk.forget();
-    match walk.list(&Frame::top(&playbook.on_failure, "on_failure/")) {
+    match walk.list(&frames(playbook)[1]) {
         Stand::Attention(reason) => attention(reason),
         Stand::Open if !overdue => walk.work(),
         _ => finally(walk, playbook, Stand::Failed(path), overdue),
@@ -125,7 +145,7 @@ fn failed<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, path: String, over
 /// What is done in any case, and the end.
 fn finally<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, stand: Stand, overdue: bool) -> Next<'a> {
     walk.forget();
-    let last = walk.list(&Frame::top(&playbook.finally, "finally/"));
+    let last = walk.list(&frames(playbook)[2]);
     match (stand, last) {
         (_, Stand::Attention(reason)) => attention(reason),
         (_, Stand::Open) if !overdue => walk.work(),

@@ -8,6 +8,8 @@
 //! stands in the store. Once the server stops, no step begins any more; those at work may end.
 
 mod acting;
+mod call;
+mod hear;
 pub mod load;
 mod record;
 mod work;

@@ -13,7 +13,8 @@ use std::time::Duration;
 use model::run::{Attempt, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepStatus};
 use model::{Event, Record, RunId, Seq, Time, limits};
 use playbook::{Body, Effect, Playbook, Scope, Step};
-use store::{Expect, Lease, Window};
+use serde_json::Value;
+use store::{Expect, Lease, Mark, Window};
 use tokio::task::JoinSet;
 
 use super::acting::{Acted, Acting, OVERTIME, plain_attempt};
@@ -26,6 +27,7 @@ use crate::next::{self, Frame, Next, Todo, What};
 use crate::outbound::HELD_LOOK;
 use crate::refusal::Refusal;
 use crate::shared::Fresh;
+use crate::waits;
 
 /// Most actions of one run that are at work at once.
 const ACTING_MAX: usize = limits::LOOP_PARALLEL_MAX;
@@ -33,12 +35,12 @@ const ACTING_MAX: usize = limits::LOOP_PARALLEL_MAX;
 /// A run at work.
 pub(super) struct Work {
     lease: Lease,
-    state: RunState,
+    pub(super) state: RunState,
     summary: RunSummary,
     event: Arc<Event>,
     /// Held so that the store finds the object as the event left it in memory.
     _record: Option<Arc<Record>>,
-    playbook: Arc<Playbook>,
+    pub(super) playbook: Arc<Playbook>,
     /// For actions at work.
     start: Arc<RunStart>,
     secrets: Arc<[String]>,
@@ -54,6 +56,12 @@ pub(super) struct Work {
     held: BTreeMap<String, Time>,
     /// Whether one of them waits for the end of a pause.
     paused: bool,
+    /// Whether what has come must be looked at.
+    looks: bool,
+    /// Signals that were taken over, to be taken away with the next record.
+    pub(super) used: Vec<Mark>,
+    /// Answers that must not have come when the next record is made.
+    unless: Vec<String>,
 }
 
 /// Whether there is more to do at once.
@@ -112,6 +120,9 @@ async fn take_up(runner: &Arc<Runner>, lease: Lease) -> Result<Work, load::LoadE
         busy: BTreeSet::new(),
         held: BTreeMap::new(),
         paused: false,
+        looks: true,
+        used: Vec::new(),
+        unless: Vec::new(),
     })
 }
 
@@ -141,6 +152,15 @@ impl Work {
     async fn turn(&mut self, runner: &Arc<Runner>) -> Result<Turn, Halt> {
         let now = runner.shared.store.now();
         let playbook = Arc::clone(&self.playbook);
+        if self.state.waiting().next().is_some() {
+            self.looks |= runner.shared.waits.take_woken(self.lease.run);
+            if std::mem::take(&mut self.looks) {
+                self.hear(runner, now)?;
+            }
+        }
+        if let Some(status) = self.orphaned(runner)? {
+            return self.end(runner, status, Some("the run that called it has ended".to_owned()), now).await;
+        }
         let next = next::next(&self.state, &playbook, now, &|path| self.busy.contains(path));
         match next {
             Next::Start => {
@@ -174,18 +194,23 @@ impl Work {
             }
             let scope = if reads(&todo) { self.scope(runner, &todo.frame, now) } else { Ok(Scope::new(now)) };
             let Ok(scope) = scope else { return Err(Halt::Later) };
+            let waits = self.state.steps.get(&todo.path).is_some_and(|step| step.status == StepStatus::Waiting);
             match self.decide(runner, &todo, &scope, now) {
                 Follows::Facts(facts) => {
                     decided = true;
+                    if waits && matches!(todo.step.body, Body::Approve(_)) {
+                        // An answer that came just in time counts: without it, the time is over.
+                        self.unless.push(waits::answer_signal(self.lease.run, &todo.path));
+                    }
                     facts.into_iter().try_for_each(|fact| self.apply(fact))?;
                 }
                 Follows::Act if self.is_held_up(runner, todo.step) => {
                     self.held.insert(todo.path, now.plus(HELD_LOOK));
                 }
                 Follows::Act => actions.push((todo, scope)),
-                Follows::Call { .. } => {
-                    let message = format!("step `{}` is of a kind that this version cannot run", todo.path);
-                    return Err(Halt::Broken("unsupported", message));
+                Follows::Call { playbook, inputs } => {
+                    decided = true;
+                    self.call(runner, &todo, (&playbook, inputs), now).await?;
                 }
             }
         }
@@ -202,7 +227,7 @@ impl Work {
         flow::decide(todo, &means)
     }
 
-    fn scope(&mut self, runner: &Runner, frame: &Frame<'_>, now: Time) -> Result<Scope, store::Error> {
+    pub(super) fn scope(&mut self, runner: &Runner, frame: &Frame<'_>, now: Time) -> Result<Scope, store::Error> {
         let store = &runner.shared.store;
         let look = |key: &model::ObjectKey| Ok(store.object(key)?.map(|object| object.record));
         let sight = Sight { playbook: &self.playbook, event: &self.event, look: &look };
@@ -236,12 +261,27 @@ impl Work {
         if self.paused {
             return self.park(runner, due, now).await;
         }
+        self.listen(runner, now);
         if self.pending.is_empty() {
             let _ = runner.shared.store.release(self.lease, due);
         } else {
             self.record(runner, due, false, Extra::default()).await?;
         }
+        // Something may have come in between.
+        if runner.shared.waits.is_woken(self.lease.run) {
+            let _ = runner.shared.store.hasten(&[self.lease.run], now);
+        }
         Ok(Turn::Rest)
+    }
+
+    /// How the run ends when the run that called it has ended without it.
+    fn orphaned(&self, runner: &Runner) -> Result<Option<RunStatus>, Halt> {
+        let Some(caller) = &self.state.start.caller else { return Ok(None) };
+        if self.state.status.is_final() {
+            return Ok(None);
+        }
+        let caller = runner.shared.store.run(caller.run).map_err(|_| Halt::Later)?;
+        Ok(caller.is_none_or(|caller| caller.status.is_final()).then_some(RunStatus::Cancelled))
     }
 
     /// Whether an action cannot be begun since all that leaves is paused. Deliveries look themselves, each destination on
@@ -276,7 +316,14 @@ impl Work {
             return Ok(false);
         }
         let limit = within.unwrap_or(Duration::from_secs(limits::RUN_ACTIVE_SECONDS_MAX));
-        let Ok(Some(acted)) = tokio::time::timeout(limit, self.acting.join_next()).await else { return Ok(false) };
+        let mut stirred = runner.shared.waits.stirred();
+        let waits = self.state.waiting().next().is_some();
+        let acted = tokio::select! {
+            acted = self.acting.join_next() => acted,
+            () = tokio::time::sleep(limit) => None,
+            _ = stirred.changed(), if waits => None,
+        };
+        let Some(acted) = acted else { return Ok(false) };
         let acted = acted.map_err(|_| Halt::Later)?;
         self.busy.remove(&acted.path);
         self.take(runner, acted).await?;
@@ -296,14 +343,48 @@ impl Work {
         }
         self.acting.abort_all();
         let windows = action::held_windows(&self.state, runner.shared.store.as_ref()).map_err(|_| Halt::Later)?;
+        let output = self.outputs(runner, status, now);
         for fact in self.state.ending(status, now, reason) {
+            let fact = match (fact, &output) {
+                (Fact::Ended { at, .. }, Err(why)) => {
+                    let reason = Some(format!("its outputs: {} ({})", why.message, why.code));
+                    Fact::Ended { status: RunStatus::Failed, at, reason, output: None }
+                }
+                (Fact::Ended { status, at, reason, .. }, Ok(output)) => {
+                    Fact::Ended { status, at, reason, output: output.clone() }
+                }
+                (fact, _) => fact,
+            };
             self.apply(fact)?;
+        }
+        if self.playbook.all_steps().iter().any(|step| matches!(step.body, Body::Wait(_) | Body::Approve(_))) {
+            let left = runner.shared.store.marks(&waits::signals_of(self.lease.run)).map_err(|_| Halt::Later)?;
+            self.used.extend(left.into_iter().map(|(name, _)| (name, None)));
         }
         self.record(runner, now, false, Extra { windows, ..Extra::default() }).await?;
         Ok(Turn::Rest)
     }
 
-    fn apply(&mut self, fact: Fact) -> Result<(), Halt> {
+    /// What the run gives to a caller, when it ends well.
+    fn outputs(&mut self, runner: &Runner, status: RunStatus, now: Time) -> Result<Option<Value>, StepError> {
+        if self.playbook.outputs.is_empty()
+            || !matches!(status, RunStatus::Succeeded | RunStatus::SucceededWithWarnings)
+        {
+            return Ok(None);
+        }
+        let playbook = Arc::clone(&self.playbook);
+        let frame = Frame::top(&playbook.steps, "");
+        let scope = self.scope(runner, &frame, now).map_err(|problem| error("store", problem.to_string()))?;
+        let evaluator = &runner.shared.evaluator;
+        flow::outputs(&flow::Means { state: &self.state, playbook: &playbook, evaluator, scope: &scope, now })
+    }
+
+    /// Has what is pending recorded, if anything is.
+    pub(super) async fn record_now(&mut self, runner: &Runner, now: Time) -> Result<(), Halt> {
+        if self.pending.is_empty() { Ok(()) } else { self.record(runner, now, true, Extra::default()).await }
+    }
+
+    pub(super) fn apply(&mut self, fact: Fact) -> Result<(), Halt> {
         self.state.apply(&fact).map_err(|error| Halt::Broken("history", error.to_string()))?;
         // What a block has decided counts as an outcome: its steps are done by it.
         self.outcome_pending |= match &fact {
@@ -320,13 +401,23 @@ impl Work {
         Ok(self.try_record(runner, due, keep_lease, extra).await?)
     }
 
-    async fn try_record(&mut self, runner: &Runner, due: Time, keep_lease: bool, extra: Extra) -> Result<(), Refusal> {
+    async fn try_record(
+        &mut self,
+        runner: &Runner,
+        due: Time,
+        keep_lease: bool,
+        mut extra: Extra,
+    ) -> Result<(), Refusal> {
+        extra.marks.extend(self.used.iter().cloned());
+        extra.unless.extend(self.unless.iter().cloned());
         let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
         let mut summary = self.summary.clone();
         summary.follow(&self.state, Seq::default(), due);
         let seq = send(runner, summary, expect, keep_lease, &self.pending, extra).await?;
         self.summary.follow(&self.state, seq, due);
         self.pending.clear();
+        self.used.clear();
+        self.unless.clear();
         self.outcome_pending = false;
         Ok(())
     }

@@ -9,5 +9,6 @@ mod people;
 mod receiver;
 mod runs;
 mod schedules;
+mod waiting;
 mod world;
 mod writing;

@@ -17,4 +17,4 @@ pub use fact::{Answer, Ask, Attempt, AttemptOutcome, Caller, Fact, Gate, RunStar
 pub use rounds::{RoundEnd, Rounds};
 pub use state::{BLOCKS, RunError, RunState, SET, StepState};
 pub use status::{RunStatus, StepStatus};
-pub use summary::RunSummary;
+pub use summary::{Awaited, RunSummary};

@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::delivery::{Deliveries, Delivery};
-use super::fact::{Attempt, AttemptOutcome, Fact, RunStart, StepError, Wait};
+use super::fact::{Attempt, AttemptOutcome, Fact, RunStart, StepError, Wait, WaitOn};
 use super::rounds::Rounds;
 use super::status::{RunStatus, StepStatus};
+use super::summary::Awaited;
 use crate::id::RunId;
 use crate::input::Input;
 use crate::limits;
@@ -198,6 +199,21 @@ impl RunState {
         self.waiting.iter().map(String::as_str)
     }
 
+    /// What it waits for besides a time.
+    pub(super) fn awaited(&self) -> Vec<Awaited> {
+        let waits = self.waiting.iter().filter_map(|path| {
+            let wait = self.steps.get(path)?.wait.as_deref()?;
+            (wait.on != WaitOn::Time).then_some((path, wait))
+        });
+        let number = |path: &String| self.order.iter().position(|known| known == path);
+        let awaited = |(path, wait): (&String, &Wait)| Awaited {
+            path: path.clone(),
+            index: number(path).and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX),
+            wait: wait.clone(),
+        };
+        waits.map(awaited).collect()
+    }
+
     /// The deliveries of the run, in the order in which they were first tried. One that waits for another try has failed
     /// once its step has ended: nobody tries it any more.
     pub fn deliveries(&self) -> &[Delivery] {
@@ -264,7 +280,7 @@ impl RunState {
                 let noted = step.rounds.get_or_insert_default().note(*index, end.clone());
                 if noted && let Some(again) = again {
                     step.status = StepStatus::Waiting;
-                    let wait = Wait { on: super::fact::WaitOn::Time, until: Some(again) };
+                    let wait = Wait { on: WaitOn::Time, until: Some(again) };
                     step.wait = Some(Box::new(wait));
                 }
                 noted

@@ -4,11 +4,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::delivery::Delivery;
-use super::fact::{Gate, RunStart};
+use super::fact::{Gate, RunStart, Wait};
 use super::state::RunState;
 use super::status::RunStatus;
 use crate::id::{Digest, EventId, RunId, Seq};
 use crate::time::Time;
+
+/// A step that waits for what others do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// Its path.
+    pub path: String,
+    /// Its number among the steps of the run, in the order in which they started.
+    pub index: u32,
+    /// For what, and how long.
+    pub wait: Wait,
+}
 
 /// What listings show of a run, and where its history lies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +67,12 @@ pub struct RunSummary {
     /// Its deliveries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<Delivery>,
+    /// What it waits for besides a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Awaited>,
+    /// The run that called it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<RunId>,
     /// The limit that it is under: it is not due while as many older runs of its group are open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
@@ -84,6 +101,8 @@ impl RunSummary {
             version: 0,
             entries: vec![start.id.seq],
             deliveries: Vec::new(),
+            waits: Vec::new(),
+            caller: start.caller.as_ref().map(|caller| caller.run),
             gate: start.gate.clone(),
         }
     }
@@ -97,6 +116,7 @@ impl RunSummary {
         self.due_at = due_at;
         self.version += 1;
         self.entries.push(entry);
+        self.waits = state.awaited();
         self.deliveries = state.deliveries().to_vec();
     }
 }

@@ -64,6 +64,8 @@ impl Roles {
     pub(crate) const STARTERS: Roles = Roles::of(&[Role::Analyst, Role::Author, Role::Admin]);
     /// Who writes playbooks and destinations.
     pub(crate) const AUTHORS: Roles = Roles::of(&[Role::Author, Role::Admin]);
+    /// Who answers what playbooks ask.
+    pub(crate) const APPROVERS: Roles = Roles::of(&[Role::Approver, Role::Admin]);
     /// Who rules.
     pub(crate) const ADMINS: Roles = Roles::of(&[Role::Admin]);
 

@@ -4,6 +4,7 @@
 //! [`exit::ExitCode`]. A command talks to the running server when there is one, else it opens the data folder itself.
 
 mod api;
+mod approvals;
 mod args;
 mod backup;
 mod brakes;
@@ -118,6 +119,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Cases(ObjectsCommand::List(list)) => searches::objects(world, "cases", *list, records::CASES),
         Command::Cases(ObjectsCommand::Show(show)) => records::object(world, "cases", &show),
         Command::Deliveries(command) => steer::deliveries(world, command),
+        Command::Approvals(command) => approvals::run(world, command),
         Command::Playbooks(command) => steer::playbooks(world, command),
         Command::Destinations(command) => places::run(world, command),
         Command::Secrets(command) => secrets::run(world, command),

@@ -142,12 +142,15 @@ fn object(properties: &str) -> Value {
 }
 
 const RUN: &str = "run_id playbook playbook_digest status trigger event_id alert_id? case_id? tenant created_at started_at? \
-ended_at? duration_ms# reason? retry_of? deliveries#";
+ended_at? duration_ms# reason? retry_of? called_by? waits:Waits[] deliveries#";
 const EVENT_HEAD: &str = "event_id type source id? time received_at tenant actor";
 const DELIVERY: &str = "delivery_id run_id playbook tenant alert_id? case_id? webhook_id destination step status reason? \
 attempts# http_status# last_at next_at?";
 const TOKEN: &str = "name role tenant? created_at created_by";
 const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! suspended:Suspended fuse_blown_until? order# tenants[] expires? triggers[] steps# digest file";
+
+const APPROVAL: &str = "approval_id ask by fields:Fields deadline? requester? run_id step playbook tenant alert_id? \
+case_id? status";
 
 fn schemas() -> Value {
     let all = of_runs().into_iter().chain(of_the_rest()).chain(of_triage());
@@ -193,6 +196,7 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("RunMoment", object("seq# time actor fact path? status? detail?")),
         ("RunDetail", with(RUN, "steps:Step[] history:RunMoment[] history_incomplete! playbook_text? cancelled_by?")),
         ("RunMade", object("run_id")),
+        ("Waits", object("step on until? approval_id? run_id? events[]")),
         ("Retry", object("from version")),
         ("Pause", object("scope reason")),
         ("Resume", object("scope")),
@@ -202,6 +206,10 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Muted", object("kind id tenant until since by reason")),
         ("Unmuted", object("was_muted!")),
         ("Mutes", page_of("Muted")),
+        ("Approval", object(APPROVAL)),
+        ("Approvals", page_of("Approval")),
+        ("ApprovalAnswer", object("decision comment? fields:Fields")),
+        ("ApprovalAnswered", object("approval_id run_id decision")),
         ("Suspended", object("playbook since reason")),
         ("FuseBlown", object("playbook until")),
     ]

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
 use super::api::{
-    attachments, audit, backup, brakes, deliveries, destinations, events, found, meta, notifications, objects,
-    playbooks, runs, secrets, tokens, trials, watchlist,
+    approvals, attachments, audit, backup, brakes, deliveries, destinations, events, found, meta, notifications,
+    objects, playbooks, runs, secrets, tokens, trials, watchlist,
 };
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
@@ -100,6 +100,7 @@ const PAGE_OF_TENANT: &[Key] = &[TENANT, LIMIT, CURSOR];
 const AUDITORS: Access = Access::Roles(Roles::AUDITORS);
 const STARTERS: Access = Access::Roles(Roles::STARTERS);
 const AUTHORS: Access = Access::Roles(Roles::AUTHORS);
+const APPROVERS: Access = Access::Roles(Roles::APPROVERS);
 const ADMINS: Access = Access::Roles(Roles::ADMINS);
 const READERS: Access = Access::Roles(Roles::READERS);
 const ANALYSTS: Access = Access::Roles(Roles::ANALYSTS);
@@ -168,6 +169,9 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/deliveries", READERS, "deliveries, those of the newest run in front", RUNS, None, (200, "Deliveries"), deliveries::list),
     route!(Get "/v1/deliveries/{id}", READERS, "a delivery with its tries", &[], None, (200, "DeliveryDetail"), deliveries::show),
     route!(Post "/v1/deliveries/{id}/redeliver", ANALYSTS, "sends a failed delivery again, with the same webhook-id", &[], Some("Empty"), (200, "DeliveryDetail"), deliveries::redeliver),
+    route!(Get "/v1/approvals", READERS, "what playbooks ask people now", &[TENANT, LIMIT], None, (200, "Approvals"), approvals::list),
+    route!(Get "/v1/approvals/{id}", READERS, "an open question", &[], None, (200, "Approval"), approvals::show),
+    route!(Post "/v1/approvals/{id}", APPROVERS, "answers a question, once; not by who started the run", &[], Some("ApprovalAnswer"), (200, "ApprovalAnswered"), approvals::answer),
     route!(Get "/v1/playbooks", READERS, "playbooks, in the order in which they are decided", PAGE, None, (200, "Playbooks"), playbooks::list),
     route!(Get "/v1/playbooks/{id}", READERS, "a playbook with its text and its last runs", &[], None, (200, "PlaybookDetail"), playbooks::show),
     route!(Post "/v1/playbooks/{id}/enable", AUTHORS, "switches a playbook on", &[], Some("Empty"), (200, "Playbook"), playbooks::enable),

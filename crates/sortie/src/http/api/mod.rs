@@ -1,6 +1,7 @@
 //! The handlers of `/v1`, one file for each kind of thing. Each reads its request, asks the engine or the views, and
 //! fills the structs that are written.
 
+pub(super) mod approvals;
 pub(super) mod attachments;
 pub(super) mod audit;
 pub(super) mod backup;

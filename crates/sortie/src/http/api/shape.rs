@@ -1,8 +1,10 @@
 //! Runs, deliveries and what belongs to them, as they are written.
 
 use engine::view;
-use model::run::{Answer, Attempt, AttemptOutcome, Delivery, Fact, RunStart, RunSummary, StepError, StepState};
-use model::{DeliveryId, Input, Record};
+use model::run::{
+    Answer, Attempt, AttemptOutcome, Awaited, Delivery, Fact, RunStart, RunSummary, StepError, StepState, WaitOn,
+};
+use model::{ApprovalId, DeliveryId, Input, Record, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,7 +28,55 @@ pub(crate) struct Run {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called_by: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waits: Vec<Waits>,
     deliveries: usize,
+}
+
+/// What a step of a run waits for.
+#[derive(Debug, Serialize)]
+struct Waits {
+    step: String,
+    on: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<String>,
+}
+
+impl Waits {
+    fn of(run: RunId, awaited: &Awaited) -> Waits {
+        let mut waits = Waits {
+            step: awaited.path.clone(),
+            on: "time",
+            until: awaited.wait.until.map(|time| time.to_string()),
+            approval_id: None,
+            run_id: None,
+            events: Vec::new(),
+        };
+        match &awaited.wait.on {
+            WaitOn::Time => {}
+            WaitOn::Event { types } => {
+                waits.on = "event";
+                waits.events.clone_from(types);
+            }
+            WaitOn::Approval(_) => {
+                waits.on = "approval";
+                waits.approval_id = Some(ApprovalId { run, index: awaited.index }.to_string());
+            }
+            WaitOn::Run { run } => {
+                waits.on = "run";
+                waits.run_id = Some(run.to_string());
+            }
+        }
+        waits
+    }
 }
 
 impl Run {
@@ -49,6 +99,8 @@ impl Run {
             duration_ms: took.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
             reason: run.reason.clone(),
             retry_of: run.retry_of.map(|id| id.to_string()),
+            called_by: run.caller.map(|id| id.to_string()),
+            waits: run.waits.iter().map(|wait| Waits::of(run.id, wait)).collect(),
             deliveries: run.deliveries.len(),
         }
     }

@@ -47,6 +47,9 @@ DELETE /v1/notifications/{name}: admin, analyst
 GET /v1/deliveries: *
 GET /v1/deliveries/{id}: *
 POST /v1/deliveries/{id}/redeliver: admin, analyst
+GET /v1/approvals: *
+GET /v1/approvals/{id}: *
+POST /v1/approvals/{id}: admin, approver
 GET /v1/playbooks: *
 GET /v1/playbooks/{id}: *
 POST /v1/playbooks/{id}/enable: admin, author

@@ -1,0 +1,399 @@
+//! What runs wait for: events, people, other runs. All of it over crashes at any moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::approval::{Decision, Question};
+use engine::{Engine, Refusal};
+use model::event::Actor;
+use model::{Record, RunId};
+use serde_json::{Value, json};
+use store::Store;
+
+use crate::world::{Mortal, World, all_runs, eva, gone, plain, quiet, stand, stands, until, verified};
+
+const TICKET: &str = r#"
+playbook: ticket
+triggers:
+  - event: { type: go }
+vars: { ticket: 7 }
+steps:
+  - id: closed
+    wait:
+      event: { type: ticket.*, when: event.data.number == vars.ticket }
+      timeout: TIMEOUT
+      on_timeout: THEN
+  - { id: after, action: log, with: { message: "${{ steps.closed.output.event?.data?.by ?? \"nobody\" }}" } }
+"#;
+
+async fn go(engine: &Engine, data: Value) -> RunId {
+    let answer = engine.ingest(vec![plain("go", data)]).await.remove(0).unwrap();
+    answer.decisions[0].run_id.unwrap()
+}
+
+/// Until a run waits for something, and nobody holds it.
+async fn waits(store: &dyn Store, run: RunId) {
+    until("the run waits", || store.run(run).unwrap().is_some_and(|run| !run.waits.is_empty())).await;
+}
+
+fn said(store: &dyn Store, run: RunId, step: &str) -> Value {
+    let state = engine::load::load(store, run).unwrap().state;
+    state.steps[step].output.clone().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_for_an_event_goes_on_when_the_right_one_comes() {
+    let world = World::new(&[&TICKET.replace("TIMEOUT", "1d").replace("THEN", "fail")]).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let run = go(&engine, json!({})).await;
+    waits(store.as_ref(), run).await;
+    for (kind, data) in [
+        ("ticket.closed", json!({ "number": 8, "by": "bob" })),
+        ("ticket.closed", json!({ "other": true })),
+        ("tickets", json!({ "number": 7 })),
+    ] {
+        engine.ingest(vec![plain(kind, data)]).await.remove(0).unwrap();
+    }
+    // Over a restart, in which the condition is forgotten and asked anew.
+    gone(engine, store).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![plain("ticket.closed", json!({ "number": 9, "by": "eve" }))]).await.remove(0).unwrap();
+    assert_eq!(store.run(run).unwrap().unwrap().waits.len(), 1);
+    engine.ingest(vec![plain("ticket.closed", json!({ "number": 7, "by": "ann" }))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    assert_eq!(stand(store.as_ref(), run), "ticket succeeded: closed=succeeded after=succeeded");
+    assert_eq!(said(store.as_ref(), run, "after")["message"], "ann");
+    assert!(store.marks("signal/").unwrap().is_empty(), "nothing is left over");
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_an_event_that_never_comes_ends_as_the_playbook_says() {
+    for (then, expected) in [
+        ("fail", "ticket failed: closed=timed_out"),
+        ("continue", "ticket succeeded: closed=succeeded after=succeeded"),
+    ] {
+        let world = World::new(&[&TICKET.replace("TIMEOUT", "200ms").replace("THEN", then)]).await;
+        let store = world.open().await;
+        let engine = world.start(store.clone()).await;
+        let run = go(&engine, json!({})).await;
+        quiet(store.as_ref()).await;
+        assert_eq!(stand(store.as_ref(), run), expected);
+        engine.stop(Duration::from_secs(1)).await;
+    }
+}
+
+const ASK: &str = r#"
+playbook: ask
+triggers:
+  - event: { type: go }
+steps:
+  - id: ask
+    approve:
+      ask: "Isolate ${{ event.data.host }}?"
+      by: approver
+      fields: { reason: { type: string, required: true } }
+      deadline: DEADLINE
+      on_deadline: THEN
+  - { id: act, action: webhook.send, with: { to: desk, body: { reason: "${{ steps.ask.output.fields?.reason }}" } } }
+"#;
+
+fn person(name: &str) -> Actor {
+    Actor::Token(name.to_owned())
+}
+
+async fn question(engine: &Engine) -> Question {
+    until("something is asked", || !engine.questions().is_empty()).await;
+    engine.questions().remove(0)
+}
+
+fn reason(value: Value) -> Record {
+    json!({ "reason": value }).as_object().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_is_answered_once_by_somebody_else_than_who_asked() {
+    let world = World::new(&[&ASK.replace("DEADLINE", "4h").replace("THEN", "deny")]).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let mut event = plain("go", json!({ "host": "ws-17" }));
+    Arc::make_mut(&mut event.event).actor = eva();
+    let run = engine.ingest(vec![event]).await.remove(0).unwrap().decisions[0].run_id.unwrap();
+    let asked = question(&engine).await;
+    assert_eq!((asked.ask.ask.as_str(), asked.ask.requester.as_deref()), ("Isolate ws-17?", Some("eva")));
+    let answer = |who: &'static str, fields: Record| {
+        let engine = engine.clone();
+        async move { engine.answer(asked.id, Decision::Approve, (Some("go".to_owned()), fields), person(who)).await }
+    };
+    let code = |refusal: Refusal| match refusal {
+        Refusal::Invalid { code, .. } => code,
+        Refusal::Conflict(_) => "conflict",
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(answer("eva", reason(json!("x"))).await.unwrap_err()), "own_request");
+    assert_eq!(code(answer("ann", Record::new()).await.unwrap_err()), "fields");
+    assert_eq!(code(answer("ann", reason(json!(5))).await.unwrap_err()), "fields");
+    answer("ann", reason(json!("seen in the logs"))).await.unwrap();
+    assert_eq!(code(answer("bob", reason(json!("me too"))).await.unwrap_err()), "conflict");
+    quiet(store.as_ref()).await;
+    assert_eq!(stand(store.as_ref(), run), "ask succeeded: ask=succeeded act=succeeded");
+    let output = said(store.as_ref(), run, "ask");
+    assert_eq!(
+        (&output["decision"], &output["by"], &output["comment"]),
+        (&json!("approve"), &json!("ann"), &json!("go"))
+    );
+    assert_eq!(world.receiver.received()[0].body, r#"{"reason":"seen in the logs"}"#);
+    assert_eq!(code(answer("ann", reason(json!("x"))).await.unwrap_err()), "conflict", "it is over");
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_no_and_a_deadline_keep_what_follows_from_being_done() {
+    for (deadline, then, denied, expected) in [
+        ("4h", "approve", true, "ask failed: ask=failed"),
+        ("200ms", "deny", false, "ask failed: ask=failed"),
+        ("200ms", "fail", false, "ask failed: ask=timed_out"),
+        ("200ms", "approve", false, "ask succeeded: ask=succeeded act=succeeded"),
+    ] {
+        let world = World::new(&[&ASK.replace("DEADLINE", deadline).replace("THEN", then)]).await;
+        let store = world.open().await;
+        let engine = world.start(store.clone()).await;
+        let run = go(&engine, json!({ "host": "x" })).await;
+        if denied {
+            let asked = question(&engine).await;
+            engine.answer(asked.id, Decision::Deny, (None, Record::new()), person("ann")).await.unwrap();
+        }
+        quiet(store.as_ref()).await;
+        assert_eq!(stand(store.as_ref(), run), expected, "{deadline} {then}");
+        engine.stop(Duration::from_secs(1)).await;
+    }
+}
+
+const CALLER: &str = r#"
+playbook: caller
+triggers:
+  - event: { type: go }
+steps:
+  - { id: sub, call: { playbook: enrich, inputs: { user: "${{ event.data.user }}" } } }
+  - { id: after, action: log, with: { message: "score ${{ steps.sub.output.score }}" } }
+"#;
+
+const CALLEE: &str = r#"
+playbook: enrich
+triggers: [manual]
+inputs:
+  user: { type: string, required: true }
+  extra: { type: number, default: 2 }
+outputs:
+  score: "${{ steps.ask.output.message.len() + inputs.extra }}"
+steps:
+  - { id: ask, action: log, with: { message: "${{ inputs.user }}" } }
+  - { id: tell, action: webhook.send, with: { to: desk, body: { user: "${{ inputs.user }}", of: "${{ event.type }}" } } }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_playbook_that_is_called_is_a_run_of_its_own_and_its_failure_is_seen() {
+    let world = World::new(&[CALLER, CALLEE]).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let run = go(&engine, json!({ "user": "alice" })).await;
+    quiet(store.as_ref()).await;
+    assert_eq!(
+        stands(store.as_ref()),
+        ["caller succeeded: sub=succeeded after=succeeded", "enrich succeeded: ask=succeeded tell=succeeded"]
+    );
+    assert_eq!(said(store.as_ref(), run, "after")["message"], "score 7");
+    assert_eq!(all_runs(store.as_ref())[1].caller, Some(run));
+    assert_eq!(world.receiver.received()[0].body, r#"{"of":"go","user":"alice"}"#);
+
+    let run = go(&engine, json!({ "user": 5 })).await;
+    quiet(store.as_ref()).await;
+    assert_eq!(stand(store.as_ref(), run), "caller failed: sub=failed", "the input has another type");
+    world.receiver.answers(|_| Some(400));
+    let run = go(&engine, json!({ "user": "bob" })).await;
+    quiet(store.as_ref()).await;
+    assert_eq!(stand(store.as_ref(), run), "caller failed: sub=failed");
+    let state = engine::load::load(store.as_ref(), run).unwrap().state;
+    let error = state.steps["sub"].error.clone().unwrap();
+    assert_eq!(error.code, "callee_failed");
+    assert!(error.message.contains("step `tell` failed"), "{}", error.message);
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_caller_is_cancelled_is_cancelled_too() {
+    let slow = CALLEE.replace("  - { id: ask,", "  - { wait: { for: 1h } }\n  - { id: ask,");
+    let world = World::new(&[CALLER, &slow]).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let run = go(&engine, json!({ "user": "alice" })).await;
+    waits(store.as_ref(), run).await;
+    until("the callee waits", || stands(store.as_ref())[1] == "enrich waiting: #1=waiting").await;
+    engine.cancel(run, eva()).await.unwrap();
+    quiet(store.as_ref()).await;
+    assert_eq!(stands(store.as_ref()), ["caller cancelled: sub=cancelled", "enrich cancelled: #1=cancelled"]);
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+/// All blocks in one, each of which sends something.
+const WHOLE: &str = r#"
+playbook: whole
+triggers:
+  - event: { type: go }
+steps:
+  - { id: keep, set: { n: "${{ event.data.users.len() }}" } }
+  - id: each
+    for_each:
+      in: event.data.users
+      as: user
+      max_parallel: 2
+      steps: [{ id: send, action: webhook.send, with: { to: desk, body: { user: "${{ user }}" } } }]
+  - id: both
+    parallel:
+      branches:
+        - id: left
+          steps: [{ id: l, action: webhook.send, with: { to: desk, body: { n: l } } }]
+        - id: right
+          steps: [{ id: pause, wait: { for: 20ms } }, { id: r, action: webhook.send, with: { to: siem, body: { n: "${{ vars.n }}" } } }]
+  - id: poll
+    repeat:
+      until: "vars.turns >= 2"
+      every: 100ms
+      max: 3
+      steps:
+        - { id: turn, set: { turns: "${{ (vars?.turns ?? 0) + 1 }}" } }
+        - { id: p, action: webhook.send, with: { to: desk, body: { turn: "${{ vars.turns }}" } } }
+  - id: guard
+    try:
+      steps: [{ id: bad, action: webhook.send, with: { to: siem, body: { bad: true } } }]
+      catch: [{ id: c, action: webhook.send, with: { to: desk, body: { code: "${{ error.code }}" } } }]
+  - { id: sub, call: { playbook: enrich, inputs: { user: alice } } }
+finally:
+  - { id: last, action: webhook.send, with: { to: desk, body: { last: "${{ steps.sub.output.score }}" } } }
+"#;
+
+const GOES: &str = "whole succeeded_with_warnings";
+
+fn answers(world: &World) {
+    world.receiver.answers(|r| Some(if r.body.contains("bad") { 400 } else { 200 }));
+}
+
+/// What was sent, each id with its one body, and how the runs ended.
+fn outcome(world: &World, store: &dyn Store, what: &str) -> Vec<String> {
+    verified(store);
+    let mut sent: Vec<String> = world
+        .receiver
+        .received()
+        .into_iter()
+        .map(|one| format!("{} {}", one.id.split_once('/').map_or("", |(_, step)| step), one.body))
+        .collect();
+    sent.sort();
+    sent.dedup();
+    let ids: std::collections::BTreeSet<String> = world.receiver.received().into_iter().map(|one| one.id).collect();
+    assert_eq!(ids.len(), sent.len(), "{what}: the same id with another body, or two ids for one thing");
+    for run in all_runs(store) {
+        let state = engine::load::load(store, run.id).unwrap().state;
+        assert_eq!(state.status, run.status, "{what}");
+        assert!(state.steps.values().all(|step| step.status.is_final()), "{what}: {}", stand(store, run.id));
+        sent.push(format!("{} {}", run.playbook, run.status.name()));
+    }
+    sent
+}
+
+async fn die_at(entry: u64, silent: bool, expected: &[String]) {
+    let what = format!("after entry {entry}, silent: {silent}");
+    let world = World::new(&[WHOLE, CALLEE]).await;
+    answers(&world);
+    let store = Mortal::over(world.open().await);
+    store.dies_at(entry, silent);
+    let event = || crate::world::keyed(plain("go", json!({ "users": ["a", "b", "c"] })), "k");
+    if let Ok(engine) = Engine::start(world.setup(store.clone())).await {
+        let accepted = engine.ingest(vec![event()]).await.remove(0).is_ok();
+        tokio::select! {
+            _ = engine.failed() => {}
+            () = quiet(store.as_ref()), if accepted => {}
+        }
+        gone(engine, store).await;
+    } else {
+        let weak = Arc::downgrade(&store);
+        drop(store);
+        until("the store is closed", || weak.strong_count() == 0).await;
+    }
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![event()]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    assert_eq!(outcome(&world, store.as_ref(), &what), expected, "{what}");
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_survive_a_crash_after_any_entry_with_the_same_keys() {
+    let world = World::new(&[WHOLE, CALLEE]).await;
+    answers(&world);
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    go(&engine, json!({ "users": ["a", "b", "c"] })).await;
+    quiet(store.as_ref()).await;
+    let expected = outcome(&world, store.as_ref(), "without a crash");
+    assert_eq!(expected.iter().filter(|line| line.starts_with(GOES)).count(), 1, "{expected:#?}");
+    assert_eq!(expected.len(), 13, "{expected:#?}");
+    let entries = verified(store.as_ref());
+    assert!(entries > 12, "{entries} entries");
+    for entry in 3..=entries {
+        die_at(entry, entry % 2 == 0, &expected).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_and_a_wait_are_there_after_a_crash_and_an_answer_that_was_taken_counts() {
+    let world = World::new(&[&ASK.replace("DEADLINE", "4h").replace("THEN", "deny")]).await;
+    let store = Mortal::over(world.open().await);
+    let engine = world.start(store.clone()).await;
+    let run = go(&engine, json!({ "host": "x" })).await;
+    let asked = question(&engine).await;
+    // The answer is on disk; the run never gets to look at it.
+    let next = store.next_seq().0;
+    store.dies_at(next, false);
+    engine.answer(asked.id, Decision::Approve, (None, reason(json!("r"))), person("ann")).await.unwrap();
+    engine.failed().await;
+    gone(engine, store).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    quiet(store.as_ref()).await;
+    assert_eq!(stand(store.as_ref(), run), "ask succeeded: ask=succeeded act=succeeded");
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+/// The playbooks of a page of the documentation.
+fn shown(page: &str) -> Vec<String> {
+    let path = format!("{}/../../docs/how-to/{page}.md", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    blocks.filter(|block| block.starts_with("playbook:")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_playbooks_of_the_pages_about_blocks_do_what_the_pages_say() {
+    let mut all = shown("loops-branches-and-waits");
+    all.extend(shown("ask-a-person"));
+    // Nobody waits for ten minutes here.
+    let quick: Vec<String> = all.iter().map(|text| text.replace("10m", "10ms").replace("2d", "50ms")).collect();
+    let texts: Vec<&str> = quick.iter().map(String::as_str).collect();
+    let world = World::new(&texts).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let alert =
+        json!({ "id": "A-1", "name": "x", "priority": "high", "users": ["ann", "bob"], "endpoints": ["ws-17"] });
+    engine.ingest(vec![crate::world::snapshot("alert.created", &alert)]).await.remove(0).unwrap();
+    let asked = question(&engine).await;
+    engine.answer(asked.id, Decision::Approve, (None, reason(json!("r"))), person("ann")).await.unwrap();
+    quiet(store.as_ref()).await;
+    let ends: Vec<String> =
+        all_runs(store.as_ref()).iter().map(|run| format!("{} {}", run.playbook, run.status.name())).collect();
+    assert_eq!(ends.len(), all.len(), "{ends:#?}");
+    assert!(ends.iter().all(|end| end.ends_with(" succeeded")), "{ends:#?}");
+    engine.stop(Duration::from_secs(1)).await;
+}
