@@ -76,4 +76,6 @@ mod triage;
 #[cfg(test)]
 mod vault;
 #[cfg(test)]
+mod watching;
+#[cfg(test)]
 mod watchlist;

@@ -19,10 +19,10 @@ use store::{Retention, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::action::{self, Context, Objects, Windows};
+use crate::action::{Context, Objects, Windows};
 use crate::brakes::Brakes;
 use crate::change::LocalChange;
-use crate::decide::{self, Means, Nothing, Position, Stored};
+use crate::decide::{self, Means, Position, Stored};
 use crate::outbound::gate::Gates;
 use crate::outbound::vault::Vault;
 use crate::outbound::{Destinations, Effects, Secrets};
@@ -34,7 +34,7 @@ use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
 use crate::triage::{self, Triage, Watchlist};
 use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
-use crate::{evict, schedule, seen, sweep};
+use crate::{evict, schedule, seen, sweep, timer};
 
 /// How long a caller with several orders waits for room before it is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -173,11 +173,13 @@ impl Engine {
             engine.set_marks(vec![mark], "stages".to_owned(), what, Actor::System).await?;
         }
         engine.put_in_force(set, Actor::System).await?;
+        timer::load(shared.store.as_ref(), &shared.timers)?;
         let stopped = engine.inner.stop.subscribe();
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&engine.inner.runner).run());
         tasks.spawn(schedule::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
         tasks.spawn(seen::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
+        tasks.spawn(timer::run(Arc::clone(shared), engine.inner.orders.clone(), stopped.clone()));
         tasks.spawn(sweep::run(Arc::clone(shared), engine.inner.orders.clone(), retention, stopped.clone()));
         tasks.spawn(evict::run(Arc::downgrade(&engine.inner), stopped));
         *engine.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
@@ -439,6 +441,7 @@ impl Engine {
         let listing = json!(ids);
         let mut marks = vec![(format!("{SET_PREFIX}{}", set.digest()), Some(listing.to_string().into_bytes()))];
         marks.extend(schedule::cursors(store.as_ref(), &set).map_err(failed)?);
+        marks.extend(timer::begin(store.as_ref(), &set).map_err(failed)?);
         for (mark, _) in store.marks(PLAYBOOK_PREFIX).map_err(failed)? {
             if mark.strip_prefix(PLAYBOOK_PREFIX).is_some_and(|id| set.find(id).is_none()) {
                 marks.push((mark, None));
@@ -560,9 +563,11 @@ impl Engine {
         (self.inner.runner.at_work(), self.inner.orders.waiting())
     }
 
-    /// Fires the schedules that are due; answers when the next one is.
+    /// Fires the schedules and rings the timers that are due; answers when the next one is.
     pub(crate) async fn fire_due(&self) -> Option<Time> {
-        schedule::turn(&self.inner.shared, &self.inner.orders).await
+        let rings = timer::turn(&self.inner.shared, &self.inner.orders).await;
+        let fires = schedule::turn(&self.inner.shared, &self.inner.orders).await;
+        rings.into_iter().chain(fires).min()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -593,7 +598,8 @@ fn shared_of(setup: &Setup, chance: Chance, timed: bool) -> Result<Arc<Shared>, 
     let set = Set::new(setup.playbooks.clone(), switched_off(setup.store.as_ref())?);
     let (evaluator, words) = (setup.evaluator.clone(), setup.words.clone());
     let triage = with_watchlist(setup.triage.clone(), setup.store.as_ref())?;
-    let shared = Shared::new(Arc::clone(&setup.store), evaluator, words, setup.node.clone(), set, chance, timed);
+    let mut shared = Shared::new(Arc::clone(&setup.store), evaluator, words, setup.node.clone(), set, chance, timed);
+    shared.tenants = setup.catalog.tenants.iter().flatten().cloned().collect();
     shared.swap_triage(Arc::new(triage));
     Ok(Arc::new(shared))
 }
@@ -625,39 +631,4 @@ pub(crate) fn with_watchlist(mut triage: Triage, store: &dyn Store) -> Result<Tr
     let all = triage::entries(&triage.watched, store)?;
     triage.rules.watchlist = Watchlist::new(all.into_iter().map(|entry| entry.watched));
     Ok(triage)
-}
-
-/// The catalog of this version's actions, with what a team has configured.
-pub fn catalog(
-    destinations: Option<&Destinations>,
-    words: Vocabulary,
-    queues: Option<BTreeSet<String>>,
-    tenants: Option<BTreeSet<String>>,
-) -> Catalog {
-    Catalog {
-        actions: action::actions().iter().map(|action| action.spec()).collect(),
-        destinations: destinations.map(|all| all.map.keys().cloned().collect()),
-        event_sets: destinations.map(|all| all.event_sets.clone()).unwrap_or_default(),
-        words,
-        queues,
-        tenants,
-    }
-}
-
-/// What would follow from an event where nothing is known yet: `explain --event` without a store.
-///
-/// # Errors
-/// Never in practice: a state that knows nothing can always be read.
-pub fn explain(
-    incoming: &Incoming,
-    set: &Set,
-    evaluator: &Evaluator,
-    words: &Vocabulary,
-    now: Time,
-) -> Result<Accepted, Refusal> {
-    let spent = || Duration::ZERO;
-    let means = Means { set, evaluator, closed_stage: words.closed(), triage: Triage::none(), spent: &spent };
-    let at = Position { seq: Seq(1), tag: 0, now };
-    let decided = decide::decide(&incoming.event, at, &Nothing, means).map_err(|error| Refusal::from(&error))?;
-    Ok(decide::answer(decided, &incoming.event, set, at))
 }

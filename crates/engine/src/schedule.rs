@@ -155,16 +155,16 @@ async fn fire(shared: &Shared, orders: &Orders, entry: &Entry, instant: Time, st
         index: entry.index,
         facts,
         reason: format!("schedule `{}` ({}) at {instant}", entry.schedule.cron, entry.schedule.timezone),
-        dedupe: None,
+        silence: None,
+        uses_up: None,
     };
-    let tenant = entry.playbook.tenants.as_ref().and_then(|tenants| tenants.first().cloned());
     let event = Event {
         source: OURS.to_owned(),
         kind: "schedule.fired".to_owned(),
         own_id: Some(format!("schedule/{}/{}/{instant}", entry.playbook.id, entry.index)),
         time: instant,
         received: shared.store.now(),
-        tenant: tenant.unwrap_or_else(|| "default".to_owned()),
+        tenant: String::new(),
         actor: Actor::System,
         subject: None,
         from: None,
@@ -175,7 +175,8 @@ async fn fire(shared: &Shared, orders: &Orders, entry: &Entry, instant: Time, st
         first_sight_creates: false,
     };
     let cursor = (entry.cursor.clone(), instant);
-    let order = Fire { event: Arc::new(event), playbook: Arc::clone(&entry.playbook), fit, cursor, starts, reply };
+    let tenants = shared.tenants_of(&entry.playbook);
+    let order = Fire { event, tenants, playbook: Arc::clone(&entry.playbook), fit, cursor, starts, reply };
     if orders.send(Order::Fire(Box::new(order))).await.is_err() {
         return false;
     }

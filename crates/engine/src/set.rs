@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::transition::Change;
 use model::{Digest, Kind, ObjectKey, Transition};
@@ -47,7 +48,14 @@ struct Index {
     by_type: HashMap<String, Vec<u32>>,
     by_prefix: Vec<(String, u32)>,
     by_id: HashMap<Arc<str>, u32>,
+    /// Timers by the stage that is entered.
+    stage_timers: HashMap<String, Vec<Wait>>,
+    /// Timers by the source that falls silent.
+    silence_timers: HashMap<String, Vec<Wait>>,
 }
+
+/// A trigger that waits: its playbook, for how long, and what tells it from others.
+type Wait = (u32, Duration, String);
 
 /// Which playbooks an event concerns.
 #[derive(Debug, Clone)]
@@ -102,6 +110,35 @@ impl Set {
     /// The ids that people have switched off.
     pub fn off(&self) -> &BTreeSet<String> {
         &self.off
+    }
+
+    /// Whether any playbook waits for cases to stay in a stage.
+    pub(crate) fn times_stages(&self) -> bool {
+        !self.index.stage_timers.is_empty()
+    }
+
+    /// The triggers that wait for cases to stay in a stage.
+    pub(crate) fn stage_timers(&self, stage: &str) -> impl Iterator<Item = (&Arc<Playbook>, Duration, &str)> {
+        self.waits(self.index.stage_timers.get(stage))
+    }
+
+    /// The triggers that wait for a source to fall silent.
+    pub(crate) fn silence_timers(&self, source: &str) -> impl Iterator<Item = (&Arc<Playbook>, Duration, &str)> {
+        self.waits(self.index.silence_timers.get(source))
+    }
+
+    fn waits<'s>(
+        &'s self,
+        waits: Option<&'s Vec<Wait>>,
+    ) -> impl Iterator<Item = (&'s Arc<Playbook>, Duration, &'s str)> {
+        let all = waits.into_iter().flatten();
+        all.filter_map(|(place, period, digest)| Some((self.get(*place)?, *period, digest.as_str())))
+    }
+
+    /// Whether any playbook listens to plain events of this type.
+    pub(crate) fn hears(&self, kind: &str) -> bool {
+        let Index { by_type, by_prefix, .. } = &self.index;
+        by_type.contains_key(kind) || by_prefix.iter().any(|(prefix, _)| kind.starts_with(prefix.as_str()))
     }
 
     /// The digest over ids and texts of the set, in order.
@@ -208,15 +245,32 @@ impl Index {
                     self.by_score.entry((carrier, score.clone())).or_default().push((*above, place));
                 }
             }
-            On::Event { types } => {
-                for pattern in types {
-                    match pattern.strip_suffix('*') {
-                        Some(prefix) => self.by_prefix.push((prefix.to_owned(), place)),
-                        None => self.by_type.entry(pattern.clone()).or_default().push(place),
-                    }
+            On::Event { types } => self.add_types(place, types),
+            On::Count(count) => self.add_types(place, &count.types),
+            On::RunFailed { .. }
+            | On::RunNeedsAttention { .. }
+            | On::DeliveryFailed { .. }
+            | On::PlaybookSilent { .. } => {
+                self.by_type.entry(on.kind().to_owned()).or_default().push(place);
+            }
+            On::InStage { stages, period, digest } => {
+                for stage in stages {
+                    self.stage_timers.entry(stage.clone()).or_default().push((place, *period, digest.clone()));
                 }
             }
+            On::SourceSilent { source, period, digest } => {
+                self.silence_timers.entry(source.clone()).or_default().push((place, *period, digest.clone()));
+            }
             On::Schedule(_) | On::Manual => {}
+        }
+    }
+
+    fn add_types(&mut self, place: u32, types: &[String]) {
+        for pattern in types {
+            match pattern.strip_suffix('*') {
+                Some(prefix) => self.by_prefix.push((prefix.to_owned(), place)),
+                None => self.by_type.entry(pattern.clone()).or_default().push(place),
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use model::history::Salt;
 use model::record::Vocabulary;
 use model::run::{RunStart, RunStatus, RunSummary};
 use model::{Event, Record, RunId, Verdict};
-use playbook::Evaluator;
+use playbook::{Evaluator, Playbook};
 use store::Expect;
 use tokio::sync::{Notify, watch};
 
@@ -18,6 +18,7 @@ use crate::evict::Crowded;
 use crate::refusal::Refusal;
 use crate::seen::Seen;
 use crate::set::Set;
+use crate::timer::Timers;
 use crate::triage::Triage;
 use crate::waits::Waits;
 use crate::writer::{Accepted, Progress};
@@ -53,6 +54,10 @@ pub(crate) struct Shared {
     pub crowded: Crowded,
     /// Runs that wait for what others do.
     pub waits: Waits,
+    /// When timers are due.
+    pub timers: Timers,
+    /// The tenants that are configured; none where there is only `default`.
+    pub tenants: Vec<String>,
     /// What is held up until it is lifted.
     pub brakes: Held,
     pub figures: Figures,
@@ -88,6 +93,8 @@ impl Shared {
             wake: Notify::new(),
             crowded: Crowded::default(),
             waits: Waits::default(),
+            timers: Timers::default(),
+            tenants: Vec::new(),
             brakes: Held::default(),
             parked: Mutex::default(),
             figures: Figures::default(),
@@ -147,6 +154,15 @@ impl Shared {
     /// Takes what is remembered of a run.
     pub(crate) fn take_fresh(&self, run: RunId) -> Option<Fresh> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(&run)
+    }
+
+    /// The tenants for which a playbook does what no event has asked for.
+    pub(crate) fn tenants_of(&self, playbook: &Playbook) -> Vec<String> {
+        match &playbook.tenants {
+            Some(tenants) => tenants.clone(),
+            None if self.tenants.is_empty() => vec!["default".to_owned()],
+            None => self.tenants.clone(),
+        }
     }
 
     /// Notes that a run waits until what leaves is no longer paused.

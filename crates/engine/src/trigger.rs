@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
+use model::object::OURS;
 use model::record::Record;
 use model::transition::{Change, score};
 use model::{Event, Kind, Object, Transition};
 use playbook::{On, Playbook, Span, Trigger};
 use serde_json::Value;
+
+/// The type of the event that says that a run failed or ran out of time.
+pub const RUN_FAILED: &str = "run.failed";
+/// The type of the event that says that a run needs a person.
+pub const RUN_NEEDS_ATTENTION: &str = "run.needs_attention";
+/// The type of the event that says that a delivery failed for good.
+pub const DELIVERY_FAILED: &str = "delivery.failed";
+/// The type of the event that says that a playbook ran more rarely than is expected.
+pub const PLAYBOOK_SILENT: &str = "playbook.silent";
 
 /// A trigger that fits.
 #[derive(Debug, Clone)]
@@ -17,18 +27,29 @@ pub struct Fit {
     pub facts: Record,
     /// Why it fits, in words.
     pub reason: String,
-    /// How long it stays silent for the same entity afterwards.
-    pub dedupe: Option<Duration>,
+    /// How long it stays silent afterwards, and under which name.
+    pub silence: Option<Silence>,
+    /// The tally that the run uses up.
+    pub uses_up: Option<String>,
+}
+
+/// A trigger's own silence after it has fired.
+#[derive(Debug, Clone)]
+pub struct Silence {
+    /// The name of the window.
+    pub window: String,
+    /// How long it is.
+    pub period: Duration,
 }
 
 /// The triggers that fit, in the order of the file.
 pub fn fits(playbook: &Playbook, event: &Event, transitions: &[Transition], object: Option<&Object>) -> Vec<Fit> {
     let all = playbook.triggers.iter().enumerate();
-    all.filter_map(|(index, trigger)| fit(index, trigger, event, transitions, object)).collect()
+    all.filter_map(|(index, trigger)| fit((&playbook.id, index), trigger, event, transitions, object)).collect()
 }
 
 fn fit(
-    index: usize,
+    (playbook, index): (&str, usize),
     trigger: &Trigger,
     event: &Event,
     transitions: &[Transition],
@@ -37,7 +58,7 @@ fn fit(
     let mut facts = Record::new();
     let mut put = |name: &str, value: Value| facts.insert(name.to_owned(), value);
     put("kind", Value::from(trigger.on.kind()));
-    let mut dedupe = None;
+    let mut silence = None;
     let found =
         |kind: Kind, want: fn(&Change) -> bool| transitions.iter().find(|t| t.object.kind == kind && want(&t.change));
     let reason = match &trigger.on {
@@ -57,17 +78,35 @@ fn fit(
             }
             described(transition)
         }
-        On::Score { of, levels, dedupe: window } => {
-            dedupe = *window;
-            crossed(of, levels, transitions, object?, &mut put)?
+        On::Score { of, levels, dedupe: period } => {
+            let crossed = crossed(of, levels, transitions, object?, &mut put)?;
+            let window = |period| Some(Silence { window: format!("trigger/{playbook}/{}", event.object()?), period });
+            silence = period.and_then(window);
+            crossed
         }
         On::Event { types } => {
             types.iter().find(|pattern| type_fits(pattern, &event.kind))?;
             format!("an event of type {}", event.kind)
         }
-        On::Schedule(_) | On::Manual => return None,
+        On::Count(count) => {
+            count.types.iter().find(|pattern| type_fits(pattern, &event.kind))?;
+            format!("an event of type {}", event.kind)
+        }
+        On::RunFailed { playbooks } => ours(event, RUN_FAILED, "playbook", playbooks)?,
+        On::RunNeedsAttention { playbooks } => ours(event, RUN_NEEDS_ATTENTION, "playbook", playbooks)?,
+        On::DeliveryFailed { destinations } => ours(event, DELIVERY_FAILED, "destination", destinations)?,
+        On::PlaybookSilent { playbooks } => ours(event, PLAYBOOK_SILENT, "playbook", playbooks)?,
+        On::Schedule(_) | On::InStage { .. } | On::SourceSilent { .. } | On::Manual => return None,
     };
-    Some(Fit { index, facts, reason, dedupe })
+    Some(Fit { index, facts, reason, silence, uses_up: None })
+}
+
+/// An event of our own of this type, about one of those that are wanted.
+fn ours(event: &Event, kind: &str, field: &str, wanted: &[String]) -> Option<String> {
+    let name = event.data.get(field)?.as_str()?;
+    let fits =
+        event.source == OURS && event.kind == kind && (wanted.is_empty() || wanted.iter().any(|one| one == name));
+    fits.then(|| format!("{kind}: {field} {name}"))
 }
 
 fn is_update(change: &Change) -> bool {
@@ -210,6 +249,16 @@ fn misses(on: &On, event: &Event, transitions: &[Transition], object: Option<&Ob
                 Some(now) => format!("score {name} is {now} and did not cross {above} upward"),
                 None => format!("there is no score {name}"),
             })
+        }
+        On::RunFailed { playbooks: wanted }
+        | On::RunNeedsAttention { playbooks: wanted }
+        | On::PlaybookSilent { playbooks: wanted }
+        | On::DeliveryFailed { destinations: wanted }
+            if on.kind() == event.kind =>
+        {
+            let field = if matches!(on, On::DeliveryFailed { .. }) { "destination" } else { "playbook" };
+            let name = event.data.get(field).and_then(Value::as_str).unwrap_or_default();
+            Some(format!("it is about `{name}`; the trigger wants {}", wanted.join(" or ")))
         }
         _ => None,
     }

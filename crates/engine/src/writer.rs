@@ -129,6 +129,8 @@ pub(crate) enum Order {
     Start(Box<Start>),
     /// A schedule's instant has come.
     Fire(Box<Fire>),
+    /// A timer is due.
+    Tick(Box<Tick>),
     /// A window is claimed by an idempotency key; answers whether it was free, or claimed by the same key.
     Claim { window: String, by: String, until: Time, reply: oneshot::Sender<Result<bool, Refusal>> },
     /// A person answers a question.
@@ -193,8 +195,10 @@ pub(crate) struct Answer {
 
 /// An instant of a schedule.
 pub(crate) struct Fire {
-    /// The event that records it.
-    pub event: Arc<Event>,
+    /// The event that records it; each tenant has its own.
+    pub event: Event,
+    /// The tenants for which it fires.
+    pub tenants: Vec<String>,
     /// Which playbook.
     pub playbook: Arc<playbook::Playbook>,
     /// Which trigger of it.
@@ -205,6 +209,14 @@ pub(crate) struct Fire {
     /// Whether a run is started, or the instant only passed over (`missed: skip`).
     pub starts: bool,
     /// Answers when it is recorded.
+    pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// A timer that is due.
+pub(crate) struct Tick {
+    /// The mark of the timer.
+    pub timer: String,
+    /// Answers when it is dealt with.
     pub reply: oneshot::Sender<Result<(), Refusal>>,
 }
 
@@ -235,6 +247,7 @@ pub(crate) enum Staged {
     Progress(Result<Seq, Refusal>),
     Start(Result<RunId, Refusal>),
     Fire(Result<(), Refusal>),
+    Tick(Result<(), Refusal>),
     Claim(Result<bool, Refusal>),
     Answer(Result<Seq, Refusal>),
     Note(Result<Seq, Refusal>),
@@ -340,6 +353,7 @@ impl Order {
             Order::Progress(_) => Staged::Progress(Err(refusal)),
             Order::Start(_) => Staged::Start(Err(refusal)),
             Order::Fire(_) => Staged::Fire(Err(refusal)),
+            Order::Tick(_) => Staged::Tick(Err(refusal)),
             Order::Claim { .. } => Staged::Claim(Err(refusal)),
             Order::Answer(_) => Staged::Answer(Err(refusal)),
             Order::Note(_) => Staged::Note(Err(refusal)),
@@ -366,6 +380,7 @@ fn answer(shared: &Shared, order: Order, staged: Staged) {
         }
         (Order::Start(start), Staged::Start(answer)) => drop(start.reply.send(answer)),
         (Order::Fire(fire), Staged::Fire(answer)) => drop(fire.reply.send(answer)),
+        (Order::Tick(tick), Staged::Tick(answer)) => drop(tick.reply.send(answer)),
         (Order::Claim { reply, .. }, Staged::Claim(answer)) => drop(reply.send(answer)),
         (Order::Answer(order), Staged::Answer(answer)) => drop(order.reply.send(answer)),
         (Order::Seen { reply, .. }, Staged::Seen(answer)) | (Order::Attach { reply, .. }, Staged::Attach(answer)) => {

@@ -210,6 +210,9 @@ pub static TRIGGER: &[Field] = &[
     field("changed", FieldType::TextList, "the names of the changed fields"),
     field("score", FieldType::Text, "the name of the score (score.threshold)"),
     field("scheduled", FieldType::Time, "the instant of the schedule"),
+    field("count", FieldType::Number, "how many there were (event.count)"),
+    field("key", FieldType::Text, "what they were counted by (event.count)"),
+    field("since", FieldType::Time, "since when (case.in_stage, source.silent)"),
 ];
 
 /// The fields of the run that a step belongs to.

@@ -44,6 +44,7 @@ pages![
     ("PB123", "a step that is never reached"),
     ("PB130", "playbooks that can start each other"),
     ("PB131", "what must not be repeated, without a fuse"),
+    ("PB132", "a playbook that is not here"),
     ("PB201", "an unknown action"),
     ("PB202", "an unknown parameter"),
     ("PB203", "a parameter is missing"),

@@ -21,9 +21,13 @@ pub struct Control {
 }
 
 impl Control {
-    /// Whether anything is to be asked before a run is started.
+    /// Whether anything is to be asked or counted before a run is started.
     pub fn bounds_starts(&self) -> bool {
-        self.dedupe.is_some() || self.concurrency.is_some() || self.throttle.is_some() || self.fuse.is_some()
+        self.dedupe.is_some()
+            || self.concurrency.is_some()
+            || self.throttle.is_some()
+            || self.fuse.is_some()
+            || self.expect.is_some()
     }
 }
 

@@ -36,7 +36,7 @@ pub use script::{
     Steps, look, number_of, priority_word, time_of,
 };
 pub use syntax::{
-    Approve, Backoff, Body, Branch, Call, Case, Each, Guard, Input, InputError, Items, On, OnDeadline, OnError,
+    Approve, Backoff, Body, Branch, Call, Case, Count, Each, Guard, Input, InputError, Items, On, OnDeadline, OnError,
     Playbook, Repeat, Retry, Step, Trigger, ValueType, Wait, WaitEvent,
 };
 pub use template::Template;

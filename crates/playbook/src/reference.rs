@@ -35,6 +35,11 @@ pub(crate) static PLAYBOOK_KEYS: &[(&str, &str)] = &[
         "`{ runs, per }`: at most so many runs in a period, whatever they are for; over it the verdict is `throttled` and an \
          event `playbook.fuse_blown` is raised, once until it holds again",
     ),
+    (
+        "expect",
+        "`{ runs, per }`: so many runs at least there should be in each period; when there were fewer an event \
+         `playbook.silent` is raised, for the trigger of the same name",
+    ),
     ("timeout", "how long a run may be active"),
     (
         "inputs",
@@ -76,7 +81,9 @@ pub fn reference(actions: &[&ActionSpec]) -> String {
     table(&mut out, "Keys of a step", "key", STEP_KEYS.iter().copied());
     blocks(&mut out);
     table(&mut out, "Triggers", "trigger", TRIGGERS.iter().copied());
-    out.push_str("\nEvery trigger but `manual` and `schedule` may have a `when` of its own.\n");
+    out.push_str("\nEvery trigger but `manual` and `schedule` may have a `when` of its own. `run.failed`, `run.needs_attention`, `delivery.failed` \
+and `playbook.silent` read what happened as `event.data`: `playbook`, `run_id`, `status`, `reason`, `alert_id`, `case_id`, \
+`delivery_id`, `destination`.\n");
     out.push_str(CONDITIONS);
     records(&mut out);
     out.push_str("\n## Functions\n\n| function | of | what it gives |\n|---|---|---|\n");

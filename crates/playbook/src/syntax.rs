@@ -155,8 +155,65 @@ pub enum On {
         /// Exact types, or prefixes such as `holm.*`.
         types: Vec<String>,
     },
+    /// Plain events came: so many within a time.
+    Count(Box<Count>),
+    /// A case has been in one of these stages for so long.
+    InStage {
+        /// The stages. Canonical names.
+        stages: Vec<String>,
+        /// For how long.
+        period: Duration,
+        /// What tells it from other triggers; the same while it is not changed.
+        digest: String,
+    },
+    /// A source has sent nothing for so long.
+    SourceSilent {
+        /// Which source.
+        source: String,
+        /// For how long.
+        period: Duration,
+        /// What tells it from other triggers; the same while it is not changed.
+        digest: String,
+    },
+    /// A run failed or ran out of time.
+    RunFailed {
+        /// Of these playbooks; empty means any.
+        playbooks: Vec<String>,
+    },
+    /// A run needs a person.
+    RunNeedsAttention {
+        /// Of these playbooks; empty means any.
+        playbooks: Vec<String>,
+    },
+    /// A delivery failed for good.
+    DeliveryFailed {
+        /// To these destinations; empty means any.
+        destinations: Vec<String>,
+    },
+    /// A playbook ran more rarely than it says is expected.
+    PlaybookSilent {
+        /// These playbooks; empty means any.
+        playbooks: Vec<String>,
+    },
     /// A person or a program asked.
     Manual,
+}
+
+/// `event.count`: so many events within a time.
+#[derive(Debug, Clone)]
+pub struct Count {
+    /// Exact types, or prefixes such as `holm.*`.
+    pub types: Vec<String>,
+    /// What they are told apart by; nothing means all together.
+    pub by: Option<Expression>,
+    /// How many.
+    pub at_least: u32,
+    /// Within which time, by the times of the events.
+    pub within: Duration,
+    /// How long it is silent afterwards.
+    pub dedupe: Duration,
+    /// What tells it from other triggers; the same while it is not changed.
+    pub digest: String,
 }
 
 impl On {
@@ -171,6 +228,13 @@ impl On {
             On::Score { .. } => "score.threshold",
             On::Schedule(_) => "schedule",
             On::Event { .. } => "event",
+            On::Count(_) => "event.count",
+            On::InStage { .. } => "case.in_stage",
+            On::SourceSilent { .. } => "source.silent",
+            On::RunFailed { .. } => "run.failed",
+            On::RunNeedsAttention { .. } => "run.needs_attention",
+            On::DeliveryFailed { .. } => "delivery.failed",
+            On::PlaybookSilent { .. } => "playbook.silent",
             On::Manual => "manual",
         }
     }

@@ -1,4 +1,5 @@
-//! What will be committed together, and the state as it will be then.
+//! What will be committed together, and the state as it will be then. `alarms` is what raises events of our own, `rings` what
+//! comes due by itself.
 //!
 //! Invariants: every order sees the state that those before it will commit. What is refused, or panics, leaves nothing
 //! behind: no entry, no gap in the sequence, no state, window, claim, mark or run (but for a key that was used again with
@@ -6,7 +7,9 @@
 //!
 //! Length: what a batch sees and what it adds to itself are read together; apart, each half would have to trust the other.
 
+mod alarms;
 mod objects;
+mod rings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,9 +23,9 @@ use serde_json::json;
 use store::{Claim, Commit, Expect, RunWrite, Tally, Window};
 
 use crate::action;
-use crate::brakes::{self, Brakes, Mute, Suspension};
-use crate::change::{self, LocalChange, own_event};
-use crate::decide::{self, Decided, Means, Position, Raised, View};
+use crate::brakes::{Brakes, Mute, Suspension};
+use crate::change::{self, LocalChange};
+use crate::decide::{self, Decided, Means, Position, View};
 use crate::evict;
 use crate::overlay::Overlay;
 use crate::record;
@@ -30,8 +33,9 @@ use crate::refusal::Refusal;
 use crate::set::Set;
 use crate::shared::{Fresh, Shared};
 use crate::source::{Incoming, Raw};
+use crate::timer;
 use crate::triage::{self, DETECTION_CREATED, Triage};
-use crate::writer::{Accepted, Answers, Fire, Note, Order, Progress, Staged, Start};
+use crate::writer::{Accepted, Answers, Note, Order, Progress, Staged, Start};
 
 mod signal;
 
@@ -153,6 +157,7 @@ impl<'a> Batch<'a> {
             Order::Progress(progress) => Staged::Progress(self.guarded(|batch| batch.progress(progress))),
             Order::Start(start) => Staged::Start(self.guarded(|batch| batch.start(start))),
             Order::Fire(fire) => Staged::Fire(self.guarded(|batch| batch.fire(fire))),
+            Order::Tick(tick) => Staged::Tick(self.guarded(|batch| batch.tick(tick))),
             Order::Claim { window, by, until, .. } => {
                 Staged::Claim(self.guarded(|batch| batch.claim(window, by, *until)))
             }
@@ -180,6 +185,8 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let crowding = evict::crowding(&commit);
+        let timers: Vec<store::Mark> =
+            commit.marks.iter().filter(|(name, _)| name.starts_with(timer::PREFIX)).cloned().collect();
         let before = shared.brakes.now();
         let suspended: Vec<(String, Suspension)> = brakes
             .suspended
@@ -205,6 +212,7 @@ impl<'a> Batch<'a> {
                 if !woken.is_empty() {
                     shared.wake.notify_one();
                 }
+                shared.timers.follow(timers.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
                 if !suspended.is_empty() {
                     shared.brakes.change(|brakes| brakes.suspended.extend(suspended));
                 }
@@ -382,29 +390,6 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Suspends a playbook, with an entry and an alarm of its own.
-    fn suspend(&mut self, playbook: &Arc<str>, suspension: Suspension, tenant: &str) -> Result<(), Refusal> {
-        tracing::error!(%playbook, reason = suspension.reason, "the playbook is suspended; `sortie playbooks enable` lifts it");
-        let at = self.position();
-        let what = json!({ "what": "playbook suspended", "playbook": playbook, "reason": suspension.reason });
-        let object = format!("playbook:{playbook}");
-        self.entry(EntryKind::SettingChanged, at, Actor::System, object, what.to_string().into_bytes());
-        let mark = serde_json::to_vec(&suspension).unwrap_or_default();
-        self.marks.insert(brakes::suspension_mark(playbook), Some(mark));
-        let data = json!({ "playbook": playbook, "reason": suspension.reason });
-        Arc::make_mut(&mut self.brakes).suspended.insert(playbook.to_string(), suspension);
-        let raised = Raised { kind: brakes::SUSPENDED, tenant: tenant.to_owned(), data };
-        self.raise(&raised, &[])
-    }
-
-    /// Takes in an alarm: an event of our own, in the same commit as what it is about.
-    fn raise(&mut self, raised: &Raised, chain: &[ChainLink]) -> Result<(), Refusal> {
-        let event = Arc::new(own_event(raised.kind, raised.tenant.clone(), raised.data.clone(), (self.now, chain)));
-        let at = self.position();
-        let decided = self.decide(&event, at.0)?;
-        self.accept(&event, &Raw::Bytes(bytes::Bytes::new()), at, decided).map(drop)
-    }
-
     /// Puts the entry into the histories of all that its runs are about: a run by hand, and one that an alert started and
     /// that is also about the alert's case, are found from there as well.
     fn note_runs(&mut self, seq: Seq, runs: &[RunStart]) -> Result<(), Refusal> {
@@ -508,10 +493,12 @@ impl<'a> Batch<'a> {
                 return Err(Refusal::Stale(format!("run {} has something to hear", progress.summary.id)));
             }
         }
+        let failed = self.failed_deliveries(progress)?;
         let seq = self.progress_entry(progress);
         for change in &progress.changes {
             self.change(change, &progress.actor, change.own_id.clone(), &progress.chain)?;
         }
+        self.raise_of_run(progress, &failed)?;
         Ok(seq)
     }
 
@@ -562,31 +549,6 @@ impl<'a> Batch<'a> {
         let decided = Decided { runs: vec![start], ..Decided::default() };
         self.accept(&order.event, &Raw::Bytes(bytes::Bytes::new()), at, decided)?;
         Ok(id)
-    }
-
-    fn fire(&mut self, fire: &Fire) -> Result<(), Refusal> {
-        let (cursor, instant) = &fire.cursor;
-        // A text that was replaced or taken away meanwhile has no say any more.
-        if self.set.find(&fire.playbook.id).is_none_or(|loaded| loaded.digest != fire.playbook.digest) {
-            return Ok(());
-        }
-        let text = self.mark(cursor)?;
-        let passed = text.and_then(|text| Time::parse(std::str::from_utf8(&text).ok()?).ok());
-        if passed.is_some_and(|passed| passed >= *instant) {
-            return Ok(());
-        }
-        let at = self.position();
-        self.marks.insert(cursor.clone(), Some(instant.to_string().into_bytes()));
-        let began = Instant::now();
-        let spent = || self.shared.spent(began);
-        let decided = if fire.starts {
-            decide::decide_one(&fire.event, at.0, (&fire.playbook, &fire.fit), self, self.means(&spent))
-                .map_err(|error| Refusal::from(&error))?
-        } else {
-            Decided::skipped(&fire.playbook, "the instant was missed and the schedule says `missed: skip`")
-        };
-        self.accept(&fire.event, &Raw::Bytes(bytes::Bytes::new()), at, decided)?;
-        Ok(())
     }
 
     fn claim(&mut self, window: &str, by: &str, until: Time) -> Result<bool, Refusal> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use store::{Tally, Window};
 
 use super::{Means, Raised, View};
+use crate::timer;
 
 /// The longest key that stands in a name as it is, in bytes; a longer one stands as its digest.
 const PLAIN_KEY_BYTES_MAX: usize = 120;
@@ -94,6 +95,9 @@ impl Bounds<'_> {
         if let Some(concurrency) = &control.concurrency {
             pass!(self.concurrency(concurrency, &mut taken));
         }
+        if let Some(expect) = &control.expect {
+            taken.tallies.push(self.expected(expect)?);
+        }
         Ok(Ok(taken))
     }
 
@@ -163,6 +167,17 @@ impl Bounds<'_> {
         let evicts = limit.when_full == WhenFull::CancelOldest;
         taken.gate = Some(Gate { group: key.name, max: limit.max, evicts });
         Ok(Ok(()))
+    }
+
+    /// One more run of those that are expected. They are looked at after the end of their period, so that they are kept for
+    /// another one.
+    fn expected(&self, expect: &Rate) -> Result<Tally, store::Error> {
+        let name = timer::runs_tally(&self.playbook.id);
+        let kept = expect.per.saturating_mul(2);
+        let mut tally = self.one_more(name.clone(), self.recent(&name, kept)?, kept);
+        let over = tally.times.len().saturating_sub(expect.runs as usize);
+        tally.times.drain(..over);
+        Ok(tally)
     }
 
     /// The name under which a bound keeps what belongs to the value of its key.

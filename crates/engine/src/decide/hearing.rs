@@ -6,24 +6,24 @@ use std::time::Duration;
 use model::event::Actor;
 use model::run::{Gate, RunStart};
 use model::{ChainLink, Decision, Event, EventId, Object, Place, RunId, Transition, Verdict, limits, record};
-use playbook::{Answer, Budget, Condition, Playbook, Root, Scope, Span};
-use store::Window;
+use playbook::{Answer, Budget, Condition, On, Playbook, Root, Scope, Span};
+use store::{Tally, Window};
 
 use super::about::{self, About, about};
 use super::bounds::{Bounds, Taken};
 use super::{Decided, Means, Position, View};
 use crate::brakes::Suspension;
-use crate::trigger::{self, Fit};
+use crate::trigger::{self, Fit, Silence};
 
 /// The codes of conditions that used up what they may use.
 const OVER_BUDGET: [&str; 3] = ["too_slow", "too_many_operations", "too_much_memory"];
 
 /// One event being heard by playbook after playbook.
 pub(super) struct Hearing<'a> {
-    event: &'a Event,
-    at: Position,
-    view: &'a dyn View,
-    means: Means<'a>,
+    pub(super) event: &'a Event,
+    pub(super) at: Position,
+    pub(super) view: &'a dyn View,
+    pub(super) means: Means<'a>,
     transitions: &'a [Transition],
     object: Option<&'a Object>,
     about: Option<About>,
@@ -34,7 +34,7 @@ pub(super) struct Hearing<'a> {
 }
 
 /// How a condition, or the lack of one, turned out.
-enum Turn {
+pub(super) enum Turn {
     Yes,
     Other(Verdict, String, Span),
 }
@@ -54,11 +54,11 @@ impl<'a> Hearing<'a> {
     /// Decides for one playbook; no decision when no trigger fits by its own arguments.
     pub(super) fn judge(&mut self, playbook: &Arc<Playbook>) -> Result<(), store::Error> {
         let fits: Vec<Fit> = trigger::fits(playbook, self.event, self.transitions, self.object);
-        self.judge_fits(playbook, &fits)
+        self.judge_fits(playbook, fits)
     }
 
     /// Decides for one playbook of which these triggers fit by their own arguments.
-    pub(super) fn judge_fits(&mut self, playbook: &Arc<Playbook>, fits: &[Fit]) -> Result<(), store::Error> {
+    pub(super) fn judge_fits(&mut self, playbook: &Arc<Playbook>, mut fits: Vec<Fit>) -> Result<(), store::Error> {
         let Some(first) = fits.first() else { return Ok(()) };
         let span = playbook.triggers[first.index].span;
         if let Some((verdict, reason)) = self.before_conditions(playbook) {
@@ -66,7 +66,7 @@ impl<'a> Hearing<'a> {
             return Ok(());
         }
         let mut best: Option<(Verdict, String, Span, usize)> = None;
-        for fit in fits {
+        for fit in &mut fits {
             match self.ask(playbook, fit)? {
                 Turn::Yes => return self.start(playbook, fit),
                 Turn::Other(verdict, reason, span) => {
@@ -110,18 +110,40 @@ impl<'a> Hearing<'a> {
         None
     }
 
-    /// Asks the trigger's condition, then the playbook's.
-    fn ask(&mut self, playbook: &Playbook, fit: &Fit) -> Result<Turn, store::Error> {
-        let conditions: Vec<&Condition> =
-            playbook.triggers[fit.index].when.iter().chain(playbook.when.iter()).collect();
-        if conditions.is_empty() {
-            return Ok(Turn::Yes);
+    /// Asks the trigger's condition, then the playbook's; what is counted is counted in between.
+    fn ask(&mut self, playbook: &Playbook, fit: &mut Fit) -> Result<Turn, store::Error> {
+        let trigger = &playbook.triggers[fit.index];
+        let no = if let On::Count(count) = &trigger.on {
+            let mut no = self.conditions(playbook, fit, trigger.when.iter())?;
+            if no.is_none() {
+                no = self.count(playbook, fit, count)?;
+            }
+            if no.is_none() {
+                no = self.conditions(playbook, fit, playbook.when.iter())?;
+            }
+            no
+        } else {
+            self.conditions(playbook, fit, trigger.when.iter().chain(playbook.when.iter()))?
+        };
+        Ok(no.unwrap_or(Turn::Yes))
+    }
+
+    /// Asks conditions; nothing when all say yes.
+    fn conditions<'c>(
+        &mut self,
+        playbook: &Playbook,
+        fit: &Fit,
+        conditions: impl Iterator<Item = &'c Condition>,
+    ) -> Result<Option<Turn>, store::Error> {
+        let mut conditions = conditions.peekable();
+        if conditions.peek().is_none() {
+            return Ok(None);
         }
         let limit = Duration::from_millis(limits::EVENT_CONDITIONS_MILLIS_MAX);
         if self.asked > limit {
             let reason =
                 format!("the conditions of this event took longer than {} together", model::period::format(limit));
-            return Ok(Turn::Other(Verdict::Failed, reason, playbook.triggers[fit.index].span));
+            return Ok(Some(Turn::Other(Verdict::Failed, reason, playbook.triggers[fit.index].span)));
         }
         let scope = self.scope(playbook, fit)?;
         for condition in conditions {
@@ -133,20 +155,20 @@ impl<'a> Hearing<'a> {
                 (self.means.spent)().saturating_sub(began).min(Duration::from_millis(limits::WHEN_MILLIS_MAX));
             match answer {
                 Answer::Yes => {}
-                Answer::No { reason, at } => return Ok(Turn::Other(Verdict::NotMatched, reason, at)),
+                Answer::No { reason, at } => return Ok(Some(Turn::Other(Verdict::NotMatched, reason, at))),
                 Answer::Failed { code, message, at } => {
                     if OVER_BUDGET.contains(&code) {
                         self.out.over_budget.push(Arc::clone(&playbook.id));
                     }
-                    return Ok(Turn::Other(Verdict::Failed, format!("{message} ({code})"), at));
+                    return Ok(Some(Turn::Other(Verdict::Failed, format!("{message} ({code})"), at)));
                 }
             }
         }
-        Ok(Turn::Yes)
+        Ok(None)
     }
 
     /// What the names of conditions and keys mean.
-    fn scope(&mut self, playbook: &Playbook, fit: &Fit) -> Result<Scope, store::Error> {
+    pub(super) fn scope(&mut self, playbook: &Playbook, fit: &Fit) -> Result<Scope, store::Error> {
         let scope = self.about()?.scope.clone();
         let scope = scope.known(Root::Trigger, Some(Arc::new(fit.facts.clone())));
         Ok(scope.free(Root::Vars, Arc::clone(&playbook.vars)))
@@ -156,14 +178,13 @@ impl<'a> Hearing<'a> {
     fn start(&mut self, playbook: &Arc<Playbook>, fit: &Fit) -> Result<(), store::Error> {
         let span = playbook.triggers[fit.index].span;
         let mut silence = None;
-        if let (Some(dedupe), Some(key)) = (fit.dedupe, self.event.object()) {
-            let window = format!("trigger/{}/{key}", playbook.id);
-            if let Some(until) = self.view.window(&window, self.at.now)? {
-                let reason = format!("an alert for {key} was raised before; silent until {until}");
+        if let Some(Silence { window, period }) = &fit.silence {
+            if let Some(until) = self.view.window(window, self.at.now)? {
+                let reason = format!("{}, and it was raised before; silent until {until}", fit.reason);
                 self.decided(playbook, Verdict::Deduplicated, reason, span, Some(fit.index));
                 return Ok(());
             }
-            silence = Some(Window { key: window, until: Some(self.at.now.plus(dedupe)) });
+            silence = Some(Window { key: window.clone(), until: Some(self.at.now.plus(*period)) });
         }
         let n = u16::try_from(self.out.runs.len()).unwrap_or(u16::MAX);
         if n == u16::MAX {
@@ -175,6 +196,9 @@ impl<'a> Hearing<'a> {
         self.out.windows.extend(silence);
         self.out.windows.extend(taken.windows);
         self.out.tallies.extend(taken.tallies);
+        if let Some(key) = &fit.uses_up {
+            self.out.tallies.push(Tally { key: key.clone(), times: Vec::new(), until: self.at.now });
+        }
         let id = RunId { seq: self.at.seq, n, tag: self.at.tag };
         let start = self.run_start(playbook, fit, (id, taken.gate))?;
         self.out.runs.push(start);

@@ -13,6 +13,7 @@
 mod about;
 mod answer;
 mod bounds;
+mod count;
 mod hearing;
 mod view;
 
@@ -27,6 +28,7 @@ use store::{Tally, Window};
 
 use self::hearing::Hearing;
 use crate::set::Set;
+use crate::timer;
 use crate::triage::{self, Triage};
 use crate::trigger::Fit;
 
@@ -128,12 +130,16 @@ pub fn decide(event: &Event, at: Position, view: &dyn View, means: Means<'_>) ->
         None => None,
     };
     let mut applied = object::apply(stored.as_deref(), event, at.seq, means.closed_stage, &means.triage.rules);
-    let marks = give_away(event, at, &mut applied, view, means)?;
+    let mut marks = give_away(event, at, &mut applied, view, means)?;
     let touched = match (&key, applied.object, &stored) {
         (Some(key), Some(object), _) => Some((key.clone(), object)),
         (Some(key), None, Some(stored)) => Some((key.clone(), (**stored).clone())),
         _ => None,
     };
+    if let Some((key, object)) = &touched {
+        marks.extend(timer::of_case(means.set, key, (stored.as_deref(), Some(object)), at.now));
+    }
+    marks.extend(timer::of_source(means.set, event, at.now));
     let heard = means.set.hear(&event.kind, &event.tenant, key.as_ref(), &applied.transitions);
     let object = touched.as_ref().map(|(_, object)| object);
     let mut hearing = Hearing::new((event, at), view, means, (&applied.transitions, object));
@@ -171,7 +177,7 @@ fn give_away(
     Ok(triage::assign(case, &asked, view, &mut applied.warnings)?.into_iter().collect())
 }
 
-/// Says what follows for one playbook whose trigger is known to fit: a schedule's instant.
+/// Says what follows for one playbook whose trigger is known to fit: a schedule's instant, a timer that is due.
 ///
 /// # Errors
 /// [`store::Error`] when the state cannot be read; nothing is decided then.
@@ -182,7 +188,13 @@ pub fn decide_one(
     view: &dyn View,
     means: Means<'_>,
 ) -> Result<Decided, store::Error> {
-    let mut hearing = Hearing::new((event, at), view, means, (&[], None));
-    hearing.judge_fits(playbook, std::slice::from_ref(fit))?;
-    Ok(hearing.out)
+    let key = event.object();
+    let stored = match &key {
+        Some(key) => view.object(key)?,
+        None => None,
+    };
+    let mut hearing = Hearing::new((event, at), view, means, (&[], stored.as_deref()));
+    hearing.judge_fits(playbook, vec![fit.clone()])?;
+    let object = key.zip(stored.as_deref().cloned());
+    Ok(Decided { object, ..hearing.out })
 }

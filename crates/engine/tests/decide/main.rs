@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of a `#[test]` function")]
 
 mod bounds;
+mod counts;
 mod scene;
 
 use model::event::ChainLink;

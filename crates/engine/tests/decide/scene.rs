@@ -73,9 +73,14 @@ impl Scene {
 
     /// The same, and the reasons.
     pub(crate) fn decided(&mut self, minute: u64, mut event: Event) -> (Vec<String>, Vec<String>) {
+        (event.time, event.received) = (minutes(minute), minutes(minute));
+        self.decided_as_is(event)
+    }
+
+    /// The same for an event that says itself when it happened and when it arrived.
+    pub(crate) fn decided_as_is(&mut self, event: Event) -> (Vec<String>, Vec<String>) {
         self.seq += 1;
-        let now = Time::EPOCH.plus(Duration::from_secs(60 * minute));
-        (event.time, event.received) = (now, now);
+        let now = event.received;
         let means = Means {
             set: &self.set,
             evaluator: &self.evaluator,
@@ -103,6 +108,11 @@ impl Scene {
         let said = decided.decisions.iter().map(|d| format!("{} {}", d.playbook, d.verdict.name())).collect();
         (said, decided.decisions.iter().map(|d| d.reason.to_string()).collect())
     }
+}
+
+/// So many minutes after the beginning of time.
+pub(crate) fn minutes(minute: u64) -> Time {
+    Time::EPOCH.plus(Duration::from_secs(60 * minute))
 }
 
 pub(crate) fn event(kind: &str, subject: Kind, id: &str, fields: Value) -> Event {

@@ -1,7 +1,8 @@
 //! From texts to playbooks: everything that is wrong with every file, at once.
 //!
 //! `head` reads the keys of a playbook, `triggers` what starts it, `control` what bounds it, `inputs` what it is given, `steps`,
-//! `blocks` and `params` what it does; `calls` and `cycles` look at all of them together, `fuses` at those that should have one.
+//! `blocks` and `params` what it does; `calls` and `cycles` look at all of them together, `fuses` at those that should have one,
+//! `named` at those that listen to others.
 
 mod blocks;
 mod calls;
@@ -11,9 +12,11 @@ mod fuses;
 mod head;
 mod inputs;
 mod kinds;
+mod named;
 mod params;
 mod steps;
 mod triggers;
+mod watching;
 
 pub(crate) use kinds::BLOCKS;
 pub(crate) use triggers::TRIGGERS;
@@ -118,6 +121,7 @@ fn check_playbooks(sources: &[&Source], catalog: &Catalog, evaluator: &Evaluator
     calls::check(&mut checked, &known);
     checked.diagnostics.extend(cycles::warnings(&checked.playbooks));
     checked.diagnostics.extend(fuses::warnings(&checked.playbooks));
+    checked.diagnostics.extend(named::warnings(&checked.playbooks));
     checked
 }
 

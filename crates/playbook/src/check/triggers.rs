@@ -14,7 +14,7 @@ use crate::syntax::{On, Trigger};
 use crate::yaml::{Key, Node, Value};
 
 /// The triggers with what each is for.
-pub(crate) const TRIGGERS: [(&str, &str); 9] = [
+pub(crate) const TRIGGERS: [(&str, &str); 16] = [
     ("case.created", "a case was seen for the first time"),
     ("case.updated", "a case changed; `changed` names the fields that count"),
     (
@@ -29,18 +29,23 @@ pub(crate) const TRIGGERS: [(&str, &str); 9] = [
     ),
     ("schedule", "a time came: `cron`, `timezone` (UTC), `missed` (skip, latest, all)"),
     ("event", "an event came: `type` is one type, a list, or a prefix such as `holm.*`; `set` names an event set"),
+    (
+        "event.count",
+        "so many plain events came within a time: `type` or `set`, `by` (an expression that tells them apart), `at_least`, \
+         `within` (by the times of the events, in whatever order and however late they arrive), `dedupe` (how long it is \
+         silent afterwards; `within` when left out). A `when` says which events count",
+    ),
+    (
+        "case.in_stage",
+        "a case has been in a `stage` (one or a list) `for` so long. The time begins when it enters the stage, ends when it \
+         leaves, and holds over restarts",
+    ),
+    ("source.silent", "a `source` has sent nothing `for` so long; once, until it has spoken again"),
+    ("run.failed", "a run failed or timed out; `playbook` is one or a list"),
+    ("run.needs_attention", "a run stopped because a person must look; `playbook` is one or a list"),
+    ("delivery.failed", "a delivery failed for good; `destination` is one or a list"),
+    ("playbook.silent", "a playbook ran more rarely than its `expect` says; `playbook` is one or a list"),
     ("manual", "a person or a program asked"),
-];
-
-/// Triggers of the language that this version does not know yet.
-const LATER: [&str; 7] = [
-    "event.count",
-    "case.in_stage",
-    "source.silent",
-    "run.failed",
-    "run.needs_attention",
-    "delivery.failed",
-    "playbook.silent",
 ];
 
 /// The roots that a trigger can bring, in the order of their names.
@@ -53,23 +58,33 @@ fn brings(on: &On) -> Vec<Root> {
             "case" => vec![Root::Case],
             _ => vec![Root::Entity],
         },
-        On::Schedule(_) => Vec::new(),
-        On::Event { types } => {
-            let may = |kind: &str| types.iter().any(|listed| may_match(listed, kind));
-            let mut roots = Vec::new();
-            if may("alert.") {
-                roots.extend([Root::Alert, Root::Case]);
-            }
-            if may("case.") {
-                roots.push(Root::Case);
-            }
-            if may("entity.") {
-                roots.push(Root::Entity);
-            }
-            roots
-        }
+        On::Schedule(_)
+        | On::SourceSilent { .. }
+        | On::RunFailed { .. }
+        | On::RunNeedsAttention { .. }
+        | On::DeliveryFailed { .. }
+        | On::PlaybookSilent { .. } => Vec::new(),
+        On::InStage { .. } => vec![Root::Case],
+        On::Count(count) => of_types(&count.types),
+        On::Event { types } => of_types(types),
         On::Manual => vec![Root::Alert, Root::Case, Root::Entity],
     }
+}
+
+/// The roots that events of these types can bring.
+fn of_types(types: &[String]) -> Vec<Root> {
+    let may = |kind: &str| types.iter().any(|listed| may_match(listed, kind));
+    let mut roots = Vec::new();
+    if may("alert.") {
+        roots.extend([Root::Alert, Root::Case]);
+    }
+    if may("case.") {
+        roots.push(Root::Case);
+    }
+    if may("entity.") {
+        roots.push(Root::Entity);
+    }
+    roots
 }
 
 /// Whether a listed type can be one that begins so.
@@ -99,9 +114,9 @@ impl Checker<'_> {
             Some(settings) => self.reader.map(settings, &format!("`{name}`"))?,
             None => Fields::none(&format!("`{name}`"), span),
         };
-        let on = self.on(&name, span, &mut fields);
+        let on = self.on(&name, span, &mut fields, vars);
         if let Some(on) = on {
-            let names = self.names(roots(&[Trigger { on: on.clone(), when: None, span }]), vars);
+            let names = self.names_of(&on, vars, span);
             let when = fields.opt_node("when").and_then(|node| self.condition(node, &names));
             fields.finish(&mut self.reader);
             return Some(Trigger { on, when, span });
@@ -129,7 +144,7 @@ impl Checker<'_> {
         found
     }
 
-    fn on(&mut self, name: &str, span: Span, fields: &mut Fields<'_>) -> Option<On> {
+    fn on(&mut self, name: &str, span: Span, fields: &mut Fields<'_>, vars: &Arc<serde_json::Value>) -> Option<On> {
         Some(match name {
             "manual" => On::Manual,
             "alert.created" => On::AlertCreated,
@@ -143,12 +158,14 @@ impl Checker<'_> {
             }
             "score.threshold" => return self.score(fields),
             "schedule" => return self.schedule(fields),
-            "event" => return self.event(fields),
-            name if LATER.contains(&name) => {
-                let message = format!("the trigger `{name}` is not supported by this version");
-                self.reader.error("PB115", span, message, Some("leave it out".to_owned()));
-                return None;
-            }
+            "event" => On::Event { types: self.types_of(fields)? },
+            "event.count" => return self.count(fields, vars, span),
+            "case.in_stage" => return self.in_stage(fields),
+            "source.silent" => return self.source_silent(fields),
+            "run.failed" => On::RunFailed { playbooks: self.of_playbooks(fields) },
+            "run.needs_attention" => On::RunNeedsAttention { playbooks: self.of_playbooks(fields) },
+            "delivery.failed" => On::DeliveryFailed { destinations: self.of_destinations(fields) },
+            "playbook.silent" => On::PlaybookSilent { playbooks: self.of_playbooks(fields) },
             name => {
                 let known: Vec<&str> = TRIGGERS.iter().map(|(name, _)| *name).collect();
                 let help =
@@ -170,7 +187,7 @@ impl Checker<'_> {
         listed.into_iter().map(|(name, _)| name).collect()
     }
 
-    fn stages(&mut self, listed: Vec<(String, Span)>) -> Vec<String> {
+    pub(super) fn stages(&mut self, listed: Vec<(String, Span)>) -> Vec<String> {
         let words = &self.catalog.words;
         let mut stages = Vec::with_capacity(listed.len());
         for (name, span) in listed {
@@ -253,28 +270,6 @@ impl Checker<'_> {
                 None
             }
         }
-    }
-
-    fn event(&mut self, fields: &mut Fields<'_>) -> Option<On> {
-        let listed = fields.text_list(&mut self.reader, "type", true);
-        let set = fields.opt_node("set");
-        if listed.is_none() && set.is_none() && !fields.has("type") {
-            let help = "write `type: holm.finished_scan`, a list, a prefix such as `holm.*`, or `set: NAME`".to_owned();
-            self.reader.error("PB102", fields.span(), "`event` needs `type` or `set`", Some(help));
-            return None;
-        }
-        let mut types = self.event_types(listed.unwrap_or_default());
-        if let Some(node) = set {
-            let name = crate::fields::text_of(&mut self.reader, node, "set")?;
-            match self.catalog.event_sets.get(&name) {
-                Some(members) => types.extend(members.iter().cloned()),
-                None => {
-                    let help = did_you_mean(&name, self.catalog.event_sets.keys().map(String::as_str));
-                    self.reader.error("PB211", node.span, format!("there is no event set `{name}`"), help);
-                }
-            }
-        }
-        Some(On::Event { types })
     }
 
     /// Types of events as they are listed; what cannot be one is noted.

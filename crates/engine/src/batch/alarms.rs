@@ -1,0 +1,108 @@
+//! Events of our own that follow from what happens: alarms of playbooks, runs and deliveries. Each is in the commit of what
+//! it is about. Those about runs and deliveries are raised only where a playbook listens to them.
+
+use std::sync::Arc;
+
+use model::event::Actor;
+use model::history::EntryKind;
+use model::run::{DeliveryStatus, RunStatus};
+use model::{ChainLink, DeliveryId};
+use serde_json::{Value, json};
+use store::Expect;
+
+use super::Batch;
+use crate::brakes::{self, Suspension};
+use crate::change::own_event;
+use crate::decide::Raised;
+use crate::refusal::Refusal;
+use crate::runner::load;
+use crate::source::Raw;
+use crate::trigger::{DELIVERY_FAILED, RUN_FAILED, RUN_NEEDS_ATTENTION};
+use crate::writer::Progress;
+
+impl Batch<'_> {
+    /// Suspends a playbook, with an entry and an alarm of its own.
+    pub(super) fn suspend(&mut self, playbook: &Arc<str>, suspension: Suspension, tenant: &str) -> Result<(), Refusal> {
+        tracing::error!(%playbook, reason = suspension.reason, "the playbook is suspended; `sortie playbooks enable` lifts it");
+        let at = self.position();
+        let what = json!({ "what": "playbook suspended", "playbook": playbook, "reason": suspension.reason });
+        let object = format!("playbook:{playbook}");
+        self.entry(EntryKind::SettingChanged, at, Actor::System, object, what.to_string().into_bytes());
+        let mark = serde_json::to_vec(&suspension).unwrap_or_default();
+        self.marks.insert(brakes::suspension_mark(playbook), Some(mark));
+        let data = json!({ "playbook": playbook, "reason": suspension.reason });
+        Arc::make_mut(&mut self.brakes).suspended.insert(playbook.to_string(), suspension);
+        let raised = Raised { kind: brakes::SUSPENDED, tenant: tenant.to_owned(), data };
+        self.raise(&raised, &[])
+    }
+
+    /// Takes in an alarm: an event of our own, in the same commit as what it is about.
+    pub(super) fn raise(&mut self, raised: &Raised, chain: &[ChainLink]) -> Result<(), Refusal> {
+        let event = Arc::new(own_event(raised.kind, raised.tenant.clone(), raised.data.clone(), (self.now, chain)));
+        let at = self.position();
+        let decided = self.decide(&event, at.0)?;
+        self.accept(&event, &Raw::Bytes(bytes::Bytes::new()), at, decided).map(drop)
+    }
+
+    /// The deliveries that fail with a run's progress, where anybody listens.
+    pub(super) fn failed_deliveries(&self, progress: &Progress) -> Result<Vec<usize>, Refusal> {
+        let failed = |status: DeliveryStatus| status == DeliveryStatus::Failed;
+        let deliveries = &progress.summary.deliveries;
+        let by_itself = matches!(progress.expect, Expect::Lease { .. });
+        if !by_itself || !deliveries.iter().any(|one| failed(one.status)) || !self.set.hears(DELIVERY_FAILED) {
+            return Ok(Vec::new());
+        }
+        let before = self.shared.store.run(progress.summary.id).map_err(|error| Refusal::from(&error))?;
+        let before = before.map(|run| run.deliveries).unwrap_or_default();
+        let new = deliveries
+            .iter()
+            .enumerate()
+            .filter(|(at, one)| failed(one.status) && !before.get(*at).is_some_and(|before| failed(before.status)));
+        Ok(new.map(|(at, _)| at).collect())
+    }
+
+    /// Says that a run failed or needs a person, and which of its deliveries failed.
+    pub(super) fn raise_of_run(&mut self, progress: &Progress, failed: &[usize]) -> Result<(), Refusal> {
+        let run = &progress.summary;
+        for at in failed {
+            let Some(delivery) = run.deliveries.get(*at) else { continue };
+            let index = u32::try_from(*at).unwrap_or(u32::MAX);
+            let data = json!({
+                "delivery_id": DeliveryId { run: run.id, index }, "run_id": run.id, "playbook": run.playbook,
+                "destination": delivery.destination, "step": delivery.path, "http_status": delivery.http_status,
+                "attempts": delivery.attempts, "alert_id": run.alert, "case_id": run.case,
+            });
+            self.raise_about(progress, DELIVERY_FAILED, data)?;
+        }
+        if !matches!(progress.expect, Expect::Lease { .. }) {
+            return Ok(());
+        }
+        let kind = match run.status {
+            RunStatus::Failed | RunStatus::TimedOut => RUN_FAILED,
+            RunStatus::NeedsAttention => RUN_NEEDS_ATTENTION,
+            _ => return Ok(()),
+        };
+        if !self.set.hears(kind) {
+            return Ok(());
+        }
+        let data = json!({
+            "run_id": run.id, "playbook": run.playbook, "status": run.status.name(), "reason": run.reason,
+            "trigger": run.trigger, "event_id": run.event, "alert_id": run.alert, "case_id": run.case,
+        });
+        self.raise_about(progress, kind, data)
+    }
+
+    /// An event about a run; the run is the last of the chain behind it.
+    fn raise_about(&mut self, progress: &Progress, kind: &'static str, data: Value) -> Result<(), Refusal> {
+        let run = &progress.summary;
+        // What a run has changed carries its chain; of others it is read from where they began.
+        let mut chain = progress.chain.clone();
+        if chain.is_empty() {
+            if let Ok(loaded) = load::load(self.shared.store.as_ref(), run.id) {
+                chain.extend(loaded.state.start.chain);
+            }
+            chain.push(ChainLink { playbook: run.playbook.clone(), run: run.id });
+        }
+        self.raise(&Raised { kind, tenant: run.tenant.clone(), data }, &chain)
+    }
+}
