@@ -98,10 +98,10 @@ impl Batch<'_> {
         // What a run has changed carries its chain; of others it is read from where they began.
         let mut chain = progress.chain.clone();
         if chain.is_empty() {
-            if let Ok(loaded) = load::load(self.shared.store.as_ref(), run.id) {
-                chain.extend(loaded.state.start.chain);
-            }
-            chain.push(ChainLink { playbook: run.playbook.clone(), run: run.id });
+            let before = load::load(self.shared.store.as_ref(), run.id).ok().map(|loaded| loaded.state.start);
+            chain.extend(before.iter().flat_map(|start| start.chain.iter().cloned()));
+            let requester = before.as_ref().and_then(|start| start.requester.clone());
+            chain.push(ChainLink { playbook: run.playbook.clone(), run: run.id, requester });
         }
         self.raise(&Raised { kind, tenant: run.tenant.clone(), data }, &chain)
     }
