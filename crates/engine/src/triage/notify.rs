@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_notification_is_a_playbook_that_can_be_loaded() {
-        let catalog = crate::engine::catalog(None, model::record::Vocabulary::default(), None, None);
+        let catalog = crate::catalog(None, model::record::Vocabulary::default(), None, None);
         for on in KINDS {
             for fields in [
                 json!({"on": [on]}),
