@@ -400,11 +400,17 @@ fn tenant(
     let problem = |message: String| Problem { path: "tenant".to_owned(), message };
     let said = match (&source.tenants, said) {
         (Some(names), Some(said)) => match names.get(&said) {
-            Some(Some(tenant)) => Some(tenant.clone()),
+            Some(Some(tenant)) => return Ok(tenant.clone()),
             Some(None) => return Err(problem(format!("`{said}` is switched off"))),
             None => Some(said),
         },
         (_, said) => said,
+    };
+    // What a product calls its customers are rarely our names: it counts where it is one of them, and the source decides.
+    let said = match ctx.tenants {
+        _ if !source.shape.lenient() => said,
+        Some(known) => said.filter(|said| ctx.tenant.is_none() && known.contains(said)),
+        None => None,
     };
     let Some(known) = ctx.tenants else {
         if let Some(said) = said.filter(|said| said != DEFAULT_TENANT) {

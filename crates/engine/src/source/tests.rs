@@ -96,9 +96,11 @@ fn every_source_has_its_page_and_the_bodies_on_it_are_read_without_a_warning() {
         let bodies: Vec<&str> = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
         assert!(!bodies.is_empty(), "{name} has no example");
         for body in bodies {
-            let event = to(name).event(body);
-            assert_eq!(event.warnings, [""; 0], "{body}");
-            assert!(!event.kind.ends_with(".unreadable"), "{body}");
+            for element in to(name).read(body).expect("a body").elements {
+                let event = element.expect("an event").event;
+                assert_eq!(event.warnings, [""; 0], "{body}");
+                assert!(!event.kind.ends_with(".unreadable"), "{body}");
+            }
         }
     }
 }

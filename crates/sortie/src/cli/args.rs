@@ -80,6 +80,9 @@ pub(crate) enum Command {
     /// Secrets that Sortie keeps, encrypted
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// The sources that come with Sortie: their files, and what they fill
+    #[command(subcommand)]
+    Sources(SourcesCommand),
     /// Sends all threat details of a case or an alert, by hand
     Send(SendArguments),
     /// Pauses all automation, or all that leaves; events are still accepted and decided
@@ -164,6 +167,21 @@ pub(crate) struct Output {
     /// JSON instead of text for people
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `sortie sources`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SourcesCommand {
+    /// The shipped sources
+    List(Output),
+    /// The file of a shipped source, to begin one of your own with
+    Show {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Which fields of an alert each shipped source fills
+    Table,
 }
 
 /// `sortie demo`.

@@ -22,6 +22,7 @@ mod searches;
 mod secrets;
 mod serve;
 mod show;
+mod sources;
 mod steer;
 mod test;
 mod tokens;
@@ -123,6 +124,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Playbooks(command) => steer::playbooks(world, command),
         Command::Destinations(command) => places::run(world, command),
         Command::Secrets(command) => secrets::run(world, command),
+        Command::Sources(command) => sources::run(world, command),
         Command::Send(arguments) => steer::send(world, &arguments),
         Command::Pause(arguments) => brakes::pause(world, &arguments),
         Command::Resume => brakes::resume(world),

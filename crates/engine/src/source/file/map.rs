@@ -74,6 +74,37 @@ fn headers(file: &SourceFile, help: &Help<'_>) -> Value {
     Value::Object(pairs.collect())
 }
 
+/// The detection that an alert of a product without detections is itself: what takes part in it, and how severe it is.
+fn own_detection(source: &str, fields: &Record) -> Value {
+    const SAME: [(&str, &str); 10] = [
+        ("id", "id"),
+        ("description", "name"),
+        ("severity", "priority"),
+        ("score", "risk_score"),
+        ("rules", "rules"),
+        ("approx_log_time", "created_time"),
+        ("src_users", "users"),
+        ("src_hosts", "endpoints"),
+        ("src_ips", "src_ips"),
+        ("dest_ips", "dest_ips"),
+    ];
+    let mut detection = Map::new();
+    detection.insert("type".to_owned(), json!(source));
+    let use_case = fields.get("use_cases").and_then(|cases| cases.get(0));
+    detection.extend(use_case.map(|case| ("use_case".to_owned(), case.clone())));
+    detection.extend(SAME.iter().filter_map(|(theirs, ours)| Some(((*theirs).to_owned(), fields.get(*ours)?.clone()))));
+    Value::Object(detection)
+}
+
+/// Whether there is nothing in a value, however it is nested.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(says_nothing),
+        Value::Object(fields) => fields.values().all(says_nothing),
+        value => coerce::is_nothing(value),
+    }
+}
+
 /// One body being mapped.
 struct Mapping<'a> {
     file: &'a SourceFile,
@@ -165,11 +196,11 @@ impl Mapping<'_> {
                 Some(value) => {
                     fields.insert(field.name.to_owned(), value);
                 }
-                None if coerce::is_nothing(&value) || value == json!([]) || value == json!({}) => {}
+                None if says_nothing(&value) => {}
                 None => self.warnings.push(format!("`{}` is left out: what was sent does not fit it", path())),
             }
         }
-        self.defaults(kind, &mut fields);
+        self.defaults(about, &mut fields);
         let own = fields.get("id").ok_or_else(|| Unfit::Unreadable(format!("it says no id for the {kind}")))?;
         let own = id::text(own).map_err(|message| Unfit::Unreadable(format!("`{kind}.id`: {message}")))?;
         let subject = match kind {
@@ -194,11 +225,16 @@ impl Mapping<'_> {
     }
 
     /// What follows from the product when the mapping does not say it.
-    fn defaults(&self, kind: Kind, fields: &mut Record) {
+    fn defaults(&self, about: &About, fields: &mut Record) {
+        let kind = about.kind;
         for (name, value) in [("vendors", &self.file.vendor), ("products", &self.file.product)] {
             if let (Some(value), Some(_), false) = (value, kind.field(name), fields.contains_key(name)) {
                 fields.insert(name.to_owned(), json!([value]));
             }
+        }
+        let mapped = about.fields.iter().any(|(field, _)| field.name == "detections");
+        if kind != Kind::Entity && !mapped && fields.contains_key("name") {
+            fields.insert("detections".to_owned(), json!([own_detection(&self.file.name, fields)]));
         }
         if let Some(Value::Array(detections)) = fields.get_mut("detections") {
             for detection in detections.iter_mut().filter_map(Value::as_object_mut) {

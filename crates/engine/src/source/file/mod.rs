@@ -8,6 +8,7 @@
 
 mod codes;
 mod coerce;
+mod describe;
 mod map;
 mod read;
 mod samples;
@@ -26,6 +27,7 @@ use serde_json::{Map, Value};
 use super::{Drafts, Help, Shape, Unfit};
 
 pub use codes::{NAME, UNREADABLE, codes, explain_code};
+pub use describe::{page, table};
 pub use read::{looks_like_one, read};
 pub use samples::{NORMAL, Ran, filled, normal, run as run_samples};
 pub use shipped::{names, shipped, text};
@@ -39,6 +41,10 @@ pub struct SourceFile {
     pub title: String,
     /// What it takes, in a sentence or two.
     pub about: String,
+    /// What to set up in the product, in a sentence or two.
+    pub setup: String,
+    /// The `auth:` that fits it, as it is written in `sortie.yaml`.
+    pub auth: Option<String>,
     /// Who makes the product: the `vendors` of its alerts.
     pub vendor: Option<String>,
     /// The product: the `products` of its alerts.

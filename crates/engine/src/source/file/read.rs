@@ -69,6 +69,8 @@ impl Reading<'_> {
         }
         let title = fields.text(self.reader, "title");
         let about = fields.opt_text(self.reader, "about").unwrap_or_default();
+        let setup = fields.opt_text(self.reader, "setup").unwrap_or_default();
+        let auth = fields.opt_text(self.reader, "auth");
         let vendor = fields.opt_text(self.reader, "vendor");
         let product = fields.opt_text(self.reader, "product");
         let docs = fields.opt_text(self.reader, "docs");
@@ -85,6 +87,8 @@ impl Reading<'_> {
             name: name?,
             title: title?,
             about: about.trim().to_owned(),
+            setup: setup.trim().to_owned(),
+            auth,
             vendor,
             product,
             docs,

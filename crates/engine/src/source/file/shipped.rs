@@ -12,7 +12,37 @@ macro_rules! sources {
         static TEXTS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../../sources/", $name, ".yaml")))),*];
     };
 }
-sources!["connectsecure", "exabeam", "generic", "holm", "thalian", "vectra"];
+sources![
+    "alertmanager",
+    "cloudevents",
+    "cloudwatch",
+    "connectsecure",
+    "crowdstrike",
+    "datadog",
+    "defender",
+    "exabeam",
+    "generic",
+    "grafana",
+    "graylog",
+    "guardduty",
+    "holm",
+    "msgraph",
+    "orca",
+    "proofpoint",
+    "push-security",
+    "securityhub",
+    "sentinelone",
+    "sentry",
+    "socradar",
+    "splunk",
+    "standard-webhooks",
+    "thalian",
+    "thinkst-canary",
+    "tracebit",
+    "vectra",
+    "wazuh",
+    "wiz",
+];
 
 /// The names of the shipped sources.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -26,8 +26,9 @@ fn every_shipped_source_reads_its_own_samples_as_it_says() {
         };
         assert_eq!(source.name, name);
         assert_eq!(source.warnings, []);
-        assert!(source.samples.len() >= 2, "{name} has too few samples");
-        assert!(!source.about.is_empty(), "{name} says nothing about itself");
+        if source.samples.len() < 2 || source.about.is_empty() {
+            wrong.push(format!("{name} has too few samples, or says nothing about itself"));
+        }
         let ran = run_samples(&source, &evaluator);
         wrong.extend(ran.iter().filter(|ran| !ran.differences.is_empty()).map(|ran| {
             format!("{name}: {}: {:#?}\n{:#}", ran.sample, ran.differences, Value::Array(ran.events.clone()))
@@ -85,4 +86,136 @@ fn a_sample_that_does_not_hold_says_what_is_different() {
     assert_eq!(ran[0].differences.len(), 3, "{:?}", ran[0].differences);
     let diagnostic = ran[0].diagnostic(&"team.yaml".into()).unwrap();
     assert_eq!((diagnostic.code, diagnostic.span.line), ("SR105", 7));
+}
+
+/// Sources whose pages are written by hand.
+const BY_HAND: [&str; 6] = ["connectsecure", "exabeam", "generic", "holm", "thalian", "vectra"];
+
+/// The pages of sources are made from their files: `BLESS=1 cargo test -p engine --lib source::file` writes them.
+#[test]
+fn the_pages_of_the_other_sources_and_the_table_are_up_to_date() {
+    let evaluator = evaluator();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/sources");
+    let all: Vec<Arc<SourceFile>> = file::names().map(|name| file::shipped(name, &evaluator).unwrap()).collect();
+    let mut pages: Vec<(String, String)> = all
+        .iter()
+        .filter(|file| !BY_HAND.contains(&file.name.as_str()))
+        .map(|file| (format!("{}.md", file.name), page(file)))
+        .collect();
+    let head = "# Sources\n\nWhat can be posted to `/v1/in/NAME`, and which of the ten normal fields of an alert each shipped source fills, as its own samples show \
+        (`sortie sources table` prints this). A product that sends plain events has none. [Write your own](../../how-to/map-your-own-source.md); \
+        [how senders prove who they are](../sender-auth.md).\n\n";
+    pages.push(("README.md".to_owned(), format!("{head}{}", table(&all, &evaluator))));
+    for (name, text) in pages {
+        let path = folder.join(&name);
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert!(std::fs::read_to_string(&path).is_ok_and(|old| old == text), "{name} is old: run with BLESS=1");
+    }
+}
+
+/// Which of the ten fields a payload of the corpus holds: what is not there cannot be filled.
+type Held = &'static [&'static str];
+
+const CORPUS: &[(&str, &str, &str, Held)] = &[
+    (
+        "aws-securityhub-asff-decoy.json",
+        "",
+        "securityhub",
+        &["id", "name", "priority", "score", "time", "users", "endpoints", "detections"],
+    ),
+    (
+        "crowdstrike-detection.json",
+        "",
+        "crowdstrike",
+        &["id", "name", "priority", "score", "time", "users", "endpoints", "link", "detections"],
+    ),
+    ("defender-detection.json", "", "defender", &["id", "name", "priority", "time", "ATT&CK", "detections"]),
+    (
+        "grafana12-webhook-test.json",
+        "",
+        "grafana",
+        &["id", "name", "priority", "time", "endpoints", "link", "detections"],
+    ),
+    (
+        "guardduty-finding-high.json",
+        "",
+        "guardduty",
+        &["id", "name", "priority", "score", "time", "endpoints", "detections"],
+    ),
+    (
+        "msgraph-alert-v2-anonymous-login.json",
+        "",
+        "msgraph",
+        &["id", "name", "priority", "time", "users", "detections"],
+    ),
+    ("orca-alert.json", "", "orca", &["id", "name", "priority", "score", "time", "endpoints", "detections"]),
+    (
+        "proofpoint-tap-malware.json",
+        "",
+        "proofpoint",
+        &["id", "name", "priority", "score", "time", "users", "detections"],
+    ),
+    ("push-security-phishing.json", "", "push-security", &["id", "name", "priority", "time", "users", "detections"]),
+    ("sentinelone-threat.json", "", "sentinelone", &["id", "name", "priority", "time", "endpoints", "detections"]),
+    ("socradar-alert.json", "", "socradar", &["id", "name", "priority", "time", "users", "endpoints", "detections"]),
+    ("thinkstcanary-alert.json", "", "thinkst-canary", &["id", "name", "priority", "time", "endpoints", "detections"]),
+    (
+        "tracebit-alert.json",
+        "",
+        "tracebit",
+        &["id", "name", "priority", "time", "users", "endpoints", "link", "detections"],
+    ),
+    ("wiz-issue.json", "", "wiz", &["id", "name", "priority", "time", "endpoints", "ATT&CK", "detections"]),
+    ("keep-cloudwatch-mock.json", "high_cpu_usage.payload", "cloudwatch", &["id", "name", "priority", "detections"]),
+    ("keep-datadog-mock.json", "low_disk_space.payload", "datadog", &["id", "name", "priority", "detections"]),
+    ("keep-graylog-mock.json", "", "graylog", &["id", "name", "priority", "time", "endpoints", "detections"]),
+    (
+        "keep-sentry-mock.json",
+        "browser_timeout.payload",
+        "sentry",
+        &["id", "name", "priority", "time", "users", "endpoints", "link", "detections"],
+    ),
+    ("keep-wazuh-mock.json", "", "wazuh", &["id", "name", "priority", "score", "time", "endpoints", "detections"]),
+    (
+        "keep-prometheus-mock.json",
+        "HighCPUUsage.payload",
+        "alertmanager",
+        &["id", "name", "priority", "endpoints", "detections"],
+    ),
+];
+
+#[test]
+fn payloads_of_twenty_products_fill_what_they_hold() {
+    let Ok(corpus) = std::env::var("SORTIE_CORPUS") else {
+        println!("skipped: SORTIE_CORPUS is not set");
+        return;
+    };
+    let evaluator = evaluator();
+    let mut poor = Vec::new();
+    println!("{:<40} {:<16} {:>5} {:>6}  missing", "payload", "source", "held", "filled");
+    for (name, path, source, held) in CORPUS {
+        let text = std::fs::read_to_string(format!("{corpus}/inbound/{name}")).unwrap();
+        let whole: Value = serde_json::from_str(&text).unwrap();
+        let body = if path.is_empty() { &whole } else { playbook::look(&whole, path).unwrap() };
+        let mut read = (*file::shipped(source, &evaluator).unwrap()).clone();
+        read.samples = vec![Sample {
+            name: String::new(),
+            span: Span::default(),
+            headers: Vec::new(),
+            body: body.to_string(),
+            expect: vec![Value::Null],
+        }];
+        let ran = run_samples(&Arc::new(read), &evaluator);
+        let events = &ran[0].events;
+        let filled: std::collections::BTreeSet<&str> =
+            events.iter().filter_map(|event| event.get("alert")).flat_map(normal).collect();
+        let missing: Vec<&&str> = held.iter().filter(|field| !filled.contains(**field)).collect();
+        println!("{name:<40} {source:<16} {:>5} {:>6}  {missing:?}", held.len(), held.len() - missing.len());
+        if !missing.is_empty() {
+            poor.push(format!("{name}: {missing:?} {:#}", Value::Array(events.clone())));
+        }
+    }
+    assert!(poor.is_empty(), "{}", poor.join("\n"));
 }
