@@ -46,6 +46,8 @@ mod ingest;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod pages;
@@ -57,6 +59,8 @@ mod reload;
 mod runs;
 #[cfg(test)]
 mod schedule;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod score;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! Length: one short method for each thing that can be asked, and the list is what a reader looks for.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use model::event::Actor;
@@ -23,6 +23,7 @@ use crate::action::{Context, Objects, Windows};
 use crate::brakes::Brakes;
 use crate::change::LocalChange;
 use crate::decide::{self, Means, Position, Stored};
+use crate::ledger::keeper::Keeper;
 use crate::outbound::gate::Gates;
 use crate::outbound::vault::Vault;
 use crate::outbound::{Destinations, Effects, Secrets};
@@ -113,6 +114,8 @@ pub(crate) struct Inner {
     kept: Kept,
     /// Held from reading the set in force to putting another in its place, so that no change is lost.
     changing_set: tokio::sync::Mutex<()>,
+    /// What signs the history; nothing for a simulation.
+    keeper: OnceLock<Arc<Keeper>>,
 }
 
 impl Drop for Inner {
@@ -257,6 +260,7 @@ impl Engine {
             tasks: Mutex::new(None),
             kept: Kept::new(registry, rules, vault),
             changing_set: tokio::sync::Mutex::default(),
+            keeper: OnceLock::new(),
         };
         Ok(Engine { inner: Arc::new(inner) })
     }
@@ -485,6 +489,11 @@ impl Engine {
         }
         self.inner.runner.abort_all();
         let _ = self.record(EntryKind::Server, "server".to_owned(), json!({ "what": "stopped" }), Actor::System).await;
+        if self.keeper().is_some()
+            && let Err(error) = self.checkpoint().await
+        {
+            tracing::warn!(%error, "no last checkpoint of the history could be signed");
+        }
         if let Err(error) = self.store().settle() {
             tracing::warn!(%error, "the store could not note where its history ends");
         }
@@ -586,6 +595,28 @@ impl Engine {
     /// Destinations and secrets that people change.
     pub(crate) fn kept(&self) -> &Kept {
         &self.inner.kept
+    }
+
+    /// What signs the history.
+    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.inner.keeper.get()
+    }
+
+    pub(crate) fn keep(&self, keeper: Arc<Keeper>) {
+        // The first one stays: an engine has one ledger.
+        let _ = self.inner.keeper.set(keeper);
+    }
+
+    /// Turns true when the engine stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.inner.stop.subscribe()
+    }
+
+    /// Runs a further task for as long as the engine runs; an engine without tasks of its own runs none.
+    pub(crate) fn also(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(tasks) = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            tasks.spawn(task);
+        }
     }
 
     pub(crate) fn runner(&self) -> &Arc<Runner> {

@@ -22,6 +22,7 @@ pub mod engine;
 mod evict;
 pub mod flow;
 mod keeping;
+pub mod ledger;
 pub mod next;
 mod offline;
 mod order;

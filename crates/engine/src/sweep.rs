@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::Seq;
 use model::event::Actor;
 use model::history::EntryKind;
 use serde_json::json;
@@ -22,13 +23,26 @@ const STEPS_MAX: usize = 1000;
 /// Sweeps until `stop` says otherwise.
 pub(crate) async fn run(shared: Arc<Shared>, orders: Orders, keep: Retention, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
-        let swept = sweep(&shared, &keep, &mut stop).await;
+        let swept = if held(&shared).await { sweep(&shared, &keep, &mut stop).await } else { Swept::default() };
         if swept.entries + swept.runs + swept.objects > 0 {
-            record(&orders, &swept).await;
+            record(&orders, &swept, shared.store.stats().first_seq).await;
         }
         if !rest(EVERY, &mut stop).await {
             return;
         }
+    }
+}
+
+/// Finds out what must stay; answers whether that is known, for nothing is dropped otherwise.
+async fn held(shared: &Arc<Shared>) -> bool {
+    let store = Arc::clone(&shared.store);
+    match tokio::task::spawn_blocking(move || crate::ledger::hold::apply(store.as_ref())).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "what is held cannot be found out; nothing is dropped");
+            false
+        }
+        Err(_) => false,
     }
 }
 
@@ -69,14 +83,14 @@ async fn sweep(shared: &Arc<Shared>, keep: &Retention, stop: &mut watch::Receive
     all
 }
 
-async fn record(orders: &Orders, all: &Swept) {
+async fn record(orders: &Orders, all: &Swept, before: Seq) {
     let range = all.range.map(|(first, last)| json!([first, last]));
     let (reply, answer) = oneshot::channel();
     let note = Note {
         kind: EntryKind::RetentionSwept,
         actor: Actor::System,
         object: "history".to_owned(),
-        payload: json!({ "entries": all.entries, "range": range, "runs": all.runs, "objects": all.objects }),
+        payload: json!({ "entries": all.entries, "range": range, "before": before, "runs": all.runs, "objects": all.objects }),
         marks: Vec::new(),
         texts: Vec::new(),
         set: None,

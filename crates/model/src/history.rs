@@ -38,6 +38,9 @@ pub enum EntryKind {
     /// Payloads were dropped by retention.
     #[serde(rename = "retention.swept")]
     RetentionSwept,
+    /// Evidence was taken away.
+    #[serde(rename = "audit.exported")]
+    Exported,
 }
 
 impl EntryKind {
@@ -52,6 +55,7 @@ impl EntryKind {
             EntryKind::SettingChanged => "setting.changed",
             EntryKind::Server => "server",
             EntryKind::RetentionSwept => "retention.swept",
+            EntryKind::Exported => "audit.exported",
         }
     }
 }

@@ -372,32 +372,31 @@ pub fn verify_consistency(
     }
 }
 
-/// The hashes that lead from the leaves at `known` (in order, each once) to the root of `size` leaves: one for each
-/// largest subtree without any of them, from left to right.
+/// The hashes that lead from some leaves to the root of `size` leaves: one for each largest subtree without any of them,
+/// from left to right. `any` says whether there is one of them from a place to just before another.
 ///
 /// # Errors
 /// What `hashes` fails with.
-pub fn cover<E>(known: &[u64], size: u64, hashes: &mut Hashes<'_, E>) -> Result<Vec<Digest>, E> {
+pub fn cover<E>(any: &dyn Fn(u64, u64) -> bool, size: u64, hashes: &mut Hashes<'_, E>) -> Result<Vec<Digest>, E> {
     let mut out = Vec::new();
     if size > 0 {
-        cover_range((0, size), known, hashes, &mut out)?;
+        cover_range((0, size), any, hashes, &mut out)?;
     }
     Ok(out)
 }
 
 fn cover_range<E>(
     (from, to): (u64, u64),
-    known: &[u64],
+    any: &dyn Fn(u64, u64) -> bool,
     hashes: &mut Hashes<'_, E>,
     out: &mut Vec<Digest>,
 ) -> Result<(), E> {
-    if known.is_empty() {
+    if !any(from, to) {
         out.push(range(from, to, hashes)?);
     } else if to - from > 1 {
         let middle = from + split(to - from);
-        let (left, right) = known.split_at(known.partition_point(|at| *at < middle));
-        cover_range((from, middle), left, hashes, out)?;
-        cover_range((middle, to), right, hashes, out)?;
+        cover_range((from, middle), any, hashes, out)?;
+        cover_range((middle, to), any, hashes, out)?;
     }
     Ok(())
 }

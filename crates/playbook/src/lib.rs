@@ -16,6 +16,7 @@ pub mod fields;
 pub mod reader;
 mod reference;
 pub mod schedule;
+mod schema;
 pub mod script;
 pub mod syntax;
 pub mod template;
@@ -31,6 +32,7 @@ pub use fields::Fields;
 pub use reader::Reader;
 pub use reference::reference;
 pub use schedule::{Missed, Schedule};
+pub use schema::schema;
 pub use script::{
     Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Purse, Root, Scope, ScriptError, ScriptSource,
     Steps, look, number_of, priority_word, time_of,

@@ -1,5 +1,6 @@
 //! What every backend answers: the trait, what it takes, what it gives, and how it fails.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -265,6 +266,28 @@ pub struct Ledger {
     pub root: Digest,
 }
 
+/// How an entry's payload was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// It is the one that the header commits to.
+    Whole,
+    /// It was dropped.
+    Dropped,
+    /// It is another than the one that the header commits to.
+    False,
+}
+
+/// An entry as it is found by its place, whether it belongs there or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it lies: the sequence number that an entry in this place must have.
+    pub place: Seq,
+    /// Its header, and its leaf in the ledger's tree; nothing when it cannot be read.
+    pub header: Option<(Header, Digest)>,
+    /// Its payload.
+    pub payload: Payload,
+}
+
 /// Which runs a listing asks for. Everything given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
@@ -511,6 +534,9 @@ pub trait Store: Send + Sync {
     /// [`Error`] when the store fails.
     fn hasten(&self, runs: &[RunId], at: Time) -> Result<(), Error>;
 
+    /// These entries, and nothing else, are never dropped until this is called again: legal holds. Not kept over a restart.
+    fn hold(&self, entries: BTreeSet<Seq>);
+
     /// One small step of retention. Never touches a run that has not ended, nor the entries of its history.
     ///
     /// # Errors
@@ -532,6 +558,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Error`] when the store fails.
     fn tile(&self, level: u8, index: u64) -> Result<Vec<Digest>, Error>;
+
+    /// Everything that lies where the history lies, in order, until `visit` answers `false`: for verification, which
+    /// must go on where reading stops.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails; not when an entry is damaged.
+    fn inspect(&self, visit: &mut dyn FnMut(Found) -> bool) -> Result<(), Error>;
 
     /// The leaf of an entry, computed anew from its header as it is stored now; nothing when it was dropped.
     ///

@@ -9,7 +9,7 @@
 //!
 //! Length: one short method for each of the trait's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,8 @@ use model::tree::{self, Tree};
 use model::{Digest, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
 
 use crate::api::{
-    Claim, Commit, Cursor, Error, FileWrite, Lease, Ledger, Page, Retention, RunFilter, RunWrite, Stats, Store,
-    StoredEntry, Swept, Tally,
+    Claim, Commit, Cursor, Error, FileWrite, Found, Lease, Ledger, Page, Payload, Retention, RunFilter, RunWrite,
+    Stats, Store, StoredEntry, Swept, Tally,
 };
 use crate::rules::{self, Standing};
 
@@ -59,6 +59,7 @@ struct State {
     marks: BTreeMap<String, Option<Vec<u8>>>,
     texts: BTreeMap<Digest, Vec<u8>>,
     runs: BTreeMap<(Seq, u16), Held>,
+    held: BTreeSet<Seq>,
     tree: Tree,
     tiles: BTreeMap<(u8, u64), Vec<Digest>>,
     epochs: u64,
@@ -432,10 +433,15 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn hold(&self, entries: BTreeSet<Seq>) {
+        self.lock().held = entries;
+    }
+
     fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
         let mut state = self.lock();
         let cut = now.minus(keep.age);
-        let pinned: Vec<Seq> = state.open().flat_map(|held| held.summary.entries.clone()).collect();
+        let mut pinned: BTreeSet<Seq> = state.open().flat_map(|held| held.summary.entries.clone()).collect();
+        pinned.extend(&state.held);
         let mut swept = Swept::default();
         let last = Seq(state.next - 1);
         while (swept.entries as usize) < SWEEP_ENTRIES_MAX {
@@ -487,6 +493,18 @@ impl Store for Memory {
             return Ok(state.tree.edge(level).to_vec());
         }
         Ok(state.tiles.get(&(level, index)).cloned().unwrap_or_default())
+    }
+
+    fn inspect(&self, visit: &mut dyn FnMut(Found) -> bool) -> Result<(), Error> {
+        let entries = self.lock().entries.clone();
+        for (place, entry) in entries {
+            let payload = if entry.verifies() { Payload::Whole } else { Payload::False };
+            let leaf = leaf(&entry.header);
+            if !visit(Found { place, header: Some((entry.header, leaf)), payload }) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn leaf(&self, seq: Seq) -> Result<Option<Digest>, Error> {

@@ -122,9 +122,10 @@ impl Admin {
         &self,
         method: Method,
         segments: &[&str],
+        query: &[(&str, &str)],
         out: &mut (dyn Write + Send),
     ) -> Result<Result<u64, Reply>, AdminError> {
-        let mut response = self.send(method, segments, &[], None).await?;
+        let mut response = self.send(method, segments, query, None).await?;
         let status = response.status().as_u16();
         let good = response.status().is_success();
         let mut refusal = Vec::new();

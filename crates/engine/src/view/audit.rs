@@ -71,7 +71,7 @@ pub fn page(store: &dyn Store, filter: &Filter, range: Range) -> Result<Page<Ite
     })
 }
 
-fn of_tenant(store: &dyn Store, stored: &StoredEntry, tenant: Option<&str>) -> Result<bool, Error> {
+pub(crate) fn of_tenant(store: &dyn Store, stored: &StoredEntry, tenant: Option<&str>) -> Result<bool, Error> {
     let Some(tenant) = tenant else { return Ok(true) };
     let Some(entry) = &stored.entry else { return Ok(false) };
     let seq = entry.header.seq;

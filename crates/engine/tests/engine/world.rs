@@ -357,11 +357,17 @@ impl Store for Mortal {
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {
         self.inner.backup(out)
     }
+    fn hold(&self, entries: std::collections::BTreeSet<Seq>) {
+        self.inner.hold(entries);
+    }
     fn ledger(&self) -> store::Ledger {
         self.inner.ledger()
     }
     fn tile(&self, level: u8, index: u64) -> Result<Vec<Digest>, Error> {
         self.inner.tile(level, index)
+    }
+    fn inspect(&self, visit: &mut dyn FnMut(store::Found) -> bool) -> Result<(), Error> {
+        self.inner.inspect(visit)
     }
     fn leaf(&self, seq: Seq) -> Result<Option<Digest>, Error> {
         self.inner.leaf(seq)

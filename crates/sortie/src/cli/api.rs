@@ -107,6 +107,45 @@ impl Api {
         if (200..300).contains(&status) { Ok(value) } else { Err(self.refused(status, &value)) }
     }
 
+    /// Asks, and writes the answer into `out` as it comes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with what was said; [`Error::Unreachable`]; what `out` fails with.
+    pub(super) async fn download(
+        &self,
+        path: &[&str],
+        query: &[(&str, Option<String>)],
+        out: &mut (dyn std::io::Write + Send),
+    ) -> Result<(), Error> {
+        let query: Vec<(&str, &str)> =
+            query.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
+        let refusal = match self {
+            Api::Server { admin, url } => {
+                let outcome = admin.download(Method::GET, path, &query, out).await;
+                outcome.map_err(|e| unreachable(url, &e))?.err()
+            }
+            Api::Folder { router } => {
+                let answer = asked_inside(router, Method::GET, path, &query, None).await?;
+                let status = answer.status().as_u16();
+                let mut body = answer.into_body();
+                if (200..300).contains(&status) {
+                    while let Some(frame) = body.frame().await {
+                        let frame = frame.map_err(|e| Error::Failed { message: format!("it broke off: {e}") })?;
+                        out.write_all(frame.data_ref().map_or(&[][..], |data| data))?;
+                    }
+                    None
+                } else {
+                    let body = body.collect().await.map(|whole| whole.to_bytes().to_vec()).unwrap_or_default();
+                    Some(Reply { status, body })
+                }
+            }
+        };
+        match refusal {
+            None => Ok(()),
+            Some(reply) => Err(self.refused(reply.status, &serde_json::from_slice(&reply.body).unwrap_or(Value::Null))),
+        }
+    }
+
     async fn reply(&self, ask: Ask<'_>) -> Result<Reply, Error> {
         let query: Vec<(&str, &str)> =
             ask.query.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
@@ -174,7 +213,7 @@ pub(super) fn running_at(config: &Config) -> String {
     noted.map_or_else(|| config.local_url(), |listen| Config { listen, ..config.clone() }.local_url())
 }
 
-/// Asks the routes in this process.
+/// Asks the routes in this process, and reads all of the answer.
 async fn inside(
     router: &Router,
     method: Method,
@@ -182,6 +221,21 @@ async fn inside(
     query: &[(&str, &str)],
     body: Option<Value>,
 ) -> Result<Reply, Error> {
+    let broken = |what: &str| Error::Refused { server: "the engine".to_owned(), status: 500, detail: what.to_owned() };
+    let answer = asked_inside(router, method, path, query, body).await?;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.map_err(|_| broken("the answer broke off"))?.to_bytes().to_vec();
+    Ok(Reply { status, body })
+}
+
+/// Asks the routes in this process.
+async fn asked_inside(
+    router: &Router,
+    method: Method,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<Value>,
+) -> Result<axum::response::Response, Error> {
     use engine::outbound::percent_encode;
     let mut uri: String = path.iter().flat_map(|part| ["/".to_owned(), percent_encode(part)]).collect();
     for (at, (key, value)) in query.iter().enumerate() {
@@ -195,13 +249,10 @@ async fn inside(
     }
     let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
     let request = request.body(body).map_err(|_| broken("this cannot be asked for"))?;
-    let answer = match router.clone().oneshot(request).await {
-        Ok(answer) => answer,
+    match router.clone().oneshot(request).await {
+        Ok(answer) => Ok(answer),
         Err(never) => match never {},
-    };
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.map_err(|_| broken("the answer broke off"))?.to_bytes().to_vec();
-    Ok(Reply { status, body })
+    }
 }
 
 /// Runs a future of a command to its end.

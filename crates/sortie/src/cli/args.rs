@@ -1,9 +1,13 @@
 //! The arguments: what can be typed, and the help that goes with it.
 
+mod audit;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use audit::*;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -51,6 +55,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Carries out the tests of playbooks (files or folders); nothing is sent
     Test(TestArguments),
+    /// Prints the JSON Schema of playbooks, for editors that complete and validate with it
+    Schema,
     /// Says which playbooks would run for an event, and which would not, and why
     Explain(ExplainArguments),
     /// Runs: what the playbooks did
@@ -106,6 +112,9 @@ pub(crate) enum Command {
     /// Entities whose events raise the priority
     #[command(subcommand)]
     Watchlist(WatchlistCommand),
+    /// The ledger: who did what, verification, proofs, evidence to take away
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Writes a backup, while the server runs or not
     Backup(BackupArguments),
     /// Fills an empty data folder from a backup
@@ -220,6 +229,9 @@ pub(crate) struct CheckArguments {
     /// The destinations that playbooks may name [default: as configured; not checked when there are none]
     #[arg(long, value_name = "FILE")]
     pub(crate) destinations: Option<PathBuf>,
+    /// SARIF 2.1.0, for code review and scanning tools
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) sarif: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }

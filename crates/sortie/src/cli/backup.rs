@@ -69,7 +69,7 @@ fn write(world: &World, out: &mut (dyn Write + Send)) -> Result<(), Error> {
         let Api::Server { admin, url } = &api else {
             return Err(Error::Failed { message: "the server ended meanwhile; try again".to_owned() });
         };
-        let outcome = admin.download(Method::GET, &["v1", "backup"], out).await;
+        let outcome = admin.download(Method::GET, &["v1", "backup"], &[], out).await;
         match outcome.map_err(|e| api::unreachable(url, &e))? {
             Ok(_) => Ok(()),
             Err(reply) => {

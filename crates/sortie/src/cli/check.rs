@@ -35,12 +35,16 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
     let catalog = setup::catalog(&config, destinations.as_ref());
     let checked = playbook::check(&sources, &catalog, &evaluator);
     found.extend(checked.diagnostics);
-    show(world, &found, arguments.output.json)?;
+    if arguments.sarif {
+        world.console.data(&format!("{:#}", super::sarif::of(&found)))?;
+    } else {
+        show(world, &found, arguments.output.json)?;
+    }
     let errors = found.iter().filter(|d| d.severity == Severity::Error).count();
     if errors > 0 {
         return Err(Error::Checked { errors });
     }
-    if !arguments.output.json {
+    if !arguments.output.json && !arguments.sarif {
         let mappings = if mappings > 0 { format!(", and {mappings} sources") } else { String::new() };
         world.console.talk(&format!("{} playbooks are good{mappings}", checked.playbooks.len()));
     }

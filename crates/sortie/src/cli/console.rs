@@ -120,6 +120,32 @@ impl Console {
         self.talk(&paint(self.color_err, tone, text));
     }
 
+    /// Shows how far something is, on one line that is written over, where stderr is a terminal; `of` is 0 where the end
+    /// is not known.
+    pub(crate) fn progress(&self, what: &str, done: u64, of: u64) {
+        let mut err = io::stderr().lock();
+        if !err.is_terminal() {
+            return;
+        }
+        let _ = match of {
+            0 => write!(err, "\r{done} {what}\u{1b}[K"),
+            of => {
+                let filled = usize::try_from(done.min(of) * 30 / of).unwrap_or(0);
+                write!(err, "\r[{}{}] {done} of {of} {what}\u{1b}[K", "=".repeat(filled), " ".repeat(30 - filled))
+            }
+        };
+        let _ = err.flush();
+    }
+
+    /// Takes the line of [`Console::progress`] away.
+    pub(crate) fn progress_done(&self) {
+        let mut err = io::stderr().lock();
+        if err.is_terminal() {
+            let _ = err.write_all(b"\r\x1b[K");
+            let _ = err.flush();
+        }
+    }
+
     /// Writes a table to stdout. The first row holds the headings.
     ///
     /// # Errors

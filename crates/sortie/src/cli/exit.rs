@@ -200,6 +200,9 @@ impl From<serve::Error> for Error {
                  configuration, or SORTIE_SECRETS_KEY",
             ),
             serve::Error::Outbound(_) => start("correct `egress` in the configuration"),
+            serve::Error::Ledger(_) => {
+                start("see to the file of the signing key: it must be readable and whole, or absent")
+            }
             serve::Error::Engine(_) | serve::Error::Http(_) | serve::Error::System { .. } => {
                 start("`sortie doctor` looks at everything that usually goes wrong")
             }

@@ -6,6 +6,7 @@
 mod api;
 mod approvals;
 mod args;
+mod audit;
 mod backup;
 mod brakes;
 mod check;
@@ -18,6 +19,8 @@ mod explain;
 mod init;
 mod places;
 mod records;
+mod sarif;
+mod schema;
 mod searches;
 mod secrets;
 mod serve;
@@ -110,6 +113,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Serve(arguments) => serve::run(world, &arguments),
         Command::Check(arguments) => check::run(world, &arguments),
         Command::Test(arguments) => test::run(world, &arguments),
+        Command::Schema => schema::run(world),
         Command::Explain(arguments) => explain::run(world, &arguments),
         Command::ExplainCode(arguments) => codes::run(world, &arguments),
         Command::Runs(command) => steer::runs(world, command),
@@ -135,6 +139,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Searches(command) => searches::run(world, command),
         Command::Stats(arguments) => searches::stats(world, &arguments),
         Command::Watchlist(command) => watchlist::run(world, command),
+        Command::Audit(command) => audit::run(world, command),
         Command::Backup(arguments) => backup::backup(world, &arguments),
         Command::Restore(arguments) => backup::restore(world, &arguments),
         Command::Compact => backup::compact(world),

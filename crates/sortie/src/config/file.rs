@@ -251,6 +251,13 @@ fn sections(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader:
         }
         section.finish(reader);
     }
+    if let Some(node) = fields.opt_node("ledger")
+        && let Some(mut section) = reader.map(node, "`ledger`")
+    {
+        config.ledger_key = section.opt_text(reader, "key").map(|path| folder.join(path));
+        config.ledger_copies = section.opt_text(reader, "copies").map(|path| folder.join(path));
+        section.finish(reader);
+    }
     if let Some(node) = fields.opt_node("log")
         && let Some(mut section) = reader.map(node, "`log`")
     {

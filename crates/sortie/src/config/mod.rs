@@ -81,6 +81,10 @@ pub(crate) struct Config {
     pub(crate) triage: Triage,
     /// How changes of playbooks are noticed.
     pub(crate) reload: Reload,
+    /// The file of the ledger's signing key; nothing means one in the data folder.
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// A file that each signed checkpoint is appended to.
+    pub(crate) ledger_copies: Option<PathBuf>,
     /// How logs are written.
     pub(crate) log: Log,
 }
@@ -172,6 +176,8 @@ impl Config {
             words: Vocabulary::default(),
             triage: Triage::default(),
             reload: Reload { watch: true, quiet: RELOAD_QUIET },
+            ledger_key: None,
+            ledger_copies: None,
             log: Log { format: Format::Text, level: Targets::new().with_default(tracing::Level::INFO) },
         }
     }

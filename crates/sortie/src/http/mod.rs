@@ -13,6 +13,7 @@ pub(crate) mod body;
 pub(crate) mod dispatch;
 mod ingest;
 mod openapi;
+mod pieces;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod route;

@@ -273,6 +273,22 @@ fn of_the_rest() -> Vec<(&'static str, Value)> {
         ("TokenMade", with(TOKEN, "token")),
         ("AuditEntry", object("seq# time actor action kind object detail:Any")),
         ("Audit", page_of("AuditEntry")),
+        ("VerifyWish", object("keys[] checkpoints[]")),
+        ("Finding", object("kind entry# detail")),
+        (
+            "VerifyReport",
+            object(
+                "ok! entries# payloads# dropped# size# root checkpoints# newest_checkpoint? unsigned# signer? signer_known! open_runs# open_run_ids[] findings:Finding[] findings_total# remarks[]",
+            ),
+        ),
+        ("Checkpoint", object("checkpoint key size# root time")),
+        ("EntryProof", object("line:Any index# path[]")),
+        ("RunProof", object("run checkpoint entries:EntryProof[]")),
+        ("SigningKey", object("key")),
+        ("Hold", object("object tenant? reason by since")),
+        ("Holds", page_of("Hold")),
+        ("HoldWish", object("object reason")),
+        ("Lifted", object("object")),
         (
             "Status",
             object(

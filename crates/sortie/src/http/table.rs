@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
 use super::api::{
-    approvals, attachments, audit, backup, brakes, deliveries, destinations, events, found, meta, notifications,
-    objects, playbooks, runs, secrets, tokens, trials, watchlist,
+    approvals, attachments, audit, backup, brakes, deliveries, destinations, events, found, ledger, meta,
+    notifications, objects, playbooks, runs, secrets, tokens, trials, watchlist,
 };
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
@@ -81,6 +81,7 @@ const AUDIT: &[Key] = &[
     key("actor", "by this actor: `token:alice`, or `alice`"),
     key("action", "with this action, such as `case.updated`, `token.created`, `refused`, or of this kind of entry"),
     key("object", "about this object, such as `case:C-1`"),
+    key("format", "`csv` for comma-separated values"),
     TENANT,
     SINCE,
     UNTIL,
@@ -89,6 +90,15 @@ const AUDIT: &[Key] = &[
 ];
 
 const UPLOAD: &[Key] = &[key("name", "the file's name"), TENANT];
+const EVIDENCE: &[Key] = &[
+    key("case", "only what is about this case, with its runs"),
+    key("alert", "only what is about this alert, with its runs"),
+    key("run", "only this run"),
+    TENANT,
+    key("since", "recorded at or after this RFC 3339 time"),
+    key("until", "recorded before this RFC 3339 time"),
+];
+
 const PAGE: &[Key] = &[LIMIT, CURSOR];
 const DONE: &[Key] = &[key("done", "what was just done")];
 const OBJECT_PAGE: &[Key] = &[TENANT, CURSOR, DONE[0]];
@@ -198,6 +208,14 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/watchlist", ANALYSTS, "puts an entity on the watchlist", &[], Some("WatchWish"), (201, "Watched"), watchlist::add),
     route!(Delete "/v1/watchlist/{kind}/{id}", ANALYSTS, "takes an entity off the watchlist", OF_TENANT, None, (200, "Unwatched"), watchlist::remove),
     route!(Get "/v1/audit", AUDITORS, "who did, changed or was refused what, newest first", AUDIT, None, (200, "Audit"), audit::list),
+    route!(Post "/v1/audit/verify", AUDITORS, "verifies the whole history against the ledger and its checkpoints", &[], Some("VerifyWish"), (200, "VerifyReport"), ledger::verify),
+    route!(Get "/v1/audit/checkpoint", AUDITORS, "a signed checkpoint over everything recorded so far", &[], None, (200, "Checkpoint"), ledger::checkpoint),
+    route!(Get "/v1/audit/runs/{id}/proof", AUDITORS, "the proof that the entries of a run stand in the ledger", &[], None, (200, "RunProof"), ledger::prove),
+    route!(Get "/v1/audit/export", AUDITORS, "an evidence bundle (ZIP) to verify elsewhere", EVIDENCE, None, (200, "Bytes"), ledger::export),
+    route!(Post "/v1/audit/key/rotate", ADMINS, "signs with a new key from now on", &[], Some("Empty"), (200, "SigningKey"), ledger::rotate),
+    route!(Get "/v1/holds", AUDITORS, "legal holds: what retention must not drop", &[], None, (200, "Holds"), ledger::holds),
+    route!(Post "/v1/holds", ADMINS, "places a hold on a case, an alert or a run", OF_TENANT, Some("HoldWish"), (201, "Hold"), ledger::hold),
+    route!(Delete "/v1/holds/{object}", ADMINS, "lifts a hold", OF_TENANT, None, (200, "Lifted"), ledger::lift_hold),
     route!(Get "/v1/backup", ADMINS, "the whole store as it stands, while the server goes on", &[], None, (200, "Bytes"), backup::write),
     route!(Post "/v1/pause", ANALYSTS, "pauses all automation, or all that leaves", &[], Some("Pause"), (200, "Pauses"), brakes::pause),
     route!(Post "/v1/resume", ANALYSTS, "lifts pauses", &[], Some("Resume"), (200, "Pauses"), brakes::resume),

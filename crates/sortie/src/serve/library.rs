@@ -48,6 +48,11 @@ impl Library {
         library
     }
 
+    /// The configuration.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// How changes are noticed.
     pub(super) fn reload(&self) -> Reload {
         self.config.reload

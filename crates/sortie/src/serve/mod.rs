@@ -10,6 +10,7 @@
 mod doors;
 pub(crate) mod folder;
 mod library;
+mod provenance;
 mod set;
 mod signals;
 mod watch;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Engine;
+use engine::ledger;
 use engine::outbound::{self, Effects, Outbound, Secrets, SystemResolver};
 use playbook::Diagnostic;
 use store::{Sled, Store};
@@ -48,6 +50,9 @@ pub(crate) enum Error {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] engine::StartError),
+    /// The history cannot be signed.
+    #[error(transparent)]
+    Ledger(#[from] ledger::LedgerError),
     /// The API did not start.
     #[error(transparent)]
     Http(#[from] http::StartError),
@@ -163,7 +168,32 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
         Purpose::Serve => Engine::start(setup).await?,
         Purpose::Look => Engine::open(setup)?,
     };
+    sign(config, &engine, purpose).await?;
+    if purpose == Purpose::Serve {
+        record_provenance(config, &engine).await;
+    }
     Ok(Started { engine, library })
+}
+
+/// Records where what is in force comes from.
+pub(crate) async fn record_provenance(config: &Config, engine: &Engine) {
+    let config = config.clone();
+    let Ok(from) = tokio::task::spawn_blocking(move || provenance::of(&config)).await else { return };
+    let (kind, actor) = (model::history::EntryKind::Server, model::Actor::System);
+    if let Err(error) = engine.record(kind, "server".to_owned(), from, actor).await {
+        tracing::warn!(%error, "the digests of the files that are in force could not be recorded");
+    }
+}
+
+/// Begins to sign the history; a command that only looks signs where there is a key already.
+async fn sign(config: &Config, engine: &Engine, purpose: Purpose) -> Result<(), Error> {
+    let path = config.ledger_key.clone().unwrap_or_else(|| config.data.join(ledger::KEY_FILE));
+    if purpose == Purpose::Look && !path.exists() {
+        return Ok(());
+    }
+    let keys = ledger::Keys { path, name: format!("sortie/{}", node().replace('+', "-")) };
+    let settings = ledger::Settings { keys, copies: config.ledger_copies.clone() };
+    Ok(engine.sign_with(settings).await?)
 }
 
 /// The settings of the API.

@@ -65,7 +65,10 @@ async fn load(mut library: Library, engine: &Engine) -> Library {
                 engine.set_file_destinations(destinations).await;
             }
             match engine.load(fresh.playbooks, model::Actor::System).await {
-                Ok(()) => tracing::info!(playbooks = count, "playbooks reloaded"),
+                Ok(()) => {
+                    super::record_provenance(library.config(), engine).await;
+                    tracing::info!(playbooks = count, "playbooks reloaded");
+                }
                 Err(error) => tracing::error!(%error, "the playbooks could not be loaded; what is loaded stays"),
             }
         }

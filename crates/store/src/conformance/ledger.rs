@@ -71,3 +71,19 @@ pub(super) fn tiles_outlive_their_entries(store: &dyn Store) {
     assert_eq!(root_of_tiles(store, before.size), before.root, "the old tree is still there");
     assert_eq!(root_of_tiles(store, store.ledger().size), store.ledger().root);
 }
+
+pub(super) fn what_is_held_stays(store: &dyn Store) {
+    for _ in 0..6 {
+        write(store, 1);
+    }
+    store.hold([Seq(2)].into());
+    let keep = Retention { age: Duration::ZERO, runs: u64::MAX, bytes: 0 };
+    let sweep = || while store.sweep(store.now(), &keep).unwrap().more {};
+    sweep();
+    assert!(store.entry(Seq(2)).unwrap().is_some_and(|stored| stored.entry.is_some()));
+    assert!(store.entry(Seq(1)).unwrap().is_none() && store.entry(Seq(4)).unwrap().is_none(), "and nothing else");
+    store.hold([].into());
+    write(store, 1);
+    sweep();
+    assert!(store.entry(Seq(2)).unwrap().is_none(), "until it is let go");
+}

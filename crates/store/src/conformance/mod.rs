@@ -58,6 +58,7 @@ pub const CASES: &[Case] = &[
     Case { number: "C17", name: "a sweep ends, and the sequence goes on", run: sweeps::a_sweep_ends },
     Case { number: "C19", name: "extreme numbers and times are nothing special", run: limits::extremes },
     Case { number: "L1", name: "the ledger's tree follows from the entries", run: ledger::the_tree_follows },
+    Case { number: "L3", name: "what is held stays", run: ledger::what_is_held_stays },
     Case { number: "L2", name: "tiles outlive their entries", run: ledger::tiles_outlive_their_entries },
     Case { number: "-", name: "every object of a kind once", run: objects::every_object_of_a_kind_once },
     Case { number: "-", name: "nothing is written after a run's end", run: runs::nothing_after_the_end },

@@ -4,11 +4,11 @@
 //! not compressed: retention and opening read it alone. All numbers are big endian.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress, get_maximum_output_size};
-use model::history::{Entry, Header, Salt};
+use model::history::{Entry, Header, Salt, commitment};
 use model::{Digest, Seq, Time};
 
 use super::ledger::leaf_of;
-use crate::api::{Error, StoredEntry};
+use crate::api::{Error, Found, Payload, StoredEntry};
 
 /// Raw payload bytes at which a group is cut.
 pub(super) const GROUP_BYTES: usize = 64 * 1024;
@@ -210,17 +210,40 @@ impl Group {
         if header.seq == seq { Ok(Some(header)) } else { Err(damaged()) }
     }
 
-    /// An entry.
-    pub(super) fn entry(&self, seq: Seq) -> Result<Option<StoredEntry>, Error> {
-        let (Some(index), Some(header)) = (self.index(seq), self.header(seq)?) else { return Ok(None) };
-        let Some(start) = self.starts.get(index).copied() else {
-            return Ok(Some(StoredEntry { header, entry: None }));
+    /// An entry by its place, whatever its header says; for verification.
+    pub(super) fn found(&self, place: u64) -> Found {
+        let header = self.index(Seq(place)).and_then(|index| {
+            let json = self.header_json(index).ok()?;
+            Some((serde_json::from_slice::<Header>(json).ok()?, leaf_of(json)))
+        });
+        let payload = match (self.index(Seq(place)).map(|index| self.payload_at(index)), &header) {
+            (Some(Ok(None)), _) => Payload::Dropped,
+            (Some(Ok(Some((salt, payload)))), Some((header, _))) if commitment(&salt, payload) == header.payload => {
+                Payload::Whole
+            }
+            _ => Payload::False,
         };
+        Found { place: Seq(place), header, payload }
+    }
+
+    /// The salt and the payload in a place.
+    fn payload_at(&self, index: usize) -> Result<Option<(Salt, &[u8])>, Error> {
+        let Some(start) = self.starts.get(index).copied() else { return Ok(None) };
         let mut rest = self.payloads.get(start..).ok_or_else(damaged)?;
         let salt: Salt = take(&mut rest)?;
         let length = take(&mut rest).map(u32::from_be_bytes)? as usize;
-        let payload = rest.get(..length).ok_or_else(damaged)?.to_vec();
-        Ok(Some(StoredEntry { header: header.clone(), entry: Some(Entry { header, salt, payload }) }))
+        Ok(Some((salt, rest.get(..length).ok_or_else(damaged)?)))
+    }
+
+    /// An entry.
+    pub(super) fn entry(&self, seq: Seq) -> Result<Option<StoredEntry>, Error> {
+        let (Some(index), Some(header)) = (self.index(seq), self.header(seq)?) else { return Ok(None) };
+        let entry = self.payload_at(index)?.map(|(salt, payload)| Entry {
+            header: header.clone(),
+            salt,
+            payload: payload.to_vec(),
+        });
+        Ok(Some(StoredEntry { header, entry }))
     }
 
     fn index(&self, seq: Seq) -> Option<usize> {

@@ -14,7 +14,7 @@ use super::base::{failed, lock};
 use super::group::Group;
 use super::keys::{self, Keyspace};
 use super::values;
-use crate::api::{Error, StoredEntry};
+use crate::api::{Error, Found, Payload, StoredEntry};
 
 /// Groups that are kept unpacked. Histories of runs are read entry by entry, and these lie near each other.
 const GROUPS_KEPT: usize = 16;
@@ -99,6 +99,30 @@ impl Sled {
                 }
             }
             end = group.first;
+        }
+        Ok(())
+    }
+
+    /// Everything that lies where the history lies, in order.
+    pub(super) fn inspect_all(&self, visit: &mut dyn FnMut(Found) -> bool) -> Result<(), Error> {
+        let next = self.next.load(Ordering::Acquire);
+        for found in self.base.scan(&keys::start(Keyspace::Headers)) {
+            let (key, stored) = found?;
+            let first = keys::group_first(&key).unwrap_or(0);
+            if first >= next {
+                break;
+            }
+            let Ok(group) = self.unpack(&key, stored) else {
+                if visit(Found { place: Seq(first), header: None, payload: Payload::False }) {
+                    continue;
+                }
+                return Ok(());
+            };
+            for place in group.first..group.end().min(next) {
+                if !visit(group.found(place)) {
+                    return Ok(());
+                }
+            }
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ mod sweep;
 mod values;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
@@ -40,8 +41,8 @@ use model::{Digest, Kind, Object, ObjectKey, RunId, Seq, Time};
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    Claim, Commit, Cursor, Durability, Error, Lease, Ledger, Page, Retention, RunFilter, Stats, Store, StoredEntry,
-    Swept,
+    Claim, Commit, Cursor, Durability, Error, Found, Lease, Ledger, Page, Retention, RunFilter, Stats, Store,
+    StoredEntry, Swept,
 };
 use crate::clock::{self, Clock};
 use absent::Absent;
@@ -328,6 +329,10 @@ impl Store for Sled {
         Ok(())
     }
 
+    fn hold(&self, entries: BTreeSet<Seq>) {
+        lock(&self.sweeper).hold(entries);
+    }
+
     fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
         self.sweep_step(now, keep)
     }
@@ -342,6 +347,10 @@ impl Store for Sled {
 
     fn tile(&self, level: u8, index: u64) -> Result<Vec<Digest>, Error> {
         self.tile_now(level, index)
+    }
+
+    fn inspect(&self, visit: &mut dyn FnMut(Found) -> bool) -> Result<(), Error> {
+        self.inspect_all(visit)
     }
 
     fn leaf(&self, seq: Seq) -> Result<Option<Digest>, Error> {

@@ -4,6 +4,7 @@
 //! Invariants: a step looks at a bounded number of keys and commits once. A group that holds an entry of a run that has
 //! not ended is passed over and comes again; the last group always stays, since the end of the history is read from it.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub(super) struct Sweeper {
     turn: usize,
     /// When the last round began.
     round: Option<Time>,
+    /// Entries that must stay.
+    held: BTreeSet<Seq>,
 }
 
 /// The keyspaces that are walked key by key.
@@ -68,6 +71,15 @@ impl Sweeper {
     /// A sweeper that goes on from what was dropped so far.
     pub(super) fn new(dropped: Dropped) -> Sweeper {
         Sweeper { dropped, ..Sweeper::default() }
+    }
+
+    /// These entries must stay, and only these.
+    pub(super) fn hold(&mut self, entries: BTreeSet<Seq>) {
+        self.held = entries;
+    }
+
+    fn holds(&self, first: u64, end: u64) -> bool {
+        self.held.range(Seq(first)..Seq(end)).next().is_some()
     }
 }
 
@@ -80,7 +92,8 @@ impl Sled {
         let mut writes = Writes::default();
         let before = sweeper.dropped;
         if let Err(error) = self.sweep_all(&mut sweeper, now, keep, &mut swept, &mut writes) {
-            *sweeper = Sweeper::new(before);
+            let held = std::mem::take(&mut sweeper.held);
+            *sweeper = Sweeper { held, ..Sweeper::new(before) };
             return Err(error);
         }
         let dropped = sweeper.dropped;
@@ -165,7 +178,7 @@ impl Sled {
                 break;
             }
             sweeper.group = end;
-            if lock(&self.schedule).pins(first, end) {
+            if lock(&self.schedule).pins(first, end) || sweeper.holds(first, end) {
                 continue;
             }
             writes.remove(&key, &stored)?;
@@ -216,7 +229,9 @@ impl Sled {
             let (key, stored) = found.map_err(failed("sweeping"))?;
             let place = key.clone();
             match space {
-                Keyspace::Object => swept.objects += self.sweep_object(&key, stored, now.minus(keep.age), writes)?,
+                Keyspace::Object => {
+                    swept.objects += self.sweep_object(sweeper, &key, stored, now.minus(keep.age), writes)?;
+                }
                 Keyspace::PlaybookBlock => self.sweep_block(sweeper.dropped.first_seq, &key, stored, writes)?,
                 _ => swept.expired += self.sweep_expired(space, &key, stored, now, writes)?,
             }
@@ -252,14 +267,23 @@ impl Sled {
 
     /// Drops an object that nobody has touched since `cut`, unless it is a case that is not closed or an open run is
     /// about it.
-    fn sweep_object(&self, key: &IVec, stored: IVec, cut: Time, writes: &mut Writes) -> Result<u64, Error> {
+    fn sweep_object(
+        &self,
+        sweeper: &Sweeper,
+        key: &IVec,
+        stored: IVec,
+        cut: Time,
+        writes: &mut Writes,
+    ) -> Result<u64, Error> {
         let value = values::whole(&self.base.tree, key, stored.clone())?;
         let object: Object = parse(&value, "an object")?;
         let is_case = key.get(1) == Some(&b'c');
         let closed = object.record.contains_key("closed_time");
         let newest = object.meta.entries.last().map_or(0, |seq| seq.0);
         let touched = object.meta.updated_at >= cut || newest >= self.next.load(std::sync::atomic::Ordering::Acquire);
-        if touched || (is_case && !closed) || lock(&self.schedule).pins(object.meta.created.0, newest + 1) {
+        let held = object.meta.entries.iter().any(|seq| sweeper.held.contains(seq));
+        let pinned = held || lock(&self.schedule).pins(object.meta.created.0, newest + 1);
+        if touched || (is_case && !closed) || pinned {
             return Ok(0);
         }
         for space in [Keyspace::ObjectBlock, Keyspace::File] {

@@ -10,6 +10,7 @@ pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;
 pub(super) mod found;
+pub(super) mod ledger;
 pub(super) mod meta;
 pub(super) mod notifications;
 pub(super) mod objects;

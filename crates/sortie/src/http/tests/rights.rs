@@ -76,6 +76,14 @@ GET /v1/watchlist: *
 POST /v1/watchlist: admin, analyst
 DELETE /v1/watchlist/{kind}/{id}: admin, analyst
 GET /v1/audit: admin, auditor
+POST /v1/audit/verify: admin, auditor
+GET /v1/audit/checkpoint: admin, auditor
+GET /v1/audit/runs/{id}/proof: admin, auditor
+GET /v1/audit/export: admin, auditor
+POST /v1/audit/key/rotate: admin
+GET /v1/holds: admin, auditor
+POST /v1/holds: admin
+DELETE /v1/holds/{object}: admin
 GET /v1/backup: admin
 POST /v1/pause: admin, analyst
 POST /v1/resume: admin, analyst
