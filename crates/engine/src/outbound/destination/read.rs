@@ -73,7 +73,7 @@ fn destinations(reader: &mut Reader, named: &mut Fields<'_>, rules: Rules<'_>) -
     let mut count = 0;
     for (key, node) in named.free() {
         count += 1;
-        if count == rules.max + 1 {
+        if count - 1 == rules.max {
             let help = Some("`limits: { destinations: N }` of the configuration allows more".to_owned());
             reader.error(codes::TOO_MANY, key.span, format!("there are more than {} destinations", rules.max), help);
         }
