@@ -12,21 +12,21 @@ macro_rules! shipped {
     };
 }
 shipped!(
-    "exabeam/alert-created-1-create-case-at-score-90.yaml",
-    "exabeam/alert-created-2-priority-low.yaml",
-    "exabeam/alert-created-3-priority-medium.yaml",
-    "exabeam/alert-created-4-priority-high.yaml",
-    "exabeam/alert-created-5-priority-critical.yaml",
-    "exabeam/alert-created-6-create-case-for-correlation-rule.yaml",
-    "exabeam/alert-updated-1-create-case-at-score-90.yaml",
-    "exabeam/alert-updated-2-priority-low.yaml",
-    "exabeam/alert-updated-3-priority-medium.yaml",
-    "exabeam/alert-updated-4-priority-high.yaml",
-    "exabeam/alert-updated-5-priority-critical.yaml",
-    "exabeam/alert-updated-6-create-case-for-correlation-rule.yaml",
-    "morning-check.yaml",
-    "notify-desk-about-critical-cases.yaml",
-    "warn-about-urgent-hosts.yaml",
+    "notification/notify-desk-about-critical-cases.yaml",
+    "notification/warn-about-urgent-hosts.yaml",
+    "operations/morning-check.yaml",
+    "threat-center/alert-created-1-create-case-at-score-90.yaml",
+    "threat-center/alert-created-2-priority-low.yaml",
+    "threat-center/alert-created-3-priority-medium.yaml",
+    "threat-center/alert-created-4-priority-high.yaml",
+    "threat-center/alert-created-5-priority-critical.yaml",
+    "threat-center/alert-created-6-create-case-for-correlation-rule.yaml",
+    "threat-center/alert-updated-1-create-case-at-score-90.yaml",
+    "threat-center/alert-updated-2-priority-low.yaml",
+    "threat-center/alert-updated-3-priority-medium.yaml",
+    "threat-center/alert-updated-4-priority-high.yaml",
+    "threat-center/alert-updated-5-priority-critical.yaml",
+    "threat-center/alert-updated-6-create-case-for-correlation-rule.yaml",
 );
 
 /// A folder of the demo's own, gone when this is dropped unless it is kept.
