@@ -234,3 +234,24 @@ fn a_decision_is_listed_the_same_way_when_it_is_read_later() {
     };
     assert_eq!(facts(&event), facts(&answer));
 }
+
+#[test]
+fn an_event_is_told_in_full_after_the_playbooks_were_exchanged() {
+    let folder = Folder::new();
+    let listens = "triggers:\n  - case.stage_changed: { to: Closed }\nsteps:\n  - id: note\n    action: log\n    with: { message: hi }\n";
+    folder.playbook("first", listens);
+    folder.playbook("second", listens);
+    let server = Server::start(&folder);
+    server.accepted(&case("case.created", json!({"id": "C-1", "stage": "New"})));
+    let event = server.accepted(&case("case.stage_changed", json!({"id": "C-1", "stage": "Investigation"})));
+    let path = format!("/v1/events/{}", event["event_id"].as_str().unwrap());
+    std::fs::remove_file(folder.path().join("playbooks/second.yaml")).unwrap();
+    folder.playbook("third", listens);
+    crate::support::eventually("the other set is in force", || {
+        (server.client().get("/v1/playbooks/third").status == 200).then_some(())
+    });
+    let told = server.client().get(&path).ok(200);
+    let names: Vec<&str> =
+        told["decisions"].as_array().unwrap().iter().filter_map(|d| d["playbook"].as_str()).collect();
+    assert_eq!((names, &told["decisions_complete"]), (vec!["first", "second"], &json!(true)), "{told:#}");
+}

@@ -175,37 +175,40 @@ fn on_a_full_disk_events_are_refused_nothing_acknowledged_is_lost_and_it_recover
         client.anonymous().post("/v1/in/generic", &event)
     };
     assert_eq!(send(0).status, 202);
-    // Nearly all room is taken by somebody else.
-    let filler = inside.join("filler");
-    fill(&filler);
     let mut accepted = 1;
-    let refused = eventually("the full disk is noticed", || {
-        let answer = send(accepted);
-        if answer.status == 202 {
-            accepted += 1;
-            return None;
-        }
-        Some(answer)
-    });
-    assert_eq!(refused.status, 503, "{}", refused.text());
-    assert!(refused.header("retry-after").is_some());
-    client.get("/v1/alerts?limit=1").expect(200);
-    std::fs::remove_file(&filler).unwrap();
-    eventually("there is room again", || (send(accepted).status == 202).then_some(()));
+    // Somebody else takes nearly all room, and then the last byte of it.
+    for left in [4 * 1024 * 1024, 0] {
+        let filler = inside.join("filler");
+        fill(&filler, left);
+        let refused = eventually("the full disk is noticed", || {
+            let answer = send(accepted);
+            if answer.status == 202 {
+                accepted += 1;
+                return None;
+            }
+            Some(answer)
+        });
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert!(refused.header("retry-after").is_some());
+        client.get("/v1/alerts?limit=1").expect(200);
+        std::fs::remove_file(&filler).unwrap();
+        eventually("there is room again", || (send(accepted).status == 202).then_some(()));
+        accepted += 1;
+    }
+    accepted -= 1;
     for n in 0..=accepted {
         client.get(&format!("/v1/alerts/A-{n}")).expect(200);
     }
 }
 
-/// Takes all room but a few megabytes: less than the store keeps in reserve, enough for what it writes by itself.
-fn fill(path: &std::path::Path) {
+/// Takes all room but so many bytes.
+fn fill(path: &std::path::Path, left_bytes: u64) {
     use std::io::Write as _;
-    const LEFT_BYTES: u64 = 4 * 1024 * 1024;
     let mut file = std::fs::File::create(path).unwrap();
     let chunk = vec![7_u8; 64 * 1024];
     while file.write_all(&chunk).is_ok() {}
     let length = file.metadata().unwrap().len();
-    file.set_len(length - LEFT_BYTES).unwrap();
+    file.set_len(length - left_bytes).unwrap();
 }
 
 #[test]
@@ -399,4 +402,40 @@ fn a_run_that_can_never_work_is_given_up_and_others_go_on() {
     assert_eq!(run["status"], "failed");
     assert!(step(&run, "a")["error"]["code"].is_string(), "{run:#}");
     assert_eq!(server.ended_run(&run_id(&answer, "tell"))["status"], "succeeded");
+}
+
+#[test]
+fn a_disk_that_takes_no_writes_ends_the_server_and_what_was_acknowledged_is_there_afterwards() {
+    let folder = Folder::new();
+    // Files may grow to some megabytes and no further: a write beyond that fails as on a broken disk.
+    let mut server = Server::start_under(&folder, "trap '' XFSZ; ulimit -f 8000");
+    let send = |server: &Server, n: usize| {
+        let event = json!({"type": "alert.created", "alert": {"id": format!("A-{n}"), "name": noise(n)}});
+        server.client().anonymous().try_request("POST", "/v1/in/generic", &[], event.to_string().as_bytes())
+    };
+    let mut accepted = 0;
+    let refused = loop {
+        match send(&server, accepted) {
+            Ok(answer) if answer.status == 202 => accepted += 1,
+            other => break other,
+        }
+        assert!(accepted < 5_000, "the limit was never met");
+    };
+    assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status == 503));
+    assert_eq!(server.wait().code(), Some(4), "{}", server.log().text());
+    assert!(accepted > 10, "{accepted}");
+    let server = Server::start(&folder);
+    for n in 0..accepted {
+        server.client().get(&format!("/v1/alerts/A-{n}")).expect(200);
+    }
+}
+
+/// Text that does not get smaller when it is compressed.
+fn noise(seed: usize) -> String {
+    let mut state = seed as u64 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + ((state >> 33) % 26) as u8)
+    };
+    (0..20_000).map(|_| next()).collect()
 }

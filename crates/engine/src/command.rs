@@ -22,6 +22,7 @@ use crate::next::CONDITION;
 use crate::record;
 use crate::refusal::Refusal;
 use crate::runner::load::{self, Loaded};
+use crate::unused;
 use crate::writer::{Order, Progress, Start};
 
 /// Times that a cancellation is tried again when the run goes on meanwhile.
@@ -386,8 +387,12 @@ impl Engine {
 
     /// Keeps the text of a playbook that is in no file, so that its run can be resumed and read.
     async fn keep_text(&self, playbook: &Playbook, actor: &Actor) -> Result<(), Refusal> {
-        let known = self.store().text(&playbook.digest).map_err(|error| Refusal::from(&error))?;
-        if known.is_some() {
+        let failed = |error: store::Error| Refusal::from(&error);
+        if let Some(mark) = unused::used(self.store().as_ref(), playbook.digest).map_err(failed)? {
+            let what = serde_json::json!({ "what": "text used", "digest": playbook.digest });
+            self.set_marks(vec![mark], "playbooks".to_owned(), what, actor.clone()).await?;
+        }
+        if self.store().text(&playbook.digest).map_err(failed)?.is_some() {
             return Ok(());
         }
         let texts: Vec<(Digest, Vec<u8>)> = vec![(playbook.digest, playbook.text.as_bytes().to_vec())];

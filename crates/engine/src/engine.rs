@@ -35,7 +35,7 @@ use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
 use crate::triage::{self, Triage, Watchlist};
 use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
-use crate::{evict, schedule, seen, sweep, timer};
+use crate::{evict, schedule, seen, sweep, timer, unused};
 
 /// How long a caller with several orders waits for room before it is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -446,6 +446,7 @@ impl Engine {
         let mut marks = vec![(format!("{SET_PREFIX}{}", set.digest()), Some(listing.to_string().into_bytes()))];
         marks.extend(schedule::cursors(store.as_ref(), &set).map_err(failed)?);
         marks.extend(timer::begin(store.as_ref(), &set).map_err(failed)?);
+        marks.extend(unused::marks(store.as_ref(), &set).map_err(failed)?);
         for (mark, _) in store.marks(PLAYBOOK_PREFIX).map_err(failed)? {
             if mark.strip_prefix(PLAYBOOK_PREFIX).is_some_and(|id| set.find(id).is_none()) {
                 marks.push((mark, None));

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::brakes::Held;
 use crate::evict::Crowded;
+use crate::past::Past;
 use crate::refusal::Refusal;
 use crate::seen::Seen;
 use crate::set::Set;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub figures: Figures,
     set: RwLock<Arc<Set>>,
     triage: RwLock<Arc<Triage>>,
+    /// Sets of playbooks that were in force before, put together again.
+    pub past: Past,
     /// What was read and searched for, and is not written yet.
     pub seen: Seen,
     fresh: Mutex<HashMap<RunId, Fresh>>,
@@ -100,6 +103,7 @@ impl Shared {
             figures: Figures::default(),
             set: RwLock::new(Arc::new(set)),
             triage: RwLock::default(),
+            past: Past::default(),
             seen: Seen::default(),
             fresh: Mutex::default(),
             waiting_bytes: AtomicUsize::new(0),

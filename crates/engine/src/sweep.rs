@@ -11,6 +11,7 @@ use store::{Retention, Swept};
 use tokio::sync::{oneshot, watch};
 
 use crate::shared::Shared;
+use crate::unused;
 use crate::writer::{Note, Order, Orders};
 
 /// How often there is a look whether something must go.
@@ -26,6 +27,10 @@ pub(crate) async fn run(shared: Arc<Shared>, orders: Orders, keep: Retention, mu
         let swept = if held(&shared).await { sweep(&shared, &keep, &mut stop).await } else { Swept::default() };
         if swept.entries + swept.runs + swept.objects > 0 {
             record(&orders, &swept, shared.store.stats().first_seq).await;
+        }
+        let cut = shared.store.now().minus(keep.age.saturating_add(unused::RUN_MAX));
+        if let Err(refusal) = unused::forget(shared.store.as_ref(), &orders, cut).await {
+            tracing::warn!(%refusal, "texts that nothing needs any more could not be dropped");
         }
         if !rest(EVERY, &mut stop).await {
             return;

@@ -137,6 +137,8 @@ pub(crate) enum Order {
     Answer(Box<Answer>),
     /// Something is noted in the history, with the settings that it changes.
     Note(Box<Note>),
+    /// Texts that nothing can need any more are dropped, with the marks that told so.
+    Forget { texts: Vec<Digest>, marks: Vec<store::Mark>, reply: oneshot::Sender<Result<(), Refusal>> },
     /// Alerts and cases were read, and searches made.
     Seen { readings: Vec<Reading>, marks: Vec<store::Mark>, reply: oneshot::Sender<Result<(), Refusal>> },
     /// A file is put to an alert or a case, piece by piece, or taken off.
@@ -253,6 +255,7 @@ pub(crate) enum Staged {
     Note(Result<Seq, Refusal>),
     Seen(Result<(), Refusal>),
     Attach(Result<(), Refusal>),
+    Forget(Result<(), Refusal>),
 }
 
 /// Runs the writer until every handle is gone.
@@ -359,6 +362,7 @@ impl Order {
             Order::Note(_) => Staged::Note(Err(refusal)),
             Order::Seen { .. } => Staged::Seen(Err(refusal)),
             Order::Attach { .. } => Staged::Attach(Err(refusal)),
+            Order::Forget { .. } => Staged::Forget(Err(refusal)),
         }
     }
 }
@@ -383,7 +387,9 @@ fn answer(shared: &Shared, order: Order, staged: Staged) {
         (Order::Tick(tick), Staged::Tick(answer)) => drop(tick.reply.send(answer)),
         (Order::Claim { reply, .. }, Staged::Claim(answer)) => drop(reply.send(answer)),
         (Order::Answer(order), Staged::Answer(answer)) => drop(order.reply.send(answer)),
-        (Order::Seen { reply, .. }, Staged::Seen(answer)) | (Order::Attach { reply, .. }, Staged::Attach(answer)) => {
+        (Order::Seen { reply, .. }, Staged::Seen(answer))
+        | (Order::Attach { reply, .. }, Staged::Attach(answer))
+        | (Order::Forget { reply, .. }, Staged::Forget(answer)) => {
             drop(reply.send(answer));
         }
         (Order::Note(note), Staged::Note(answer)) => {

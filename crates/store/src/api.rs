@@ -234,6 +234,8 @@ pub struct Commit {
     pub files: Vec<FileWrite>,
     /// Texts by digest (playbooks as they were loaded).
     pub texts: Vec<(Digest, Vec<u8>)>,
+    /// Texts that are dropped.
+    pub gone_texts: Vec<Digest>,
 }
 
 /// A run that a worker may work on until the lease ends.

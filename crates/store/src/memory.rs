@@ -167,6 +167,9 @@ impl State {
         self.windows.extend(commit.windows.into_iter().map(|window| (window.key, window.until)));
         self.tallies.extend(commit.tallies.into_iter().map(|tally| (tally.key.clone(), tally)));
         self.marks.extend(commit.marks);
+        for digest in &commit.gone_texts {
+            self.texts.remove(digest);
+        }
         self.texts.extend(commit.texts);
         for FileWrite { object, file, n, bytes } in commit.files {
             match bytes {

@@ -368,3 +368,28 @@ fn the_folder_stops_growing_under_retention() {
     let objects = store.verify().unwrap().objects;
     assert!((100..=120).contains(&objects), "{objects} objects are kept, of 100 in a window");
 }
+
+#[test]
+fn a_store_that_lost_its_last_second_before_a_kill_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Sled::open(dir.path(), Options { durability: Durability::Power, ..options() }).unwrap();
+    (0..20).for_each(|_| write(&store));
+    let copy = tempfile::tempdir().unwrap();
+    let copy_files = |from: &Path, to: &Path| {
+        fs::create_dir_all(to.join("blobs")).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    };
+    // The database as it was a moment ago, and the rest of the folder as the killed process left it.
+    copy_files(&dir.path().join("db"), &copy.path().join("db"));
+    (0..3).for_each(|_| write(&store));
+    for name in ["witness", "witness.now"] {
+        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let error = refused(copy.path());
+    assert!(matches!(&error, Error::Corrupt { detail } if detail.contains("up to 23 were there")), "{error}");
+    // Without the note the loss cannot be seen: it is what makes the difference.
+    fs::remove_file(copy.path().join("witness.now")).unwrap();
+    assert_eq!(open(copy.path()).next_seq(), Seq(21));
+}

@@ -164,6 +164,10 @@ impl<'a> Batch<'a> {
             Order::Answer(order) => Staged::Answer(self.guarded(|batch| batch.answer(order))),
             Order::Note(note) => Staged::Note(Ok(self.note(note))),
             Order::Seen { readings, marks, .. } => Staged::Seen(self.guarded(|batch| batch.seen(readings, marks))),
+            Order::Forget { texts, marks, .. } => {
+                self.forget(texts, marks);
+                Staged::Forget(Ok(()))
+            }
             Order::Attach { part, .. } => Staged::Attach(self.guarded(|batch| batch.attach(part))),
         }
     }

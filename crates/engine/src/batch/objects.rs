@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use model::ObjectKey;
+use model::event::Actor;
 use model::history::EntryKind;
+use model::{Digest, ObjectKey};
 use store::FileWrite;
 
 use super::Batch;
@@ -54,6 +55,17 @@ impl Batch<'_> {
             self.marks.insert(name.clone(), value.clone());
         }
         Ok(())
+    }
+
+    /// Texts that nothing can need any more.
+    pub(super) fn forget(&mut self, texts: &[Digest], marks: &[store::Mark]) {
+        let at = self.position();
+        let payload = serde_json::json!({ "what": "texts dropped", "texts": texts.len() }).to_string().into_bytes();
+        self.entry(EntryKind::RetentionSwept, at, Actor::System, "texts".to_owned(), payload);
+        self.commit.gone_texts.extend_from_slice(texts);
+        for (name, value) in marks {
+            self.marks.insert(name.clone(), value.clone());
+        }
     }
 
     /// A part of an attachment, the attachment itself, or its end.

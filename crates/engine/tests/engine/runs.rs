@@ -223,3 +223,24 @@ async fn gone_and_back(world: World, engine: engine::Engine, store: std::sync::A
     assert_eq!(store.stats().open_runs, 0);
     engine.stop(Duration::from_secs(1)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_no_set_holds_any_more_goes_and_one_that_is_in_force_stays() {
+    let world = World::new(&[CHAIN]).await;
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let old = world.compile(CHAIN);
+    let new = world.compile(&CHAIN.replace("s2", "other"));
+    let before = engine.playbooks().digest();
+    engine.load(vec![new.clone()], eva()).await.unwrap();
+    assert!(engine.set_of(before).unwrap().is_some(), "the set of before can still be told");
+    assert_eq!(engine.forget_texts(model::Time::EPOCH).await.unwrap(), 0, "nothing is that old");
+    assert!(store.text(&old.digest).unwrap().is_some());
+    assert_eq!(engine.forget_texts(model::Time::MAX).await.unwrap(), 1);
+    assert!(store.text(&old.digest).unwrap().is_none());
+    assert!(store.text(&new.digest).unwrap().is_some());
+    engine.load(vec![old.clone()], eva()).await.unwrap();
+    assert!(store.text(&old.digest).unwrap().is_some(), "a text that comes back is kept anew");
+    assert_eq!(engine.forget_texts(model::Time::MAX).await.unwrap(), 1, "now the other one");
+    engine.stop(Duration::from_secs(5)).await;
+}

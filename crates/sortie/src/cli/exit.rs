@@ -120,6 +120,12 @@ pub(crate) enum Error {
         /// Of how many.
         of: usize,
     },
+    /// The store failed while the server was running.
+    #[error("the server ended, because the store failed: {detail}")]
+    Broke {
+        /// What had failed.
+        detail: String,
+    },
     /// A second Ctrl-C.
     #[error("stopped at once; what did not finish is resumed at the next start")]
     AtOnce,
@@ -134,7 +140,7 @@ impl Error {
         match self {
             Error::Usage { .. } => ExitCode::Usage,
             Error::File { .. } | Error::Invalid { .. } | Error::Checked { .. } => ExitCode::Invalid,
-            Error::Store(_) | Error::NoData { .. } | Error::Running { .. } => ExitCode::Store,
+            Error::Store(_) | Error::Broke { .. } | Error::NoData { .. } | Error::Running { .. } => ExitCode::Store,
             Error::Refused { .. } | Error::Unreachable { .. } | Error::Start { .. } => ExitCode::Server,
             Error::Failed { .. } | Error::TestsFailed { .. } | Error::AtOnce => ExitCode::Failed,
             Error::Unwell { code, .. } => *code,
@@ -146,6 +152,9 @@ impl Error {
     pub(crate) fn help(&self) -> Option<String> {
         let help = match self {
             Error::Usage { help, .. } | Error::Start { help, .. } => help.clone(),
+            Error::Broke { .. } => {
+                "look at the log, then at the disk; `sortie doctor` checks the data folder".to_owned()
+            }
             Error::File { .. }
             | Error::Output(_)
             | Error::Failed { .. }
@@ -191,9 +200,7 @@ impl From<serve::Error> for Error {
             serve::Error::Listen { .. } => {
                 start("another program listens there, or this user may not; choose another with --listen")
             }
-            serve::Error::Failed(_) => {
-                start("look at the log, then at the disk; `sortie doctor` checks the data folder")
-            }
+            serve::Error::Failed(detail) => Error::Broke { detail },
             serve::Error::Playbooks { .. } => start("name the folder with --playbooks, or make it readable"),
             serve::Error::Vault(_) => start(
                 "give the master key under which the secrets were kept: `secrets.key` of the old data folder, `secrets_key` of the \

@@ -160,6 +160,8 @@ pub fn restore(dir: &Path, from: &mut dyn Read) -> Result<u64, Error> {
     match keys {
         Ok(keys) => {
             folder.swap()?;
+            // What was noted about another store in this folder says nothing about this one.
+            folder.note(0);
             Ok(keys)
         }
         Err(error) => {

@@ -28,11 +28,21 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Room behind the end of the database's file that is taken before it is needed, in bytes: a disk that somebody else fills
+/// to the last byte must not stop a commit half-way. Several commits, and what the database writes by itself.
+const AHEAD_BYTES: u64 = 16 * 1024 * 1024;
+/// After so many bytes of keys and values there is a look whether more room must be taken.
+const LOOK_EVERY_BYTES: u64 = 1024 * 1024;
+
 /// The database, its file, and whether it can still be trusted.
 pub(super) struct Base {
     /// The one tree.
     pub(super) tree: sled::Db,
     file: File,
+    /// The same file for taking room, up to where it is taken, and when there was a look.
+    room: File,
+    room_to: AtomicU64,
+    looked_at: AtomicU64,
     durability: Durability,
     broken: OnceLock<String>,
     keys_written: AtomicU64,
@@ -44,16 +54,38 @@ impl Base {
     /// Takes the open database in `folder`.
     pub(super) fn new(tree: sled::Db, folder: &Path, durability: Durability) -> Result<Base, Error> {
         let io = |source| Error::Io { doing: "opening the database file", source };
-        let file = File::open(folder.join("db")).map_err(io)?;
-        Ok(Base {
+        let path = folder.join("db");
+        let file = File::open(&path).map_err(io)?;
+        let room = File::options().write(true).open(&path).map_err(io)?;
+        let base = Base {
             tree,
             file,
+            room,
+            room_to: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
             durability,
             broken: OnceLock::new(),
             keys_written: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             preimages: Mutex::new(None),
-        })
+        };
+        base.take_room();
+        Ok(base)
+    }
+
+    /// Takes room behind the end of the file, so much that a good part of it is always left. The file's length stays what
+    /// it is. Where the file system cannot do that, or is nearly full, nothing is taken: the reserve is checked all the
+    /// same.
+    fn take_room(&self) {
+        let Ok(bytes) = self.room.metadata().map(|data| data.len()) else { return };
+        if bytes + AHEAD_BYTES / 2 <= self.room_to.load(Ordering::Relaxed) {
+            return;
+        }
+        let taken = rustix::fs::fallocate(&self.room, rustix::fs::FallocateFlags::KEEP_SIZE, bytes, AHEAD_BYTES);
+        match taken {
+            Ok(()) => self.room_to.store(bytes + AHEAD_BYTES, Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "no room could be taken behind the end of the database"),
+        }
     }
 
     /// Refuses when an earlier write could not be made durable.
@@ -78,7 +110,11 @@ impl Base {
 
     fn apply_inner(&self, writes: Writes) -> Result<(), Error> {
         self.keys_written.fetch_add(writes.changes.len() as u64, Ordering::Relaxed);
-        self.bytes_written.fetch_add(writes.bytes as u64, Ordering::Relaxed);
+        let bytes = self.bytes_written.fetch_add(writes.bytes as u64, Ordering::Relaxed);
+        if bytes >= self.looked_at.load(Ordering::Relaxed) + LOOK_EVERY_BYTES {
+            self.looked_at.store(bytes, Ordering::Relaxed);
+            self.take_room();
+        }
         let mut preimages = lock(&self.preimages);
         if let Some(running) = preimages.as_mut() {
             running.save(&self.tree, &writes.changes)?;

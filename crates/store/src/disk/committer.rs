@@ -217,6 +217,9 @@ impl Sled {
                 None => writes.remove_any(&self.base.tree, &key)?,
             }
         }
+        for digest in &commit.gone_texts {
+            writes.remove_any(&self.base.tree, &keys::text(digest))?;
+        }
         for (digest, text) in &commit.texts {
             writes.put(&keys::text(digest), text);
         }
@@ -348,6 +351,9 @@ impl Sled {
         (committer.ended_total, committer.bytes_total) = (after.ended_total, after.bytes_total);
         if took > SLOW_COMMIT {
             tracing::warn!(?took, "a commit took very long; the disk may be failing or overloaded");
+        }
+        if self.durability == Durability::Power && !commit.entries.is_empty() {
+            self.folder.note(next);
         }
         // Under `process` the history may be shorter after a power cut, and rightly so: no witness then.
         if self.durability == Durability::Power && committer.testified.elapsed() >= TESTIFY_EVERY {

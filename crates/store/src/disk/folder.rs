@@ -5,13 +5,15 @@
 //! | `lock` | held as long as a process has the folder open |
 //! | `db/` | the database |
 //! | `db.new/`, `db.old/` | a rewrite that was interrupted; cleared up when the folder is opened |
-//! | `witness` | how far the history had got, told by someone other than the database |
+//! | `witness` | how far the history had got, told by someone other than the database, on the disk |
+//! | `witness.now` | the same after each commit; not synced, so that it survives a killed process and not a power cut |
 //! | `ballast` | room that is given up when the disk is so full that the database could not open |
 //!
 //! Invariants: the witness never claims more than what is durable in the database. A folder whose database was
 //! swapped half-way is whole again before the database is opened.
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,6 +30,7 @@ const BALLAST_AT: u64 = 3;
 pub(super) struct Folder {
     path: PathBuf,
     _lock: File,
+    now: File,
     reserve_bytes: u64,
     ballast_laid: AtomicBool,
 }
@@ -64,7 +67,10 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(Error::Io { doing: "locking the data folder", source }),
         }
-        let folder = Folder { path: path.to_owned(), _lock: held, reserve_bytes, ballast_laid: AtomicBool::new(false) };
+        let now = File::options().create(true).truncate(false).read(true).write(true).open(path.join("witness.now"));
+        let now = now.map_err(io("opening the witness"))?;
+        let folder =
+            Folder { path: path.to_owned(), _lock: held, now, reserve_bytes, ballast_laid: AtomicBool::new(false) };
         folder.clear_up()?;
         if folder.free()? < reserve_bytes {
             folder.drop_ballast()?;
@@ -131,6 +137,25 @@ impl Folder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::Io { doing: "reading the witness", source }),
         }
+    }
+
+    /// Notes how far the history has got, after a commit that is durable. The number stands there twice, the second time
+    /// inverted, so that half of a note is none.
+    pub(super) fn note(&self, next: u64) {
+        let mut both = [0; 16];
+        both[..8].copy_from_slice(&next.to_be_bytes());
+        both[8..].copy_from_slice(&(!next).to_be_bytes());
+        if let Err(error) = self.now.write_all_at(&both, 0) {
+            tracing::warn!(%error, "how far the history has got could not be noted");
+        }
+    }
+
+    /// The last note; nothing when there is none that is whole.
+    pub(super) fn noted(&self) -> Option<u64> {
+        let mut both = [0; 16];
+        self.now.read_exact_at(&mut both, 0).ok()?;
+        let half = |range: std::ops::Range<usize>| both.get(range)?.try_into().ok().map(u64::from_be_bytes);
+        half(0..8).filter(|next| half(8..16) == Some(!next))
     }
 
     /// Writes the witness anew.

@@ -80,7 +80,7 @@ struct End {
 pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
     let folder = Folder::take(dir, options.reserve_bytes)?;
     let witness = folder.witness()?;
-    let there = witness.map_or(0, |witness| witness.next_seq.0);
+    let there = witness.map_or(0, |witness| witness.next_seq.0).max(folder.noted().unwrap_or(0));
     if there > 1 && !folder.db().join("db").exists() {
         return Err(Error::Corrupt { detail: "the database is missing".to_owned() });
     }
@@ -124,6 +124,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
     };
     if options.durability != Durability::Nothing {
         store.folder.testify(store.witness(), true)?;
+        store.folder.note(store.witness().next_seq.0);
     }
     Ok(store)
 }

@@ -160,11 +160,10 @@ struct Told {
 fn told(engine: &Engine, store: &dyn store::Store, event: &view::events::Event) -> Result<Told, view::Error> {
     let accepted = &event.accepted;
     let mut decisions = accepted.decisions.clone();
-    let set = engine.playbooks();
-    if set.digest() != accepted.set {
+    let Some(set) = engine.set_of(accepted.set)? else {
         let complete = decisions.len() >= accepted.decisions_total;
         return Ok(Told { decisions, complete });
-    }
+    };
     let about: Arc<model::Event> = accepted.event();
     let key = about.object();
     let object = match &key {
