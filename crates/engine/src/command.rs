@@ -22,7 +22,6 @@ use crate::next::CONDITION;
 use crate::record;
 use crate::refusal::Refusal;
 use crate::runner::load::{self, Loaded};
-use crate::unused;
 use crate::writer::{Order, Progress, Start};
 
 /// Times that a cancellation is tried again when the run goes on meanwhile.
@@ -383,20 +382,6 @@ impl Engine {
             warnings: Vec::new(),
             first_sight_creates: false,
         }
-    }
-
-    /// Keeps the text of a playbook that is in no file, so that its run can be resumed and read.
-    async fn keep_text(&self, playbook: &Playbook, actor: &Actor) -> Result<(), Refusal> {
-        let failed = |error: store::Error| Refusal::from(&error);
-        if let Some(mark) = unused::used(self.store().as_ref(), playbook.digest).map_err(failed)? {
-            let what = serde_json::json!({ "what": "text used", "digest": playbook.digest });
-            self.set_marks(vec![mark], "playbooks".to_owned(), what, actor.clone()).await?;
-        }
-        if self.store().text(&playbook.digest).map_err(failed)?.is_some() {
-            return Ok(());
-        }
-        let texts: Vec<(Digest, Vec<u8>)> = vec![(playbook.digest, playbook.text.as_bytes().to_vec())];
-        self.keep_texts(texts, actor.clone()).await
     }
 }
 

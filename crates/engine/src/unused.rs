@@ -7,7 +7,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use model::event::Actor;
 use model::{Digest, Time};
+use playbook::Playbook;
+use serde_json::json;
 use store::{Mark, Store};
 use tokio::sync::oneshot;
 
@@ -103,6 +106,20 @@ pub(crate) async fn forget(store: &dyn Store, orders: &crate::writer::Orders, cu
 }
 
 impl Engine {
+    /// Keeps the text of a playbook that is in no file, so that its run can be resumed and read.
+    pub(crate) async fn keep_text(&self, playbook: &Playbook, actor: &Actor) -> Result<(), Refusal> {
+        let failed = |error: store::Error| Refusal::from(&error);
+        if let Some(mark) = used(self.store().as_ref(), playbook.digest).map_err(failed)? {
+            let what = json!({ "what": "text used", "digest": playbook.digest });
+            self.set_marks(vec![mark], "playbooks".to_owned(), what, actor.clone()).await?;
+        }
+        if self.store().text(&playbook.digest).map_err(failed)?.is_some() {
+            return Ok(());
+        }
+        let texts: Vec<(Digest, Vec<u8>)> = vec![(playbook.digest, playbook.text.as_bytes().to_vec())];
+        self.keep_texts(texts, actor.clone()).await
+    }
+
     /// Drops the texts of playbooks that are in no set since before `cut`; answers how many. The sweep does this by itself
     /// with what is older than everything that is kept.
     ///
