@@ -10,7 +10,7 @@ use model::record::Record;
 use model::run::{
     Attempt, AttemptOutcome, Delivery, DeliveryStatus, Fact, RunStart, RunState, RunStatus, StepState, StepStatus,
 };
-use model::{DeliveryId, Digest, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
+use model::{DeliveryId, Event, EventId, Kind, ObjectKey, RunId, Seq, Time, limits};
 use playbook::{Body, Input, Playbook, Retry, Scope, Step};
 use serde_json::{Value, json};
 use store::{Expect, Window};
