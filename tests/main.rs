@@ -49,6 +49,7 @@ mod kill;
 mod ledger;
 #[cfg(test)]
 mod objects;
+mod oidc;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]

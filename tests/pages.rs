@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::sample::{case, run_id};
-use crate::support::{Browser, Folder, Receiver, Server};
+use crate::support::command::sortie;
+use crate::support::sample::{alert, case, run_id};
+use crate::support::{Answer, Browser, Folder, Receiver, Server, eventually};
 
 /// A playbook that sends critical cases of one technique, and one that listens to all cases.
 fn desk(receiver: &Receiver, auth: &str) -> Folder {
@@ -23,6 +24,26 @@ fn signed_in(server: &Server, token: &str) -> String {
     let kind = [("Content-Type", "application/x-www-form-urlencoded")];
     let answer = server.client().anonymous().request("POST", "/sign-in", &kind, body.as_bytes()).expect(303);
     answer.header("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
+}
+
+fn one_time(folder: &Folder) -> String {
+    std::fs::read_to_string(folder.data().join("admin.password")).expect("the first password")
+}
+
+/// A try to sign in with a name and a password.
+fn try_password(server: &Server, name: &str, password: &str) -> Answer {
+    let encode = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+    let body = format!("name={}&password={}&to=%2F", encode(name), encode(password));
+    let kind = [("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "text/html")];
+    server.client().anonymous().request("POST", "/sign-in", &kind, body.as_bytes())
+}
+
+fn cookie_of(answer: &Answer) -> String {
+    answer.header("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
+}
+
+fn with_cookie(server: &Server, path: &str, cookie: &str) -> Answer {
+    server.client().anonymous().request("GET", path, &[("Cookie", cookie), ("Accept", "text/html")], b"")
 }
 
 fn admin(folder: &Folder) -> String {
@@ -46,9 +67,17 @@ fn a_person_signs_in_finds_a_run_by_case_runs_it_again_and_sends_the_case() {
 
     browser.open(&format!("{at}/runs"));
     assert!(browser.path().starts_with("/sign-in?to="), "{}", browser.path());
-    browser.fill("input[name=token]", &admin(&folder));
-    browser.click("form button[type=submit]");
-    assert_eq!(browser.path(), "/runs", "signing in leads back");
+    browser.fill("input[name=name]", "admin");
+    browser.fill("input[name=password]", one_time(&folder).trim());
+    browser.click("#with-password button");
+    assert_eq!(browser.path(), "/account", "a password for one use leads to choosing another, and nowhere else");
+    for field in ["new", "again"] {
+        browser.fill(&format!("input[name={field}]"), "a long enough password");
+    }
+    browser.fill("input[name=current]", one_time(&folder).trim());
+    browser.click_text("Change the password");
+    assert!(browser.text().contains("The password is changed"), "{}", browser.text());
+    browser.open(&format!("{at}/runs"));
 
     browser.fill("input[name=case]", "C-7");
     browser.click("form[role=search] button");
@@ -108,8 +137,15 @@ fn nothing_that_an_event_carries_runs_as_a_script() {
         "' onmouseover='window.pwned=1' x='",
         "\u{202e}txt.exe\u{1b}[31m",
     ];
-    let mut paths =
-        vec!["/".to_owned(), "/runs".to_owned(), "/events".to_owned(), "/cases".to_owned(), "/alerts".to_owned()];
+    let mut paths = vec![
+        "/".to_owned(),
+        "/runs".to_owned(),
+        "/events".to_owned(),
+        "/cases".to_owned(),
+        "/alerts".to_owned(),
+        "/audit".to_owned(),
+        "/deliveries".to_owned(),
+    ];
     for (n, attack) in attacks.iter().enumerate() {
         let id: String = attack.chars().filter(|c| !c.is_control()).chain(n.to_string().chars()).collect();
         let fields = json!({"id": id, "stage": "New", "priority": "critical", "name": attack, "description": attack,
@@ -164,12 +200,28 @@ fn a_page_can_be_walked_with_the_keyboard_and_every_field_has_a_name() {
     browser.open(&format!("{at}/cases/C-9"));
     browser.press("Tab", 9);
     assert_eq!(browser.ask("document.activeElement.className"), "skip", "the first stop leads to the content");
-    browser.press("Tab", 9);
-    browser.press("Tab", 9);
-    assert_eq!(browser.ask("document.activeElement.innerText"), "Overview");
+    let mut stops = Vec::new();
+    for _ in 0..3 {
+        browser.press("Tab", 9);
+        stops.push(browser.ask("document.activeElement.innerText"));
+    }
+    assert_eq!(json!(stops), json!(["Sortie", "local, admin", "Overview"]));
     let nameless = "[...document.querySelectorAll('input:not([type=hidden]), select, textarea')].filter((e) => e.labels.length === 0).length \
         + [...document.querySelectorAll('button')].filter((e) => e.textContent.trim() === '').length";
-    for path in ["/cases/C-9", "/cases", "/runs", "/events", "/alerts"] {
+    for path in [
+        "/cases/C-9",
+        "/cases",
+        "/runs",
+        "/events",
+        "/alerts",
+        "/playbooks",
+        "/playbooks/notify-desk",
+        "/destinations",
+        "/destinations/siem",
+        "/deliveries",
+        "/audit",
+        "/account",
+    ] {
         browser.open(&format!("{at}{path}"));
         assert_eq!(browser.ask(nameless), 0, "{path}");
         assert_eq!(browser.ask("document.documentElement.lang"), "en");
@@ -211,9 +263,13 @@ fn a_form_from_elsewhere_or_of_another_session_does_nothing() {
         let headers = [("Sec-Fetch-Site", site), ("Origin", own.as_str())];
         assert_eq!(send(&mine, &good, &headers).problem(403), "cross_site", "{site}");
     }
-    assert_eq!(server.items("/v1/cases/C-1/history").len(), 1, "nothing was commented");
+    let comments = || {
+        let history = server.items("/v1/cases/C-1/history");
+        history.iter().filter(|moment| moment["type"] == "case.commented").count()
+    };
+    assert_eq!(comments(), 0);
     send(&mine, &good, &[("Origin", &format!("http://{host}")), ("Sec-Fetch-Site", "same-origin")]).expect(303);
-    assert_eq!(server.items("/v1/cases/C-1/history").len(), 2);
+    assert_eq!(comments(), 1);
 }
 
 #[test]
@@ -251,7 +307,21 @@ fn every_page_says_that_it_is_html_and_forbids_everything_it_does_not_need() {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let cookie = signed_in(&server, &admin(&folder));
-    for path in ["/", "/runs", "/events", "/cases", "/alerts", "/sign-in", "/nowhere", "/runs/none"] {
+    for path in [
+        "/",
+        "/runs",
+        "/events",
+        "/cases",
+        "/alerts",
+        "/playbooks",
+        "/destinations",
+        "/deliveries",
+        "/audit",
+        "/account",
+        "/sign-in",
+        "/nowhere",
+        "/runs/none",
+    ] {
         let headers = [("Cookie", cookie.as_str()), ("Accept", "text/html,*/*")];
         let answer = server.client().anonymous().request("GET", path, &headers, b"");
         assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
@@ -261,4 +331,131 @@ fn every_page_says_that_it_is_html_and_forbids_everything_it_does_not_need() {
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{path}: {policy}");
         assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
     }
+}
+
+#[test]
+fn the_first_start_makes_an_administrator_whose_password_opens_only_the_choice_of_another() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let file = folder.data().join("admin.password");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let password = one_time(&folder).trim().to_owned();
+    assert!(!server.log().text().contains(&password), "the log says where it is, not what it is");
+    let first = cookie_of(&try_password(&server, "admin", &password).expect(303));
+    for path in ["/", "/runs", "/audit"] {
+        assert_eq!(with_cookie(&server, path, &first).expect(303).header("location"), Some("/account"), "{path}");
+    }
+    let page = with_cookie(&server, "/account", &first).expect(200).text();
+    let word = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let change = |current: &str, new: &str, again: &str| {
+        let body = format!("csrf={word}&current={current}&new={new}&again={again}");
+        let headers = [("Cookie", first.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        server.client().anonymous().request("POST", "/account/password", &headers, body.as_bytes())
+    };
+    assert_eq!(change(&password, "short", "short").problem(400), "invalid_password");
+    assert_eq!(change(&password, "a+long+enough+one", "another+long+one").problem(400), "invalid_form");
+    assert_eq!(change("wrong", "a+long+enough+one", "a+long+enough+one").problem(401), "wrong_secret");
+    assert_eq!(change(&password, &password, &password).problem(400), "invalid_password");
+    let second = cookie_of(&change(&password, "a+long+enough+one", "a+long+enough+one").expect(303));
+    assert!(!file.exists(), "what opens nothing is not kept");
+    with_cookie(&server, "/runs", &second).expect(200);
+    assert_eq!(with_cookie(&server, "/runs", &first).expect(303).header("location"), Some("/sign-in?to=%2Fruns"));
+    try_password(&server, "admin", &password).expect(401);
+    try_password(&server, "admin", "a long enough one").expect(303);
+    let trail = server.items("/v1/audit?actor=user:admin");
+    let actions: Vec<&str> = trail.iter().filter_map(|entry| entry["action"].as_str()).collect();
+    assert!(actions.contains(&"signed_in") && actions.contains(&"user.password_changed"), "{actions:?}");
+    drop(server);
+    // No second one is made.
+    let again = Server::start(&folder);
+    assert!(!file.exists());
+    try_password(&again, "admin", "a long enough one").expect(303);
+    for (path, bytes) in folder.data_files() {
+        let has = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(!has("a long enough one") && !has(&password), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_user_may_what_the_role_says_and_nothing_after_being_deleted() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    server.accepted(&case("case.created", json!({"id": "C-1", "stage": "New"})));
+    let made = sortie(&folder, &["users", "create", "--name", "vera", "--role", "viewer"]).expect(0);
+    let password = made.stdout.trim().to_owned();
+    let cookie = cookie_of(&try_password(&server, "vera", &password).expect(303));
+    let page = with_cookie(&server, "/account", &cookie).expect(200).text();
+    let word = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let headers = [("Cookie", cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    let body = format!("csrf={word}&current={password}&new=vera+and+her+dog&again=vera+and+her+dog");
+    let changed = server.client().anonymous().request("POST", "/account/password", &headers, body.as_bytes());
+    let cookie = cookie_of(&changed.expect(303));
+    let page = with_cookie(&server, "/cases/C-1", &cookie).expect(200).text();
+    assert!(!page.contains("What you can do"), "no button that does not work");
+    assert!(!page.contains("href=\"/audit\""), "no link that leads to a refusal");
+    let word = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let headers = [("Cookie", cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    let body = format!("csrf={word}&text=hello");
+    let refused = server.client().anonymous().request("POST", "/cases/C-1/comment", &headers, body.as_bytes());
+    assert_eq!(refused.problem(403), "forbidden");
+    assert!(with_cookie(&server, "/audit", &cookie).expect(403).text().contains("You may not do this"));
+    let listed = sortie(&folder, &["users", "list", "--json"]).expect(0).json();
+    assert!(listed.to_string().contains("vera") && !listed.to_string().contains("argon2"), "{listed}");
+    sortie(&folder, &["users", "delete", "vera"]).expect(0);
+    with_cookie(&server, "/cases/C-1", &cookie).expect(303);
+    try_password(&server, "vera", "vera and her dog").expect(401);
+}
+
+#[test]
+fn passwords_are_guessed_slowly_and_unknown_names_look_like_known_ones() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let known = try_password(&server, "admin", "wrong wrong wrong").expect(401).text();
+    let unknown = try_password(&server, "nobody", "wrong wrong wrong").expect(401).text();
+    assert_eq!(known, unknown);
+    for _ in 0..8 {
+        try_password(&server, "admin", "wrong").expect(401);
+    }
+    let waits = try_password(&server, "admin", one_time(&folder).trim());
+    assert!(waits.header("retry-after").is_some(), "a right password waits too: {}", waits.status);
+    assert_eq!(waits.status, 429);
+}
+
+#[test]
+fn a_person_answers_the_question_of_a_playbook_and_pauses_and_resumes_automation() {
+    let Some(mut browser) = Browser::start() else { return };
+    let receiver = Receiver::start();
+    let folder = desk(&receiver, "required");
+    folder.playbook(
+        "isolate",
+        "triggers: [alert.created]\nsteps:\n  - id: ask\n    approve: { ask: \"Isolate ${{ alert.id }}?\", by: approver, \
+         fields: { reason: { type: string, required: true } }, deadline: 4h, on_deadline: deny }\n  - id: note\n    action: log\n    \
+         with: { message: done }\n",
+    );
+    let server = Server::start(&folder);
+    let made = server.accepted(&alert("A-9", 50));
+    let run = run_id(&made, "isolate");
+    let at = format!("http://{}", server.client().address());
+    browser.open(&format!("{at}/sign-in?to=%2Fapprovals"));
+    browser.fill("input[name=token]", &admin(&folder));
+    browser.click("#with-token button");
+    eventually("the question", || {
+        browser.open(&format!("{at}/approvals"));
+        browser.text().contains("Isolate A-9?").then_some(())
+    });
+    browser.fill("input[name=field-reason]", "it <b>beacons</b>");
+    browser.click_text("Approve");
+    assert!(browser.text().contains("Approved. The run goes on."), "{}", browser.text());
+    assert_eq!(server.ended_run(&run)["status"], "succeeded");
+    browser.open(&format!("{at}/runs/{run}"));
+    browser.nothing_ran("the run");
+
+    browser.open(&format!("{at}/"));
+    browser.fill("input[name=reason]", "a bad rule");
+    browser.click("form[action='/pause'] button");
+    assert!(browser.text().contains("All automation is paused"), "{}", browser.text());
+    assert_eq!(server.client().get("/v1/status").ok(200)["paused"]["reason"], "a bad rule");
+    browser.click_text("Resume");
+    assert!(browser.text().contains("The pause is lifted"), "{}", browser.text());
 }

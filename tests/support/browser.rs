@@ -23,6 +23,9 @@ const FLAGS: &str = "--headless --no-sandbox --disable-gpu --disable-quic --disa
 const WATCH: &str = "window.stopped = []; addEventListener('securitypolicyviolation', \
 (event) => window.stopped.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));";
 
+/// Clicks after the answer is out: a page that is left gives none.
+const LATER: &str = "((element) => { if (element) setTimeout(() => element.click(), 0); return Boolean(element); })";
+
 /// A browser with one page.
 pub(crate) struct Browser {
     child: Child,
@@ -123,7 +126,8 @@ impl Browser {
         self.try_command(method, &params).unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    fn try_ask(&mut self, script: &str) -> Option<Value> {
+    /// The same, where the page may be about to leave: then nothing.
+    pub(crate) fn try_ask(&mut self, script: &str) -> Option<Value> {
         let params = json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
         let answer = self.try_command("Runtime.evaluate", &params).ok()?;
         answer.get("exceptionDetails").is_none().then(|| answer["result"]["value"].clone())
@@ -169,18 +173,18 @@ impl Browser {
     /// Clicks what leads to another page.
     #[track_caller]
     pub(crate) fn click(&mut self, selector: &str) {
-        let script = format!("document.querySelector({}).click()", json!(selector));
-        self.leaving(|browser| drop(browser.ask(&script)));
+        let script = format!("{LATER}(document.querySelector({}))", json!(selector));
+        self.leaving(|browser| assert_eq!(browser.ask(&script), true, "nothing to click: {selector}"));
     }
 
     /// Clicks the link or button with this text, which leads to another page.
     #[track_caller]
     pub(crate) fn click_text(&mut self, text: &str) {
         let script = format!(
-            "[...document.querySelectorAll('a, button')].find((e) => e.innerText.trim() === {}).click()",
+            "{LATER}([...document.querySelectorAll('a, button')].find((e) => e.innerText.trim() === {}))",
             json!(text)
         );
-        self.leaving(|browser| drop(browser.ask(&script)));
+        self.leaving(|browser| assert_eq!(browser.ask(&script), true, "nothing to click: {text}"));
     }
 
     /// Does something after which another page stands there, loaded.

@@ -110,7 +110,7 @@ impl Engine {
     ) -> Result<Question, Refusal> {
         let question = self.question(id).await?;
         let by = match &actor {
-            Actor::Token(name) => name.clone(),
+            Actor::Token(name) | Actor::User(name) => name.clone(),
             other => other.to_string(),
         };
         if question.ask.requester.as_deref() == Some(by.as_str()) {

@@ -391,7 +391,7 @@ pub const SEND_BY_HAND: &str = "sent-by-hand";
 /// The person that an actor is, if he is one.
 fn requester(actor: &Actor) -> Option<String> {
     match actor {
-        Actor::Token(name) => Some(name.clone()),
+        Actor::Token(name) | Actor::User(name) => Some(name.clone()),
         Actor::Source(_) | Actor::Run { .. } | Actor::System => None,
     }
 }

@@ -9,7 +9,8 @@ use crate::id::{Digest, ObjectKey, RunId};
 use crate::record::{Kind, Record};
 use crate::time::Time;
 
-/// Who or what did something. Written as `source:exabeam`, `token:alice`, `run:ID`, `system`.
+/// Who or what did something. Written as `source:exabeam`, `token:ci`, `user:alice`,
+/// `run:ID`, `system`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
@@ -17,6 +18,8 @@ pub enum Actor {
     Source(String),
     /// A person or program that holds this token.
     Token(String),
+    /// A person who has signed in under this name.
+    User(String),
     /// A playbook's run ("Automation" for people).
     Run {
         /// The playbook's id.
@@ -33,6 +36,7 @@ impl std::fmt::Display for Actor {
         match self {
             Actor::Source(name) => write!(f, "source:{name}"),
             Actor::Token(name) => write!(f, "token:{name}"),
+            Actor::User(name) => write!(f, "user:{name}"),
             Actor::Run { playbook, run } => write!(f, "automation:{playbook} ({run})"),
             Actor::System => f.write_str("system"),
         }

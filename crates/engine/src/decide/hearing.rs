@@ -288,7 +288,7 @@ impl<'a> Hearing<'a> {
 /// The person behind an event: who sent it, or who is behind the run that caused it.
 fn requester(event: &Event) -> Option<String> {
     match &event.actor {
-        Actor::Token(name) => Some(name.clone()),
+        Actor::Token(name) | Actor::User(name) => Some(name.clone()),
         _ => event.chain.last().and_then(|link| link.requester.clone()),
     }
 }

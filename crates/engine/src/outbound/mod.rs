@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod destination;
 pub mod effects;
 pub mod gate;
+pub mod identity;
 mod login;
 pub mod mask;
 pub mod resolve;

@@ -8,6 +8,7 @@ pub mod deliveries;
 pub mod events;
 pub mod found;
 pub mod objects;
+pub mod playbooks;
 pub mod runs;
 mod scan;
 pub mod search;

@@ -25,6 +25,9 @@ pub(crate) enum Error {
     /// What it holds is damaged.
     #[error(transparent)]
     Unreadable(#[from] token::Unreadable),
+    /// A stored user is damaged.
+    #[error(transparent)]
+    UnreadableUser(#[from] super::user::Unreadable),
     /// The engine refused to keep the token.
     #[error("the first token cannot be kept: {0}")]
     Refused(#[from] engine::Refusal),
@@ -40,7 +43,7 @@ pub(crate) enum Error {
     #[error("the system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),
     /// It cannot be written as JSON.
-    #[error("a token cannot be written: {0}")]
+    #[error("a token or a user cannot be written: {0}")]
     Json(#[from] serde_json::Error),
 }
 
@@ -76,15 +79,26 @@ pub(crate) async fn start(engine: &Engine, tokens: &Tokens, data: &Path) -> Resu
 
 /// The token of the file, if there is one.
 fn read(path: &Path) -> Result<Option<String>, Error> {
+    Ok(read_line(path)?.filter(|text| is_secret(text)))
+}
+
+/// What the file holds; nothing when there is none.
+///
+/// # Errors
+/// [`Error::File`].
+pub(super) fn read_line(path: &Path) -> Result<Option<String>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| is_secret(text))),
+        Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::File { path: path.to_owned(), source }),
     }
 }
 
 /// Writes the file for its owner alone, on disk when this returns.
-fn write(path: &Path, secret: &str) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::File`].
+pub(super) fn write(path: &Path, secret: &str) -> Result<(), Error> {
     let make = || {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);

@@ -16,6 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::Digest;
 
+use super::oidc::Identity;
+
 /// How long a session lasts.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 /// How long a session lasts without a request.
@@ -32,6 +34,10 @@ pub(crate) const SECRET_BYTES: usize = 32;
 pub(crate) enum Who {
     /// The holder of the token with this digest.
     Token(Digest),
+    /// The user of this name.
+    User(String),
+    /// A person whom the identity provider knows; the role stays what it was at the sign-in.
+    Person(Box<Identity>),
 }
 
 #[derive(Debug, Clone)]
@@ -113,9 +119,14 @@ impl Sessions {
 /// The secret of a session that a request carries. Two cookies of the name are none: one of them was put there by
 /// somebody else.
 pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    named_cookie(headers, COOKIE)
+}
+
+/// The value of a cookie that stands once.
+pub(crate) fn named_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let pairs =
         headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(';'));
-    let mut ours = pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+    let mut ours = pairs.filter_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='));
     match (ours.next(), ours.next()) {
         (Some(only), None) if !only.is_empty() => Some(only),
         _ => None,

@@ -115,6 +115,9 @@ pub(crate) enum Command {
     /// The ledger: who did what, verification, proofs, evidence to take away
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// People who sign in to the pages with a password
+    #[command(subcommand)]
+    Users(super::users::UsersCommand),
     /// Writes a backup, while the server runs or not
     Backup(BackupArguments),
     /// Fills an empty data folder from a backup

@@ -29,6 +29,7 @@ mod sources;
 mod steer;
 mod test;
 mod tokens;
+mod users;
 mod watchlist;
 
 use clap::Parser as _;
@@ -140,6 +141,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Stats(arguments) => searches::stats(world, &arguments),
         Command::Watchlist(command) => watchlist::run(world, command),
         Command::Audit(command) => audit::run(world, command),
+        Command::Users(command) => users::run(world, command),
         Command::Backup(arguments) => backup::backup(world, &arguments),
         Command::Restore(arguments) => backup::restore(world, &arguments),
         Command::Compact => backup::compact(world),

@@ -11,7 +11,7 @@ use engine::outbound::{Network, Proxy};
 use playbook::yaml::{self, Node, Value};
 use playbook::{Diagnostic, Fields, Reader, Span};
 
-use super::{Config, codes, sources, triage};
+use super::{Config, codes, oidc, sources, triage};
 
 /// Keys of the surface that have no effect yet, and what to do instead.
 const LATER: &[(&str, &str)] = &[
@@ -167,6 +167,7 @@ fn api(config: &mut Config, fields: &mut Fields<'_>, reader: &mut Reader) {
     if url.is_some() {
         config.public_url = url;
     }
+    config.oidc = oidc::read(reader, fields, config.public_url.is_some());
 }
 
 fn words(config: &mut Config, fields: &mut Fields<'_>, reader: &mut Reader) {

@@ -8,6 +8,7 @@
 
 pub(crate) mod codes;
 mod file;
+mod oidc;
 pub(crate) mod sources;
 mod triage;
 
@@ -65,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) auth_required: bool,
     /// The address under which people reach the server, for links in messages.
     pub(crate) public_url: Option<String>,
+    /// The identity provider through which people sign in.
+    pub(crate) oidc: Option<crate::auth::oidc::Provider>,
     /// The folder of secrets, one file each.
     pub(crate) secrets_dir: Option<PathBuf>,
     /// The file of the master key under which secrets are kept; nothing means one in the data folder.
@@ -158,6 +161,7 @@ impl Config {
             egress: Egress::default(),
             auth_required: true,
             public_url: None,
+            oidc: None,
             secrets_dir: None,
             secrets_key: None,
             retention: Retention {

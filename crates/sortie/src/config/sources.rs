@@ -220,7 +220,8 @@ fn one_or_more(reader: &mut Reader, fields: &mut Fields<'_>, name: &'static str)
     list.into_iter().map(|(text, span)| placed(reader, &text, span)).collect()
 }
 
-fn placed(reader: &mut Reader, text: &str, span: Span) -> Option<Secret> {
+/// Reads a text that is, or ends with, a reference to a secret; a secret in plain sight is warned about.
+pub(super) fn placed(reader: &mut Reader, text: &str, span: Span) -> Option<Secret> {
     match Placed::parse(text) {
         Ok(placed) => {
             if placed.secret.is_none() {

@@ -45,6 +45,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 /// What a page asks by itself to stay fresh carries this header: nobody has clicked.
 const LIVE: &str = "x-sortie-live";
+/// What somebody may reach who has signed in with a password for one use.
+const OPEN_TO_ONE_TIME: [&str; 3] = ["/account", "/account/password", "/sign-out"];
 
 /// The address a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -127,9 +129,10 @@ fn admit(app: &App, route: &Route, peer: IpAddr, headers: &HeaderMap) -> Result<
         return open_to(headers).map(|()| Caller::local());
     }
     if route.is_page()
-        && let Some(caller) = signed_in(app, headers)
+        && let Some(who) = session(app, headers)
+        && let Some(caller) = caller_of(app, &who)
     {
-        return Ok(caller);
+        return must_not_choose(app, route, &who).map(|()| caller);
     }
     let given = bearer(headers);
     // A right token passes whatever its address has tried before: with 256 random bits there is nothing to guess, and
@@ -165,13 +168,29 @@ fn open_to(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::FORBIDDEN, "foreign_host", detail))
 }
 
-/// Who has signed in with the browser that asks.
-pub(crate) fn signed_in(app: &App, headers: &HeaderMap) -> Option<Caller> {
-    let secret = session::cookie(headers)?;
+/// Whose session the browser that asks has.
+pub(crate) fn session(app: &App, headers: &HeaderMap) -> Option<Who> {
     let by_person = !headers.contains_key(LIVE);
-    match app.sessions.find(secret, by_person, Instant::now())? {
-        Who::Token(digest) => app.tokens.of(&digest).map(|token| Caller::holder(&token)),
+    app.sessions.find(session::cookie(headers)?, by_person, Instant::now())
+}
+
+/// What the holder of a session may do now; nothing when the token or the user is gone.
+pub(crate) fn caller_of(app: &App, who: &Who) -> Option<Caller> {
+    match who {
+        Who::Token(digest) => app.tokens.of(digest).map(|token| Caller::holder(&token)),
+        Who::User(name) => app.users.find(name).map(|user| Caller::user(&user)),
+        Who::Person(identity) => Some(Caller::person(identity)),
     }
+}
+
+/// Who has signed in with a password for one use gets no further than choosing another.
+fn must_not_choose(app: &App, route: &Route, who: &Who) -> Result<(), Problem> {
+    let Who::User(name) = who else { return Ok(()) };
+    let chosen = app.users.find(name).is_none_or(|user| !user.password.is_one_time());
+    if chosen || OPEN_TO_ONE_TIME.contains(&route.path) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::FORBIDDEN, pages::CHOOSE_PASSWORD, "choose a password of your own first"))
 }
 
 /// The answer where there is nothing: a page for browsers.
@@ -181,7 +200,7 @@ pub(crate) fn nowhere(app: &App, request: &Request, problem: &Problem) -> Respon
         return problem.answer();
     }
     let local = (!app.settings.auth_required).then(Caller::local);
-    let caller = signed_in(app, headers).or(local);
+    let caller = session(app, headers).and_then(|who| caller_of(app, &who)).or(local);
     pages::answer(app, problem, caller.as_ref(), headers, request.uri().path())
 }
 

@@ -8,6 +8,7 @@
 //! Invariants: the structs that are written stand here and are filled by hand, a noun of the model never leaves as it
 //! is; every body, header, wait and number of connections is bounded; a route exists only by its line in [`table`].
 
+mod activity;
 pub(crate) mod api;
 pub(crate) mod body;
 pub(crate) mod dispatch;
@@ -40,7 +41,8 @@ use tokio::sync::Semaphore;
 use crate::auth::brake::Brake;
 use crate::auth::sender::Sender;
 use crate::auth::session::{SECRET_BYTES, Sessions};
-use crate::auth::{Tokens, first};
+use crate::auth::user::Users;
+use crate::auth::{Tokens, first, first_user, oidc};
 use problem::Problem;
 pub(crate) use route::Call;
 
@@ -77,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     /// Where people reach the server, when the configuration says so.
     pub(crate) public_url: Option<String>,
+    /// The identity provider through which people sign in, when there is one.
+    pub(crate) oidc: Option<oidc::Provider>,
     /// Networks of proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Network>,
     /// How long requests may go on after the word to stop.
@@ -94,6 +98,7 @@ impl Settings {
             limits: engine::source::Limits::default(),
             data: data.to_owned(),
             public_url: None,
+            oidc: None,
             trusted_proxies: Vec::new(),
             grace: Duration::ZERO,
         }
@@ -141,12 +146,20 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// Who may ask.
     pub(crate) tokens: Tokens,
+    /// Who may sign in with a password.
+    pub(crate) users: Users,
     /// Who has signed in with a browser.
     pub(crate) sessions: Sessions,
+    /// Sign-ins through the identity provider that are under way.
+    pub(crate) flows: oidc::Flows,
+    /// What is known of the identity provider.
+    pub(crate) provider: oidc::provider::Kept,
     /// The brake on guessing.
     pub(crate) brake: Brake,
     /// What bodies hold together.
     pub(crate) budget: body::Budget,
+    /// What was done lately.
+    pub(crate) activity: activity::Activity,
     /// The bound on recorded refusals.
     pub(crate) refusals: dispatch::Refusals,
     /// Counts for `/metrics`.
@@ -200,15 +213,21 @@ pub(crate) async fn app(
     }
     let tokens = Tokens::default();
     first::start(&engine, &tokens, &settings.data).await?;
+    let users = Users::default();
+    first_user::start(&engine, &users, &settings.data, settings.auth_required).await?;
     let mut key = [0; SECRET_BYTES];
     getrandom::fill(&mut key)?;
     Ok(Arc::new(App {
         engine,
         settings,
         tokens,
+        users,
         sessions: Sessions::new(key),
+        flows: oidc::Flows::default(),
+        provider: oidc::provider::Kept::default(),
         brake: Brake::default(),
         budget: body::Budget::default(),
+        activity: activity::Activity::default(),
         refusals: dispatch::Refusals::default(),
         counters: dispatch::Counters::default(),
         token_changes: tokio::sync::Mutex::default(),

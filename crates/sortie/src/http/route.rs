@@ -17,6 +17,8 @@ use super::App;
 use super::body::{self, Limit};
 use super::problem::Problem;
 use super::query::Query;
+use crate::auth::oidc::Identity;
+use crate::auth::user::User;
 use crate::auth::{Role, Roles, Token};
 
 /// The methods in use.
@@ -119,22 +121,36 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// The only tenant that the caller sees; nothing means all.
     pub(crate) tenant: Option<String>,
+    /// Whether it is a person who has signed in under a name of their own, and not the holder of a token.
+    pub(crate) is_user: bool,
 }
 
 impl Caller {
     /// Whoever asks where authentication is off.
     pub(crate) fn local() -> Caller {
-        Caller { name: "local".to_owned(), role: Role::Admin, tenant: None }
+        Caller { name: "local".to_owned(), role: Role::Admin, tenant: None, is_user: false }
     }
 
     /// The holder of a token.
     pub(crate) fn holder(token: &Token) -> Caller {
-        Caller { name: token.name.clone(), role: token.role, tenant: token.tenant.clone() }
+        Caller { name: token.name.clone(), role: token.role, tenant: token.tenant.clone(), is_user: false }
+    }
+
+    /// A person who has signed in with a password.
+    pub(crate) fn user(user: &User) -> Caller {
+        Caller { name: user.name.clone(), role: user.role, tenant: user.tenant.clone(), is_user: true }
+    }
+
+    /// A person whom the identity provider knows.
+    pub(crate) fn person(identity: &Identity) -> Caller {
+        let Identity { name, role, tenant } = identity.clone();
+        Caller { name, role, tenant, is_user: true }
     }
 
     /// The caller as the history names it.
     pub(crate) fn actor(&self) -> Actor {
-        Actor::Token(self.name.clone())
+        let name = self.name.clone();
+        if self.is_user { Actor::User(name) } else { Actor::Token(name) }
     }
 
     /// Whether the caller sees what belongs to this tenant.

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::dispatch::{Peer, contradiction, finish};
 use super::wire::{Noted, Patience, Wire};
-use super::{App, table};
+use super::{App, activity, table};
 
 /// Most connections, whatever the process may open.
 pub(crate) const CONNECTIONS_MAX: usize = 8_192;
@@ -66,9 +66,14 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl F
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     let (stop, stopping) = watch::channel(());
     let mut shutdown = pin!(shutdown);
+    let mut notes = tokio::time::interval(activity::EVERY);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = notes.tick() => {
+                app.activity.note(app.engine.figures(), app.engine.store().now());
+                continue;
+            }
             () = &mut shutdown => break,
         };
         let (stream, peer) = match accepted {

@@ -10,16 +10,13 @@ use axum::routing::MethodRouter;
 
 use super::api::{
     approvals, attachments, audit, backup, brakes, deliveries, destinations, events, found, ledger, meta,
-    notifications, objects, playbooks, runs, secrets, tokens, trials, watchlist,
+    notifications, objects, playbooks, runs, secrets, tokens, trials, users, watchlist,
 };
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
 use super::{App, dispatch, ingest};
 use crate::auth::Roles;
-use crate::pages::{
-    self, assets, event as event_page, events as events_page, object as object_page, objects as objects_page, overview,
-    run as run_page, runs as runs_page, sign_in,
-};
+use crate::pages;
 
 const LIMIT: Key = Key { name: "limit", doc: "most items of the page, 1 to 1000" };
 const CURSOR: Key = Key { name: "cursor", doc: "where to go on: `next_cursor` of the page before" };
@@ -102,7 +99,23 @@ const EVIDENCE: &[Key] = &[
 const PAGE: &[Key] = &[LIMIT, CURSOR];
 const DONE: &[Key] = &[key("done", "what was just done")];
 const OBJECT_PAGE: &[Key] = &[TENANT, CURSOR, DONE[0]];
+const PLAYBOOK_PAGE: &[Key] = &[key("version", "the digest of another version"), DONE[0]];
+const APPROVALS_PAGE: &[Key] = &[TENANT, LIMIT, DONE[0]];
 const TO: &[Key] = &[key("to", "where to go afterwards: a path of this server")];
+/// What providers send along, of which code, state, issuer and error are looked at.
+const CALLBACK: &[Key] = &[
+    key("code", "what is exchanged for an ID token"),
+    key("state", "which sign-in it belongs to"),
+    key("iss", "who sent the browser back"),
+    key("error", "why the provider did not let the person in"),
+    key("error_description", "not read"),
+    key("error_uri", "not read"),
+    key("session_state", "not read"),
+    key("scope", "not read"),
+    key("authuser", "not read"),
+    key("hd", "not read"),
+    key("prompt", "not read"),
+];
 const VERSION: &[Key] = &[key("v", "the digest of the file, so that a browser may keep it")];
 const OF_TENANT: &[Key] = &[TENANT];
 const PAGE_OF_TENANT: &[Key] = &[TENANT, LIMIT, CURSOR];
@@ -184,6 +197,8 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/approvals/{id}", APPROVERS, "answers a question, once; not by who started the run", &[], Some("ApprovalAnswer"), (200, "ApprovalAnswered"), approvals::answer),
     route!(Get "/v1/playbooks", READERS, "playbooks, in the order in which they are decided", PAGE, None, (200, "Playbooks"), playbooks::list),
     route!(Get "/v1/playbooks/{id}", READERS, "a playbook with its text and its last runs", &[], None, (200, "PlaybookDetail"), playbooks::show),
+    route!(Get "/v1/playbooks/{id}/versions", READERS, "the texts that were in force, newest first", PAGE, None, (200, "Versions"), playbooks::versions),
+    route!(Get "/v1/playbooks/{id}/versions/{digest}", READERS, "one of these texts", &[], None, (200, "Version"), playbooks::version),
     route!(Post "/v1/playbooks/{id}/enable", AUTHORS, "switches a playbook on", &[], Some("Empty"), (200, "Playbook"), playbooks::enable),
     route!(Post "/v1/playbooks/{id}/disable", AUTHORS, "switches a playbook off", &[], Some("Empty"), (200, "Playbook"), playbooks::disable),
     route!(Post "/v1/playbooks/{id}/run", STARTERS, "runs a playbook by hand", OF_TENANT, Some("RunByHand"), (202, "RunMade"), playbooks::run),
@@ -207,6 +222,10 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/watchlist", READERS, "who is watched, and why", OF_TENANT, None, (200, "Watchlist"), watchlist::list),
     route!(Post "/v1/watchlist", ANALYSTS, "puts an entity on the watchlist", &[], Some("WatchWish"), (201, "Watched"), watchlist::add),
     route!(Delete "/v1/watchlist/{kind}/{id}", ANALYSTS, "takes an entity off the watchlist", OF_TENANT, None, (200, "Unwatched"), watchlist::remove),
+    route!(Get "/v1/users", ADMINS, "users, without their passwords", &[], None, (200, "Users"), users::list),
+    route!(Post "/v1/users", ADMINS, "makes a user; a one-time password is in this answer only", &[], Some("TokenWish"), (201, "UserMade"), users::create),
+    route!(Delete "/v1/users/{name}", ADMINS, "deletes a user and ends all sessions of it", &[], None, (200, "User"), users::delete),
+    route!(Post "/v1/users/{name}/password", ADMINS, "makes a new one-time password for a user", &[], Some("Empty"), (200, "UserMade"), users::reset),
     route!(Get "/v1/audit", AUDITORS, "who did, changed or was refused what, newest first", AUDIT, None, (200, "Audit"), audit::list),
     route!(Post "/v1/audit/verify", AUDITORS, "verifies the whole history against the ledger and its checkpoints", &[], Some("VerifyWish"), (200, "VerifyReport"), ledger::verify),
     route!(Get "/v1/audit/checkpoint", AUDITORS, "a signed checkpoint over everything recorded so far", &[], None, (200, "Checkpoint"), ledger::checkpoint),
@@ -223,31 +242,64 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/entities/{kind}/{id}/unmute", ANALYSTS, "ends the mute of an entity", OF_TENANT, Some("Empty"), (200, "Unmuted"), brakes::unmute),
     route!(Get "/v1/mutes", READERS, "the muted entities", OF_TENANT, None, (200, "Mutes"), brakes::mutes),
     route!(Get "/v1/status", READERS, "how the server stands", &[], None, (200, "Status"), meta::status),
+    route!(Get "/v1/activity", READERS, "events, runs and deliveries of the last day, ten minutes each", &[], None, (200, "Activity"), meta::activity),
     route!(Get "/healthz", Access::Open, "whether the process lives", &[], None, (200, "Health"), meta::healthz),
     route!(Get "/readyz", Access::Open, "whether events are accepted", &[], None, (200, "Health"), meta::readyz),
     route!(Get "/metrics", READERS, "figures for Prometheus", &[], None, (200, "Text"), meta::metrics),
     route!(Get "/openapi.json", Access::Open, "these routes", &[], None, (200, "OpenApi"), meta::openapi),
-    route!(Get "/", READERS, "overview", &[], None, (200, HTML), overview::show),
-    route!(Get "/runs", READERS, "runs, for people", RUNS, None, (200, HTML), runs_page::list),
-    route!(Get "/runs/{id}", READERS, "a run, for people", DONE, None, (200, HTML), run_page::show),
-    form!("/runs/{id}/again", ANALYSTS, "repeats a run as a new one, from its page", run_page::again_posted),
-    form!("/runs/{id}/cancel", ANALYSTS, "stops a run, from its page", run_page::cancel),
-    route!(Get "/events", READERS, "events, for people", EVENTS, None, (200, HTML), events_page::list),
-    route!(Get "/events/{id}", READERS, "why playbooks ran or did not run for an event, for people", &[], None, (200, HTML), event_page::show),
-    route!(Get "/alerts", READERS, "alerts, for people", ALERTS, None, (200, HTML), objects_page::alerts),
-    route!(Get "/alerts/{id}", READERS, "an alert, for people", OBJECT_PAGE, None, (200, HTML), object_page::alert),
-    form!("/alerts/{id}/change", ANALYSTS, "changes fields of an alert, from its page", object_page::change_alert),
-    form!("/alerts/{id}/comment", ANALYSTS, "comments an alert, from its page", object_page::comment_alert),
-    form!("/alerts/{id}/send", ANALYSTS, "sends an alert by hand, from its page", object_page::send_alert),
-    route!(Get "/cases", READERS, "cases, for people", OBJECTS, None, (200, HTML), objects_page::cases),
-    route!(Get "/cases/{id}", READERS, "a case, for people", OBJECT_PAGE, None, (200, HTML), object_page::case),
-    form!("/cases/{id}/change", ANALYSTS, "changes fields of a case, from its page", object_page::change_case),
-    form!("/cases/{id}/comment", ANALYSTS, "comments a case, from its page", object_page::comment_case),
-    form!("/cases/{id}/send", ANALYSTS, "sends a case by hand, from its page", object_page::send_case),
-    route!(Get "/sign-in", Access::Open, "the page of signing in", TO, None, (200, HTML), sign_in::show),
-    route!(Post "/sign-in", Access::Open, "signs in", &[], Some("Form"), (303, HTML), |call| pages::form::posted_by_anyone(call, sign_in::enter)),
-    form!("/sign-out", READERS, "signs out", sign_in::leave),
-    route!(Get "/static/{name}", Access::Open, "style, script and icon of the pages", VERSION, None, (200, "Bytes"), assets::show),
+    route!(Get "/", READERS, "overview", DONE, None, (200, HTML), pages::overview::show),
+    form!("/pause", ANALYSTS, "pauses automation, from the overview", pages::overview::pause),
+    form!("/resume", ANALYSTS, "lifts a pause, from the overview", pages::overview::resume),
+    route!(Get "/runs", READERS, "runs, for people", RUNS, None, (200, HTML), pages::runs::list),
+    route!(Get "/runs/{id}", READERS, "a run, for people", DONE, None, (200, HTML), pages::run::show),
+    form!("/runs/{id}/again", ANALYSTS, "repeats a run as a new one, from its page", pages::run::again_posted),
+    form!("/runs/{id}/cancel", ANALYSTS, "stops a run, from its page", pages::run::cancel),
+    route!(Get "/events", READERS, "events, for people", EVENTS, None, (200, HTML), pages::events::list),
+    route!(Get "/events/{id}", READERS, "why playbooks ran or did not run for an event, for people", &[], None, (200, HTML), pages::event::show),
+    route!(Get "/alerts", READERS, "alerts, for people", ALERTS, None, (200, HTML), pages::objects::alerts),
+    route!(Get "/alerts/{id}", READERS, "an alert, for people", OBJECT_PAGE, None, (200, HTML), pages::object::alert),
+    form!("/alerts/{id}/change", ANALYSTS, "changes fields of an alert, from its page", pages::object::change_alert),
+    form!("/alerts/{id}/comment", ANALYSTS, "comments an alert, from its page", pages::object::comment_alert),
+    form!("/alerts/{id}/send", ANALYSTS, "sends an alert by hand, from its page", pages::object::send_alert),
+    route!(Get "/cases", READERS, "cases, for people", OBJECTS, None, (200, HTML), pages::objects::cases),
+    route!(Get "/cases/{id}", READERS, "a case, for people", OBJECT_PAGE, None, (200, HTML), pages::object::case),
+    form!("/cases/{id}/change", ANALYSTS, "changes fields of a case, from its page", pages::object::change_case),
+    form!("/cases/{id}/comment", ANALYSTS, "comments a case, from its page", pages::object::comment_case),
+    form!("/cases/{id}/send", ANALYSTS, "sends a case by hand, from its page", pages::object::send_case),
+    route!(Get "/playbooks", READERS, "playbooks, for people", PAGE, None, (200, HTML), pages::playbooks::list),
+    route!(Get "/playbooks/{id}", READERS, "a playbook, for people", PLAYBOOK_PAGE, None, (200, HTML), pages::playbook::show),
+    form!("/playbooks/{id}/switch", AUTHORS, "switches a playbook on or off, from its page", pages::playbook::switch),
+    form!("/playbooks/{id}/run", STARTERS, "runs a playbook by hand, from its page", pages::playbook::run_by_hand),
+    route!(Get "/destinations", READERS, "destinations, for people", PAGE, None, (200, HTML), pages::destinations::list),
+    route!(Get "/destinations/{id}", READERS, "a destination, for people", DONE, None, (200, HTML), pages::destinations::show),
+    form!(
+        "/destinations/{id}/test",
+        AUTHORS,
+        "sends a test message, from the page of a destination",
+        pages::destinations::test
+    ),
+    form!(
+        "/destinations/{id}/switch",
+        AUTHORS,
+        "switches a destination on or off, from its page",
+        pages::destinations::switch
+    ),
+    route!(Get "/deliveries", READERS, "deliveries, for people", RUNS, None, (200, HTML), pages::deliveries::list),
+    route!(Get "/deliveries/{id}", READERS, "a delivery, for people", DONE, None, (200, HTML), pages::deliveries::show),
+    form!("/deliveries/{id}/again", ANALYSTS, "sends a failed delivery again, from its page", pages::deliveries::again),
+    route!(Get "/approvals", READERS, "what playbooks ask people, for people", APPROVALS_PAGE, None, (200, HTML), pages::approvals::list),
+    form!("/approvals/{id}", APPROVERS, "answers a question, from its page", pages::approvals::answer),
+    route!(Get "/audit", AUDITORS, "who did, changed or was refused what, for people", AUDIT, None, (200, HTML), pages::audit::list),
+    form!("/audit/verify", AUDITORS, "verifies the whole history, from its page", pages::audit::verify),
+    route!(Get "/audit/export", AUDITORS, "an evidence bundle (ZIP), from its page", EVIDENCE, None, (200, HTML), pages::audit::export),
+    route!(Get "/sign-in", Access::Open, "the page of signing in", TO, None, (200, HTML), pages::sign_in::show),
+    route!(Post "/sign-in", Access::Open, "signs in", &[], Some("Form"), (303, HTML), |call| pages::form::posted_by_anyone(call, pages::sign_in::enter)),
+    route!(Get "/sign-in/oidc", Access::Open, "signs in through the identity provider", TO, None, (303, HTML), pages::oidc::begin),
+    route!(Get "/sign-in/oidc/callback", Access::Open, "where the identity provider sends the browser back to", CALLBACK, None, (200, HTML), pages::oidc::come_back),
+    form!("/sign-out", READERS, "signs out", pages::sign_in::leave),
+    route!(Get "/account", READERS, "who one is, and the form that chooses another password", DONE, None, (200, HTML), pages::account::show),
+    form!("/account/password", READERS, "chooses another password", pages::account::password),
+    route!(Get "/static/{name}", Access::Open, "style, script and icon of the pages", VERSION, None, (200, "Bytes"), pages::assets::show),
 ];
 
 /// The router made from the table.

@@ -37,6 +37,11 @@ impl Form {
         self.0.get(name).and_then(|all| all.first()).map_or("", String::as_str)
     }
 
+    /// What follows `prefix` in the names of the fields that begin with it.
+    pub(super) fn names(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.0.keys().filter_map(move |name| name.strip_prefix(prefix))
+    }
+
     /// All values of a field that may stand several times, such as boxes that are ticked.
     pub(super) fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::http::dispatch;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::http::route::{Call, Route, Unread, Verb};
+use crate::http::route::{Answer, Call, Route, Unread, Verb};
 use crate::http::table::ROUTES;
 
 /// One question to the API.
@@ -65,6 +65,16 @@ impl<'a> Ask<'a> {
     /// # Errors
     /// What the API refuses.
     pub(super) async fn ask(self, call: &Call) -> Result<Value, Problem> {
+        let answer = self.answer(call).await?;
+        let bytes = answer.into_body().collect().await.map_err(|error| Problem::inside(error.to_string()))?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|error| Problem::inside(error.to_string()))
+    }
+
+    /// Asks, and hands the answer on as it comes.
+    ///
+    /// # Errors
+    /// What the API refuses.
+    pub(super) async fn answer(self, call: &Call) -> Answer {
         let route = route(self.verb, self.path)
             .ok_or_else(|| Problem::inside(format!("a page asks for {} {}", self.verb.name(), self.path)))?;
         dispatch::permit(&call.caller, route)?;
@@ -85,9 +95,7 @@ impl<'a> Ask<'a> {
             headers,
             body: Unread::new(body),
         };
-        let answer = (route.handler)(inner).await?;
-        let bytes = answer.into_body().collect().await.map_err(|error| Problem::inside(error.to_string()))?.to_bytes();
-        serde_json::from_slice(&bytes).map_err(|error| Problem::inside(error.to_string()))
+        (route.handler)(inner).await
     }
 }
 

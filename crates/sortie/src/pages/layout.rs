@@ -24,6 +24,16 @@ pub(super) enum Section {
     Alerts,
     /// `/cases`
     Cases,
+    /// `/playbooks`
+    Playbooks,
+    /// `/destinations`
+    Destinations,
+    /// `/deliveries`
+    Deliveries,
+    /// `/approvals`
+    Approvals,
+    /// `/audit`
+    Audit,
 }
 
 /// One link of the navigation.
@@ -46,6 +56,11 @@ const NAVIGATION: &[Entry] = &[
     entry(Section::Events, "/events", "Events", false),
     entry(Section::Alerts, "/alerts", "Alerts", true),
     entry(Section::Cases, "/cases", "Cases", false),
+    entry(Section::Playbooks, "/playbooks", "Playbooks", true),
+    entry(Section::Destinations, "/destinations", "Destinations", false),
+    entry(Section::Deliveries, "/deliveries", "Deliveries", false),
+    entry(Section::Approvals, "/approvals", "Approvals", true),
+    entry(Section::Audit, "/audit", "Audit", false),
 ];
 
 /// What the frame of a page needs to know.
@@ -94,7 +109,7 @@ pub(super) fn document(frame: &Frame<'_>, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(frame.title))
+            (head(frame.title, None))
             body {
                 a.skip href="#content" { "Skip to the content" }
                 (top(frame))
@@ -112,16 +127,28 @@ pub(super) fn bare(title: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(title))
+            (head(title, None))
             body { main.signin id="content" { (content) } }
         }
     }
 }
 
-fn head(title: &str) -> Markup {
+/// The same, that goes on to another page of ours by itself.
+pub(super) fn bare_then(title: &str, then: &str, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title, Some(then)))
+            body { main.signin id="content" { (content) } }
+        }
+    }
+}
+
+fn head(title: &str, then: Option<&str>) -> Markup {
     html! {
         head {
             meta charset="utf-8";
+            @if let Some(then) = then { meta http-equiv="refresh" content={ "0; url=" (then) }; }
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="referrer" content="same-origin";
             title { (title) " · Sortie" }
@@ -139,7 +166,7 @@ fn top(frame: &Frame<'_>) -> Markup {
             div.who {
                 span.live id="live" role="status" aria-live="off" {}
                 @if let Some(caller) = frame.caller {
-                    span {
+                    a.who-name href="/account" {
                         bdi { (caller.name) } ", " (caller.role.name())
                         @if let Some(tenant) = &caller.tenant { ", tenant " bdi { (tenant) } }
                     }

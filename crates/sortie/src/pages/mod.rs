@@ -9,9 +9,16 @@
 //! text becomes HTML only through maud, which escapes it, and nothing is ever put in as markup; no script and no style
 //! stands inside a page; without the script every page can be read and every form sent.
 
+pub(crate) mod account;
+pub(crate) mod approvals;
 pub(crate) mod assets;
+pub(crate) mod audit;
+pub(crate) mod deliveries;
+pub(crate) mod destinations;
+mod diff;
 pub(crate) mod event;
 pub(crate) mod events;
+mod flow;
 pub(crate) mod form;
 mod inside;
 mod json;
@@ -19,9 +26,12 @@ mod layout;
 mod link;
 pub(crate) mod object;
 pub(crate) mod objects;
+pub(crate) mod oidc;
 mod outline;
 pub(crate) mod overview;
 mod parts;
+pub(crate) mod playbook;
+pub(crate) mod playbooks;
 pub(crate) mod problem;
 pub(crate) mod run;
 pub(crate) mod runs;

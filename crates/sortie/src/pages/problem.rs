@@ -9,6 +9,9 @@ use crate::http::App;
 use crate::http::problem::Problem;
 use crate::http::route::Caller;
 
+/// The code of the problem that leads to choosing a password.
+pub(crate) const CHOOSE_PASSWORD: &str = "choose_password";
+
 /// Whether the answer is for a browser.
 pub(crate) fn is_for_browser(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|text| text.contains("text/html"))
@@ -25,6 +28,9 @@ pub(crate) fn answer(
     if problem.status == StatusCode::UNAUTHORIZED {
         let back = link::own_path(target).filter(|path| *path != "/").unwrap_or_default();
         return layout::see_other(&link::with("/sign-in", &[("to", back)]));
+    }
+    if problem.code == CHOOSE_PASSWORD {
+        return layout::see_other("/account");
     }
     let (title, help) = words(problem);
     let content = html! {

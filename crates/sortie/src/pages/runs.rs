@@ -94,7 +94,7 @@ pub(super) fn table(call: &Call, runs: &[Value], empty: &Markup) -> Markup {
                 table {
                     thead { tr {
                         th scope="col" { "Status" } th scope="col" { "Playbook" } th scope="col" { "About" }
-                        th scope="col" { "Trigger" } th scope="col" { "Created" } th.num scope="col" { "Took" }
+                        th scope="col" { "Created" } th.num scope="col" { "Took" }
                         th scope="col" { "Run" }
                     } }
                     tbody { @for run in runs { (row(call, run)) } }
@@ -111,10 +111,9 @@ fn row(call: &Call, run: &Value) -> Markup {
             td { (parts::badge(run.text("status"))) }
             td.wide {
                 a href=(link::run(id)) { (run.text("playbook")) }
-                @if let Some(reason) = run.some("reason") { div.muted { (reason) } }
+                div.muted { (run.text("trigger")) @if let Some(reason) = run.some("reason") { ": " (reason) } }
             }
             td.wide { (about(call, run)) }
-            td { (run.text("trigger")) }
             td { (parts::time(run.text("created_at"))) }
             td.num { @if let Some(millis) = run.number("duration_ms") { (parts::took(millis)) } @else { "–" } }
             td { a.mono href=(link::run(id)) { (id) } }

@@ -132,6 +132,17 @@ fn fuses_blown(store: &dyn Store, set: &Set, now: Time) -> Result<Vec<FuseBlown>
     Ok(all)
 }
 
+/// `GET /v1/activity`: what was done in the last day, ten minutes each, since the start at most.
+pub(in crate::http) async fn activity(call: Call) -> Answer {
+    if call.caller.tenant.is_some() {
+        let detail = "figures are about all tenants together; a token of one tenant does not see them";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    let engine = &call.app.engine;
+    let items = call.app.activity.slices(engine.figures(), engine.store().now());
+    json(StatusCode::OK, &serde_json::json!({ "items": items }))
+}
+
 /// `GET /openapi.json`
 pub(in crate::http) async fn openapi(_call: Call) -> Answer {
     json(StatusCode::OK, &super::super::openapi::document())

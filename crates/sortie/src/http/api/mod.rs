@@ -20,6 +20,7 @@ pub(super) mod secrets;
 pub(super) mod shape;
 pub(super) mod tokens;
 pub(super) mod trials;
+pub(crate) mod users;
 pub(super) mod watchlist;
 
 use axum::http::StatusCode;

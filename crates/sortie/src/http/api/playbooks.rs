@@ -14,7 +14,7 @@ use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
 use super::runs::{Empty, Made};
-use super::{listing, refusal, shape, tenant};
+use super::{listing, range, refusal, shape, tenant};
 
 /// How many of its last runs a playbook is shown with.
 const LAST_RUNS: usize = 10;
@@ -130,6 +130,50 @@ pub(in crate::http) async fn show(call: Call) -> Answer {
         last_runs: page.items.iter().map(shape::Run::of).collect(),
     };
     json(StatusCode::OK, &detail)
+}
+
+/// A text that was in force.
+#[derive(Serialize)]
+struct Version {
+    digest: Option<String>,
+    since: String,
+    actor: String,
+}
+
+/// `GET /v1/playbooks/{id}/versions`, newest first.
+pub(in crate::http) async fn versions(call: Call) -> Answer {
+    let id = find(&call)?.id.to_string();
+    let range = range(&call)?;
+    let page = call.app.look(move |store| view::playbooks::versions(store, &id, range)).await?;
+    listing(page, |version| Version {
+        digest: version.digest.map(|digest| digest.to_string()),
+        since: version.since.to_string(),
+        actor: version.actor.to_string(),
+    })
+}
+
+/// One text.
+#[derive(Serialize)]
+struct Text {
+    playbook: String,
+    digest: String,
+    text: String,
+}
+
+/// `GET /v1/playbooks/{id}/versions/{digest}`: a text that this playbook had. Texts are kept by digest alone, so that the
+/// text itself must say whose it is.
+pub(in crate::http) async fn version(call: Call) -> Answer {
+    let id = find(&call)?.id.to_string();
+    let missing = || Problem::not_found("version", call.segment(1));
+    let digest: model::Digest = call.segment(1).parse().map_err(|_| missing())?;
+    let bytes = call.app.look(move |store| Ok(store.text(&digest)?)).await?;
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(missing)?;
+    let root = playbook::yaml::parse(&std::sync::Arc::from("version.yaml"), &text).map_err(|_| missing())?;
+    let whose = root.get("playbook").and_then(playbook::yaml::Node::as_text);
+    if whose != Some(id.as_str()) {
+        return Err(missing());
+    }
+    json(StatusCode::OK, &Text { playbook: id, digest: digest.to_string(), text })
 }
 
 /// `POST /v1/playbooks/{id}/enable`

@@ -83,6 +83,7 @@ fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
         limits: engine::source::Limits::default(),
         data: data.to_owned(),
         public_url: None,
+        oidc: None,
         trusted_proxies: Vec::new(),
         grace: Duration::from_secs(5),
     }

@@ -52,6 +52,8 @@ GET /v1/approvals/{id}: *
 POST /v1/approvals/{id}: admin, approver
 GET /v1/playbooks: *
 GET /v1/playbooks/{id}: *
+GET /v1/playbooks/{id}/versions: *
+GET /v1/playbooks/{id}/versions/{digest}: *
 POST /v1/playbooks/{id}/enable: admin, author
 POST /v1/playbooks/{id}/disable: admin, author
 POST /v1/playbooks/{id}/run: admin, author, analyst
@@ -75,6 +77,10 @@ DELETE /v1/tokens/{name}: admin
 GET /v1/watchlist: *
 POST /v1/watchlist: admin, analyst
 DELETE /v1/watchlist/{kind}/{id}: admin, analyst
+GET /v1/users: admin
+POST /v1/users: admin
+DELETE /v1/users/{name}: admin
+POST /v1/users/{name}/password: admin
 GET /v1/audit: admin, auditor
 POST /v1/audit/verify: admin, auditor
 GET /v1/audit/checkpoint: admin, auditor
@@ -91,11 +97,14 @@ POST /v1/entities/{kind}/{id}/mute: admin, analyst
 POST /v1/entities/{kind}/{id}/unmute: admin, analyst
 GET /v1/mutes: *
 GET /v1/status: *
+GET /v1/activity: *
 GET /healthz: open
 GET /readyz: open
 GET /metrics: *
 GET /openapi.json: open
 GET /: *
+POST /pause: admin, analyst
+POST /resume: admin, analyst
 GET /runs: *
 GET /runs/{id}: *
 POST /runs/{id}/again: admin, analyst
@@ -112,9 +121,27 @@ GET /cases/{id}: *
 POST /cases/{id}/change: admin, analyst
 POST /cases/{id}/comment: admin, analyst
 POST /cases/{id}/send: admin, analyst
+GET /playbooks: *
+GET /playbooks/{id}: *
+POST /playbooks/{id}/switch: admin, author
+POST /playbooks/{id}/run: admin, author, analyst
+GET /destinations: *
+GET /destinations/{id}: *
+GET /deliveries: *
+GET /deliveries/{id}: *
+POST /deliveries/{id}/again: admin, analyst
+GET /approvals: *
+POST /approvals/{id}: admin, approver
+GET /audit: admin, auditor
+POST /audit/verify: admin, auditor
+GET /audit/export: admin, auditor
 GET /sign-in: open
 POST /sign-in: open
+GET /sign-in/oidc: open
+GET /sign-in/oidc/callback: open
 POST /sign-out: *
+GET /account: *
+POST /account/password: *
 GET /static/{name}: open
 ";
 
@@ -150,6 +177,7 @@ fn path(route: &Route) -> String {
         .replace("{kind}", "host")
         .replace("{file}", "none")
         .replace("{name}", "none")
+        .replace("{digest}", "none")
         .replace("{source}", "generic")
 }
 
