@@ -18,6 +18,8 @@ mod attacks_templates;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod backtest;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod brakes;
@@ -35,6 +37,8 @@ mod demo;
 mod destinations;
 #[cfg(test)]
 mod dry_run;
+#[cfg(test)]
+mod explaining;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

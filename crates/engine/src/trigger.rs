@@ -195,6 +195,27 @@ fn current(object: &Object, name: &str) -> Option<f64> {
     score(object.record.get("scores").and_then(|scores| scores.get(name)))
 }
 
+/// Whether one trigger of a playbook fits, and why or why not, in words.
+pub fn look(
+    playbook: &Playbook,
+    index: usize,
+    event: &Event,
+    transitions: &[Transition],
+    object: Option<&Object>,
+) -> (Option<Fit>, String) {
+    let Some(trigger) = playbook.triggers.get(index) else { return (None, "there is no such trigger".to_owned()) };
+    match fit(index, trigger, event, transitions, object) {
+        Some(fit) => {
+            let reason = fit.reason.clone();
+            (Some(fit), reason)
+        }
+        None => {
+            let why = misses(&trigger.on, event, transitions, object);
+            (None, why.unwrap_or_else(|| "it listens to another kind of event".to_owned()))
+        }
+    }
+}
+
 /// Why no trigger fits, in words, and which trigger is meant.
 pub fn why_not(
     playbook: &Playbook,

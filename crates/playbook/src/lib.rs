@@ -34,8 +34,8 @@ pub use reference::reference;
 pub use schedule::{Missed, Schedule};
 pub use schema::schema;
 pub use script::{
-    Answer, Budget, Condition, Evaluator, Expression, Names, ProbeError, Purse, Root, Scope, ScriptError, ScriptSource,
-    Steps, look, number_of, priority_word, time_of,
+    Answer, Budget, Condition, Evaluator, Expression, Inside, Names, Operand, ProbeError, Purse, Root, Says, Scope,
+    ScriptError, ScriptSource, Steps, look, number_of, priority_word, time_of,
 };
 pub use syntax::{
     Approve, Backoff, Body, Branch, Call, Case, Count, Each, Guard, Input, InputError, Items, On, OnDeadline, OnError,

@@ -20,7 +20,8 @@ pub use crate::change::{If, LocalChange};
 use crate::outbound::gate::Gates;
 use crate::outbound::{Answers, Destinations, Effects, Origin, Secrets};
 use crate::refusal::Refusal;
-pub(crate) use send::held_windows;
+pub(crate) use send::{held_windows, refuses, window_of};
+pub(crate) use subject::subject as about;
 
 mod assign;
 mod close;

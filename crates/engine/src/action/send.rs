@@ -173,21 +173,30 @@ async fn turn(call: &Call<'_>, parcel: &Parcel, id: &str) -> Stand {
 
 /// Why a destination does not want the message, if it does not.
 fn unwanted(call: &Call<'_>, parcel: &Parcel, destination: &Destination, first: bool) -> Option<&'static str> {
+    if first {
+        return refuses(destination, &call.start.tenant, parcel.about.as_ref(), parcel.priority.as_deref());
+    }
+    (!destination.enabled).then_some("disabled")
+}
+
+/// Why a destination does not want to hear of an object, if it does not.
+pub(crate) fn refuses(
+    destination: &Destination,
+    tenant: &str,
+    about: Option<&ObjectKey>,
+    priority: Option<&str>,
+) -> Option<&'static str> {
     if !destination.enabled {
         return Some("disabled");
     }
-    if !first {
-        return None;
-    }
-    if destination.tenants.as_ref().is_some_and(|tenants| !tenants.contains(&call.start.tenant)) {
+    if destination.tenants.as_ref().is_some_and(|tenants| !tenants.iter().any(|known| known == tenant)) {
         return Some("tenant");
     }
-    let kind = kind_name(parcel.about.as_ref());
+    let kind = kind_name(about);
     if destination.kinds.as_ref().is_some_and(|kinds| !kinds.iter().any(|wanted| wanted == kind)) {
         return Some("kind");
     }
-    let rank = parcel.priority.as_deref().and_then(model::record::priority_rank);
-    match (destination.min_severity, rank) {
+    match (destination.min_severity, priority.and_then(model::record::priority_rank)) {
         (Some(least), Some(rank)) if rank < least => Some("below_severity"),
         _ => None,
     }
@@ -317,7 +326,8 @@ fn window_key(call: &Call<'_>, parcel: &Parcel, id: &str) -> String {
     window_of(call.start, parcel.about.as_ref(), id)
 }
 
-fn window_of(start: &RunStart, about: Option<&ObjectKey>, id: &str) -> String {
+/// The name of the window in which a destination hears nothing more of an object.
+pub(crate) fn window_of(start: &RunStart, about: Option<&ObjectKey>, id: &str) -> String {
     format!("dest/{id}/{}", window_name(start, about))
 }
 

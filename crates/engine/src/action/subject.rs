@@ -9,7 +9,7 @@ use super::render::error;
 
 /// The object that a message of this run is about. A run that an alert started is also about the alert's case: then what
 /// the trigger speaks of is sent.
-pub(super) fn subject(start: &RunStart) -> Option<ObjectKey> {
+pub(crate) fn subject(start: &RunStart) -> Option<ObjectKey> {
     let trigger = start.trigger.get("kind").and_then(Value::as_str).unwrap_or_default();
     let order = if trigger.starts_with("alert.") {
         [Kind::Alert, Kind::Case, Kind::Entity]

@@ -11,6 +11,7 @@ use store::{Tally, Window};
 
 use super::about::{self, About, about};
 use super::bounds::{Bounds, Taken};
+use super::look::{Asked, Look};
 use super::{Decided, Means, Position, View};
 use crate::brakes::Suspension;
 use crate::trigger::{self, Fit, Silence};
@@ -165,6 +166,26 @@ impl<'a> Hearing<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Looks at one playbook without deciding: each trigger, and each operand of the conditions that would be asked.
+    pub(super) fn look(&mut self, playbook: &Playbook) -> Result<Vec<Look>, store::Error> {
+        let mut all = Vec::new();
+        for (index, trigger) in playbook.triggers.iter().enumerate() {
+            let (fit, reason) = trigger::look(playbook, index, self.event, self.transitions, self.object);
+            let mut conditions = Vec::new();
+            if let Some(fit) = &fit {
+                let scope = self.scope(playbook, fit)?;
+                for condition in trigger.when.iter().chain(playbook.when.iter()) {
+                    let answer = condition.answer(self.means.evaluator, &scope, Budget::WHEN);
+                    let operands = condition.trace(self.means.evaluator, &scope);
+                    conditions.push(Asked { text: condition.source().to_owned(), answer, operands });
+                }
+            }
+            let (kind, at) = (trigger.on.kind(), trigger.span);
+            all.push(Look { kind, at, fits: fit.is_some(), reason, conditions });
+        }
+        Ok(all)
     }
 
     /// What the names of conditions and keys mean.

@@ -15,6 +15,7 @@ mod answer;
 mod bounds;
 mod count;
 mod hearing;
+mod look;
 mod view;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use self::about::event_record;
 pub(crate) use self::answer::shorten;
 pub use self::answer::{answer, fill, not_triggered};
 pub use self::bounds::{FUSE_BLOWN, fuse_blown};
+pub use self::look::{Asked, Look, look};
 pub(crate) use self::view::Stored;
 pub use self::view::{Nothing, View};
 

@@ -5,8 +5,10 @@
 //! work, so that the same input comes out the same to the byte (ids, times and random numbers follow from [`Start`]).
 //! What decides, what says what comes next and what actions do is the code of the live engine, not another one.
 
+pub mod backtest;
 mod rehearse;
 mod report;
+mod sends;
 mod stand_in;
 pub mod trial;
 
@@ -24,7 +26,8 @@ use store::{Memory, Retention, RunFilter, Store};
 
 pub use self::rehearse::FOLLOWED;
 pub use self::report::{Change, Report, RunReport, StepReport};
-pub(crate) use self::stand_in::stand_ins;
+pub use self::sends::WouldSend;
+pub use self::stand_in::stand_ins;
 use crate::engine::{Engine, Setup, StartError};
 use crate::outbound::vault::Vault;
 use crate::outbound::{Answers, Destinations, Effects, Egress, Planned, Secrets};

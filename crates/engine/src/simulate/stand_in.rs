@@ -12,7 +12,7 @@ use crate::outbound::destination::{self, Destination, Destinations, Rules};
 
 /// Plain webhooks, at addresses that lead nowhere, in the place of the destinations that these playbooks name and `known`
 /// does not have.
-pub(crate) fn stand_ins<'a>(
+pub fn stand_ins<'a>(
     playbooks: impl Iterator<Item = &'a Playbook>,
     known: &Destinations,
 ) -> BTreeMap<String, Arc<Destination>> {

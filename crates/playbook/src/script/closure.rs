@@ -35,6 +35,22 @@ impl Closure {
         Closure { captured: values.into(), ..self }
     }
 
+    /// What it does.
+    pub(super) fn statements(&self) -> &[rhai::Stmt] {
+        self.body.ast.statements()
+    }
+
+    /// The name of its first parameter, and what names mean in it for an item of a list.
+    pub(super) fn with(&self, item: Dynamic, at: usize) -> Option<(String, Scope<'static>)> {
+        let name = self.body.params.get(self.body.captures)?.to_string();
+        let arguments = [item, i64::try_from(at).unwrap_or(i64::MAX).into()];
+        let mut scope = Scope::new();
+        for (name, value) in self.body.params.iter().zip(self.captured.iter().cloned().chain(arguments)) {
+            scope.push_dynamic(name.as_str(), value);
+        }
+        Some((name, scope))
+    }
+
     /// Calls it with as many of the arguments as it has parameters.
     fn call<const N: usize>(&self, context: &NativeCallContext<'_>, arguments: [Dynamic; N]) -> Given<Dynamic> {
         let wanted = self.body.params.len() - self.body.captures;

@@ -13,6 +13,7 @@ use super::names::Names;
 use super::native::{Term, Test, describe_paths};
 use super::scope::{Fault, Path, Scope};
 use super::source::Source;
+use super::trace::{Operand, Whole, trace};
 use super::types::Ty;
 use super::view;
 use super::walk::{Walk, leftmost};
@@ -25,6 +26,8 @@ pub struct Condition {
     source: Source,
     /// All must say yes; evaluated in order.
     parts: Vec<Part>,
+    /// The same in one piece, to be taken apart when somebody asks why.
+    whole: Arc<Whole>,
 }
 
 /// One side of the outermost `&&`.
@@ -84,7 +87,8 @@ impl Condition {
             return Err(vec![source.diagnostic("PB305", at, 1, message, help)]);
         }
         let parts = parts_of(&source, &parsed, names);
-        Ok(Condition { source, parts })
+        let whole = Arc::new(Whole { statements: parsed.after, names: parsed.names });
+        Ok(Condition { source, parts, whole })
     }
 
     /// Answers.
@@ -109,6 +113,11 @@ impl Condition {
             }
         }
         Answer::Yes
+    }
+
+    /// Every operand with what it says and sees, and which of them decided.
+    pub fn trace(&self, evaluator: &Evaluator, scope: &Scope) -> Vec<Operand> {
+        trace(&self.whole, &self.source, evaluator, scope)
     }
 
     /// As written.

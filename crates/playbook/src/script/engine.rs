@@ -157,6 +157,20 @@ impl Evaluator {
     }
 }
 
+impl Evaluator {
+    /// Runs statements of a compiled script over values; what they declare stays.
+    pub(super) fn eval(
+        &self,
+        values: &mut rhai::Scope<'_>,
+        statements: Vec<rhai::Stmt>,
+        purse: &mut Purse,
+    ) -> Result<Dynamic, Stopped> {
+        let ast = AST::new(statements, Module::new());
+        let _running = Meter::start(purse, self.inner.memory, self.timed);
+        self.inner.engine.eval_ast_with_scope::<Dynamic>(values, &ast).map_err(|error| stopped(&error))
+    }
+}
+
 impl std::fmt::Debug for Evaluator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Evaluator").field("counted", &self.inner.memory.is_some()).finish()
@@ -239,7 +253,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         match self {
             Name::Root(root) => root.name(),
             Name::Local(name) => name,
@@ -247,7 +261,7 @@ impl Name {
         }
     }
 
-    fn value(&self, scope: &Scope) -> super::view::Given<Dynamic> {
+    pub(super) fn value(&self, scope: &Scope) -> super::view::Given<Dynamic> {
         match self {
             Name::Now => Ok(scope.now().into()),
             Name::Root(root) => View::new(scope.base(*root).clone(), Some(*root), root.name().into()).whole(),

@@ -57,6 +57,10 @@ pub(crate) enum Command {
     Test(TestArguments),
     /// Prints the JSON Schema of playbooks, for editors that complete and validate with it
     Schema,
+    /// Says what playbooks would have decided and sent over past events; nothing is sent
+    Backtest(BacktestArguments),
+    /// Says what a playbook would do with an event: what would be sent where with which body; nothing is sent
+    DryRun(DryRunArguments),
     /// Says which playbooks would run for an event, and which would not, and why
     Explain(ExplainArguments),
     /// Runs: what the playbooks did
@@ -226,8 +230,8 @@ pub(crate) struct ServeArguments {
 /// `sortie check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Playbook files, or folders of them
-    #[arg(required = true, value_name = "PATH")]
+    /// Playbook files, or folders of them [default: the configured folder]
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// The destinations that playbooks may name [default: as configured; not checked when there are none]
     #[arg(long, value_name = "FILE")]
@@ -242,12 +246,51 @@ pub(crate) struct CheckArguments {
 /// `sortie test`.
 #[derive(Debug, Args)]
 pub(crate) struct TestArguments {
-    /// Playbook files with tests, files of tests, or folders of them
-    #[arg(required = true, value_name = "PATH")]
+    /// Playbook files with tests, files of tests, or folders of them [default: the configured folder]
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Writes the outcome for build servers
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// `sortie backtest`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("past").required(true).args(["events", "since"])))]
+pub(crate) struct BacktestArguments {
+    /// The folder of playbooks [default: as configured, else ./playbooks]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) playbooks: Option<PathBuf>,
+    /// A file with one event a line; their own times are the clock
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+    /// The events that the (stopped) server's data folder holds since so long ago, such as 30d
+    #[arg(long, value_name = "PERIOD")]
+    pub(crate) since: Option<String>,
+    /// Another version of the playbooks: only what would have been otherwise is shown
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
+    /// Reads the lines as messages of this source instead of the generic shape
+    #[arg(long, value_name = "SOURCE", default_value = "generic")]
+    pub(crate) source: String,
+    /// One JSON object a line, then a summary: what is written in any case
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sortie dry-run`.
+#[derive(Debug, Args)]
+pub(crate) struct DryRunArguments {
+    /// A playbook's file, or its id in the configured folder
+    pub(crate) playbook: String,
+    /// A file with one event in the generic shape (`-` for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) event: PathBuf,
+    /// Reads the file as a message of this source instead of the generic shape
+    #[arg(long, value_name = "SOURCE", default_value = "generic")]
+    pub(crate) source: String,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -28,7 +28,9 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
     };
     let evaluator = super::evaluator()?;
     let mut taken = Taken { config: &config, evaluator: &evaluator, playbooks: Vec::new(), mappings: 0, found };
-    for path in &arguments.paths {
+    let configured = [config.playbooks.clone()];
+    let paths = if arguments.paths.is_empty() { &configured[..] } else { &arguments.paths };
+    for path in paths {
         taken.path(path)?;
     }
     let Taken { playbooks: sources, mappings, mut found, .. } = taken;

@@ -3,14 +3,11 @@
 //! With a file nothing is needed but the playbooks: the one function that decides in the server decides here, over an
 //! empty state. With an id it is the recorded truth, from the server or the store.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use engine::decide::{self, Decided, Means, Nothing, Position};
-use engine::source::{self, Incoming};
 use model::record::Vocabulary;
 use model::{Decision, Event, Seq, Time};
 use serde_json::{Value, json};
@@ -19,9 +16,11 @@ use super::World;
 use super::args::ExplainArguments;
 use super::console::Console;
 use super::exit::Error;
+use super::messages::{Messages, is_lines};
+use super::operands;
 use crate::config::Config;
 use crate::serve::folder;
-use crate::{setup, source_file};
+use crate::setup;
 
 /// Explains an event.
 pub(super) fn run(world: &World, arguments: &ExplainArguments) -> Result<(), Error> {
@@ -35,16 +34,14 @@ fn from_file(world: &World, arguments: &ExplainArguments, file: &Path) -> Result
     let config = world.config()?.config;
     let set = playbooks(world, &config, arguments.playbooks.as_deref())?;
     let now = engine::clock::wall();
-    let body = read(file)?;
-    let lines = file.extension().is_some_and(|extension| extension == "ndjson" || extension == "jsonl");
-    let incoming = map(&config, &arguments.source, body, lines, now, file)?;
+    let incoming = Messages::of(&config, &arguments.source)?.file(file, now)?;
     let evaluator = super::evaluator()?;
     let explained: Vec<Value> = incoming
         .iter()
         .map(|incoming| explain(&incoming.event, &set, &evaluator, &config.words, now))
         .collect::<Result<_, _>>()?;
     if arguments.output.json {
-        let single = explained.len() == 1 && !lines;
+        let single = explained.len() == 1 && !is_lines(file);
         let all = Value::Array(explained);
         let shown = if single { all.get(0).cloned().unwrap_or_default() } else { all };
         return Ok(world.console.data(&format!("{shown:#}"))?);
@@ -55,7 +52,8 @@ fn from_file(world: &World, arguments: &ExplainArguments, file: &Path) -> Result
     Ok(())
 }
 
-fn playbooks(world: &World, config: &Config, asked: Option<&Path>) -> Result<engine::Set, Error> {
+/// The playbooks of a folder, the configured one when none is asked for.
+pub(super) fn playbooks(world: &World, config: &Config, asked: Option<&Path>) -> Result<engine::Set, Error> {
     let path = asked.unwrap_or(&config.playbooks);
     let read = if asked.is_some() { folder::read(path, path) } else { folder::read_configured(path) };
     let read = read.map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
@@ -73,58 +71,6 @@ fn playbooks(world: &World, config: &Config, asked: Option<&Path>) -> Result<eng
     Ok(engine::Set::new(checked.playbooks, std::collections::BTreeSet::new()))
 }
 
-fn read(file: &Path) -> Result<Bytes, Error> {
-    let unreadable = |e: std::io::Error| Error::File { path: file.display().to_string(), message: e.to_string() };
-    let max = model::limits::BATCH_BODY_BYTES_MAX as u64 + 1;
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().lock().take(max).read_to_end(&mut bytes).map_err(unreadable)?;
-    } else {
-        std::fs::File::open(file).map_err(unreadable)?.take(max).read_to_end(&mut bytes).map_err(unreadable)?;
-    }
-    Ok(bytes.into())
-}
-
-fn map(config: &Config, name: &str, body: Bytes, lines: bool, now: Time, file: &Path) -> Result<Vec<Incoming>, Error> {
-    let evaluator = super::evaluator()?;
-    let configured = config.sources.iter().find(|source| source.name == name);
-    let read = match configured {
-        Some(source) => {
-            let whole = config.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
-            Some(
-                source_file::load(source, &whole.into(), &evaluator)
-                    .map_err(|diagnostics| Error::Invalid { diagnostics })?,
-            )
-        }
-        None => source::file::shipped(name, &evaluator),
-    };
-    let read = read.ok_or_else(|| Error::Usage {
-        message: format!("there is no source `{name}`"),
-        help: format!("the sources are {}", source_file::known()),
-    })?;
-    let timezone = configured.and_then(|source| source.timezone.clone()).or_else(|| read.timezone.clone());
-    let source = source::Source {
-        name: name.to_owned(),
-        timezone: timezone.unwrap_or_else(|| "UTC".to_owned()),
-        shape: Arc::new(source::file::Mapped::new(read, evaluator)),
-        tenants: configured.and_then(|source| source.tenants.clone()),
-    };
-    let tenants = config.tenants.iter().cloned().collect();
-    let ctx = source::Context {
-        words: &config.words,
-        tenants: (!config.tenants.is_empty()).then_some(&tenants),
-        tenant: configured.and_then(|source| source.tenant.as_deref()),
-        now,
-        header_key: None,
-        content_type: lines.then_some("application/x-ndjson"),
-        headers: None,
-        limits: source::Limits::default(),
-    };
-    let wrong = |message: String| Error::File { path: file.display().to_string(), message };
-    let reading = source::read(&source, body, &ctx).map_err(|e| wrong(e.to_string()))?;
-    reading.elements.into_iter().collect::<Result<_, _>>().map_err(|e| wrong(e.to_string()))
-}
-
 fn explain(
     event: &Event,
     set: &engine::Set,
@@ -138,13 +84,24 @@ fn explain(
         Means { set, evaluator, closed_stage: words.closed(), triage: engine::triage::Triage::none(), spent: &spent };
     let at = Position { seq: Seq(1), tag: 0, now };
     let decided = decide::decide(event, at, &Nothing, means)?;
-    let decisions: Vec<Value> = all_decisions(event, set, &decided).iter().map(decision_json).collect();
+    let mut decisions = Vec::new();
+    for decision in all_decisions(event, set, &decided) {
+        let mut shown = decision_json(&decision);
+        if let Some(playbook) = set.find(&decision.playbook) {
+            let looks = decide::look(event, at, &Nothing, means, (playbook, &decided))?;
+            shown["triggers"] = operands::as_json(&looks, &playbook.file);
+        }
+        decisions.push(shown);
+    }
+    let listens = |playbook: &&Arc<playbook::Playbook>| !decisions.iter().any(|one| one["playbook"] == *playbook.id);
+    let others: Vec<&str> = set.playbooks().iter().filter(listens).map(|playbook| &*playbook.id).collect();
     let transitions: Vec<String> = decided.transitions.iter().map(|moved| moved.change.describe()).collect();
     Ok(json!({
         "event": { "type": event.kind, "id": event.own_id, "source": event.source, "tenant": event.tenant, "time": event.time.to_string(),
                    "object": event.object().map(|key| key.to_string()) },
         "transitions": transitions,
         "decisions": decisions,
+        "not_listening": others,
         "warnings": decided.warnings,
     }))
 }
@@ -210,5 +167,9 @@ fn show(console: &Console, explained: &Value) -> Result<(), Error> {
             place.unwrap_or_default(),
         ]);
     }
-    Ok(console.table(&rows)?)
+    console.table(&rows)?;
+    for decision in decisions {
+        operands::show(console, decision)?;
+    }
+    Ok(())
 }

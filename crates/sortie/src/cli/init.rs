@@ -50,11 +50,27 @@ const EVENT: &str = "\
  \"case\": {\"id\": \"C-1\", \"name\": \"Impossible travel\", \"risk_score\": 92, \"priority\": \"critical\", \"mitres\": [\"T1078\"], \"users\": [\"alice\"]}}
 ";
 
+const TESTS: &str = "\
+tests:
+  - name: a desk that is down is tried four times, and the case is not marked
+    event: { type: case.stage_changed, from: New, to: Investigation, case: { id: C-1, priority: critical, mitres: [T1078] } }
+    destinations: { soc-desk: 503 }
+    expect:
+      status: failed
+      steps: { send: failed, tag: not_run }
+      requests: [{ destination: soc-desk, body: { case_id: C-1 }, tries: 4 }]
+  - name: a case of lower priority is not sent
+    event: { type: case.stage_changed, from: New, to: Investigation, case: { id: C-1, priority: high, mitres: [T1078] } }
+    expect: { runs: 0, requests: [] }
+";
+
 const README: &str = "\
 # A folder for Sortie
 
     sortie check playbooks                       # everything that is wrong with the playbooks
+    sortie test playbooks                        # their tests; nothing is sent
     sortie explain --event event.json            # what would run for this event, and why
+    sortie dry-run notify-desk-about-critical-cases --event event.json   # what would be sent, with which body
     sortie serve                                 # starts the server
     curl -H 'Content-Type: application/json' -d @event.json http://127.0.0.1:7300/v1/in/generic
     sortie runs list                             # what ran
@@ -68,6 +84,7 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
         ("sortie.yaml", CONFIG),
         ("destinations.yaml", DESTINATIONS),
         ("playbooks/notify-desk-about-critical-cases.yaml", PLAYBOOK),
+        ("playbooks/notify-desk-about-critical-cases.test.yaml", TESTS),
         ("event.json", EVENT),
         ("README.md", README),
     ];
@@ -81,7 +98,7 @@ pub(super) fn run(world: &World, arguments: &InitArguments) -> Result<(), Error>
     let shown = folder.display();
     let there = if folder == Path::new(".") { String::new() } else { format!("cd {shown} && ") };
     let line = format!(
-        "made sortie.yaml, destinations.yaml, a playbook and a README in {shown}; go on with: {there}sortie serve"
+        "made sortie.yaml, destinations.yaml, a playbook with tests and a README in {shown}; go on with: {there}sortie check playbooks && sortie test playbooks && sortie serve"
     );
     world.console.talk_in(Tone::Good, &line);
     Ok(())

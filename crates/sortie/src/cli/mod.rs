@@ -7,6 +7,7 @@ mod api;
 mod approvals;
 mod args;
 mod audit;
+mod backtest;
 mod backup;
 mod brakes;
 mod check;
@@ -14,9 +15,12 @@ mod codes;
 pub(crate) mod console;
 mod demo;
 mod doctor;
+mod dry_run;
 mod exit;
 mod explain;
 mod init;
+mod messages;
+mod operands;
 mod places;
 mod records;
 mod sarif;
@@ -115,6 +119,8 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Check(arguments) => check::run(world, &arguments),
         Command::Test(arguments) => test::run(world, &arguments),
         Command::Schema => schema::run(world),
+        Command::Backtest(arguments) => backtest::run(world, &arguments),
+        Command::DryRun(arguments) => dry_run::run(world, &arguments),
         Command::Explain(arguments) => explain::run(world, &arguments),
         Command::ExplainCode(arguments) => codes::run(world, &arguments),
         Command::Runs(command) => steer::runs(world, command),

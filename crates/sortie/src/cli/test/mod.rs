@@ -63,7 +63,8 @@ fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<Task>
     let destinations = setup::destinations(&config.destinations, &config);
     let destinations = destinations.map_err(|diagnostics| Error::Invalid { diagnostics })?;
     let (mut sources, mut found) = (Vec::new(), Vec::new());
-    for path in paths {
+    let configured = [config.playbooks.clone()];
+    for path in if paths.is_empty() { &configured[..] } else { paths } {
         let read = folder::read(path, path)
             .map_err(|e| Error::File { path: path.display().to_string(), message: e.to_string() })?;
         sources.extend(read.sources.into_iter().filter(|source| !is_setting(&source.file)));
