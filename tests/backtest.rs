@@ -14,14 +14,14 @@ steps:
     action: webhook.send
     with: { to: [desk, siem], body: { at: \"${{ now }}\" } }
   - id: never
-    if: not_this == true
-    action: log
-    with: { message: x }
+    if: entity.id == \"other\"
+    action: webhook.send
+    with: { to: [siem], body: x }
 ";
 
 fn folder() -> Folder {
     let folder = Folder::new();
-    folder.playbook("urgent", &URGENT.replace("not_this == true", "trigger.to > 1000"));
+    folder.playbook("urgent", URGENT);
     folder.playbook(
         "critical",
         "triggers: [case.created]\nwhen: case.priority == \"critical\"\nsteps:\n  - if: case.id == \"C-1\"\n    action: webhook.send_threat_details\n    with: { to: [desk] }\n",

@@ -34,85 +34,82 @@ fn deciding(operands: &[Operand]) -> Vec<&str> {
     operands.iter().filter(|operand| operand.decides).map(|operand| operand.text.as_str()).collect()
 }
 
+/// Conditions, and the operand that decided.
+const DECIDED: &[(&str, &str)] = &[
+    ("alert.risk_score >= 90", "alert.risk_score >= 90"),
+    ("alert.risk_score >= 95", "alert.risk_score >= 95"),
+    ("alert.risk_score >= 90 && case.priority == \"high\"", "case.priority == \"high\""),
+    ("case.priority == \"high\" && alert.risk_score >= 90", "case.priority == \"high\""),
+    ("case.priority == \"high\" || alert.risk_score >= 90", "alert.risk_score >= 90"),
+    ("alert.risk_score >= 90 || case.priority == \"high\"", "alert.risk_score >= 90"),
+    ("!(alert.risk_score >= 90)", "alert.risk_score >= 90"),
+    ("!(alert.risk_score >= 90 && case.stage == \"Closed\")", "case.stage == \"Closed\""),
+    ("!(alert.risk_score < 90 || case.stage == \"New\")", "case.stage == \"New\""),
+    (
+        "alert.risk_score >= 90 && (case.priority == \"high\" || case.stage == \"New\")  && case.queue != \"tier1\"",
+        "case.queue != \"tier1\"",
+    ),
+    (
+        "(case.queue == \"tier2\" && case.stage == \"Closed\" || alert.risk_score > 95 && case.stage == \"New\") || !(\"vip\" in alert.tags || \"emea\" in alert.tags)",
+        "alert.risk_score > 95",
+    ),
+    (
+        "(alert.risk_score < 10 || \"vip\" in alert.tags) && (case.priority == \"high\" && case.stage == \"New\")",
+        "case.priority == \"high\"",
+    ),
+    ("!(!(case.stage == \"Closed\"))", "case.stage == \"Closed\""),
+    ("!(!(\"emea\" in alert.tags && \"apac\" in alert.tags) || case.stage == \"Closed\")", "\"apac\" in alert.tags"),
+    ("case.assignee != () && case.assignee == \"eva\"", "case.assignee != ()"),
+    (
+        "(alert.name.starts_with(\"Impossible\") || alert.name.starts_with(\"x\")) && alert.risk_score > 95",
+        "alert.risk_score > 95",
+    ),
+    (
+        "case.stage == \"New\" && (alert.name.ends_with(\"travel\") && case.priority != \"low\")",
+        "case.priority != \"low\"",
+    ),
+    ("alert.users.len() > 2 && alert.risk_score > 90", "alert.users.len() > 2"),
+    ("(alert.risk_score + 10) * 2 > 500 && case.stage == \"New\"", "(alert.risk_score + 10) * 2 > 500"),
+    (
+        "alert.detections.some(|d| d.use_case == \"malware\") && alert.risk_score > 90",
+        "alert.detections.some(|d| d.use_case == \"malware\")",
+    ),
+    ("alert.detections.all(|d| d.type == \"analytics\") && case.queue == \"tier2\"", "case.queue == \"tier2\""),
+    (
+        "!alert.detections.some(|d| \"eve\" in d.src_users) && alert.risk_score > 1",
+        "alert.detections.some(|d| \"eve\" in d.src_users)",
+    ),
+    ("alert.users.some(|u| u == \"mallory\") || case.stage == \"New\"", "case.stage == \"New\""),
+    ("alert.users.all(|u| u != \"mallory\" && u.len() < 10) && case.stage == \"Closed\"", "case.stage == \"Closed\""),
+    (
+        "case.priority in [\"high\", \"critical\"] || alert.priority in [\"high\", \"critical\"]",
+        "alert.priority in [\"high\", \"critical\"]",
+    ),
+    ("let high = alert.risk_score >= 90; high && case.stage == \"Closed\"", "case.stage == \"Closed\""),
+    (
+        "alert.risk_score >= 90 && !(case.stage == \"New\" && !(case.queue == \"tier1\"))  && case.priority == \"high\"",
+        "case.priority == \"high\"",
+    ),
+    (
+        "(case.stage == \"New\" && (alert.risk_score < 50 || (case.queue == \"tier2\" && \"vip\" in alert.tags))) || alert.risk_score == 92",
+        "alert.risk_score == 92",
+    ),
+    (
+        "case.stage == \"New\" && case.queue == \"tier1\" && case.priority == \"low\" && alert.risk_score > 92",
+        "alert.risk_score > 92",
+    ),
+    (
+        "!(case.stage == \"New\") || !(case.queue == \"tier1\") || !(\"vip\" in alert.tags) || \"x\" in alert.tags || !(\"emea\" in alert.tags) || !(alert.risk_score > 100)",
+        "alert.risk_score > 100",
+    ),
+];
+
 #[test]
 fn exactly_the_operand_that_would_turn_the_answer_is_named() {
-    for (script, wanted) in [
-        ("alert.risk_score >= 90", "alert.risk_score >= 90"),
-        ("alert.risk_score >= 95", "alert.risk_score >= 95"),
-        ("alert.risk_score >= 90 && case.priority == \"high\"", "case.priority == \"high\""),
-        ("case.priority == \"high\" && alert.risk_score >= 90", "case.priority == \"high\""),
-        ("case.priority == \"high\" || alert.risk_score >= 90", "alert.risk_score >= 90"),
-        ("alert.risk_score >= 90 || case.priority == \"high\"", "alert.risk_score >= 90"),
-        ("!(alert.risk_score >= 90)", "alert.risk_score >= 90"),
-        ("!(alert.risk_score >= 90 && case.stage == \"Closed\")", "case.stage == \"Closed\""),
-        ("!(alert.risk_score < 90 || case.stage == \"New\")", "case.stage == \"New\""),
-        (
-            "alert.risk_score >= 90 && (case.priority == \"high\" || case.stage == \"New\")  && case.queue != \"tier1\"",
-            "case.queue != \"tier1\"",
-        ),
-        (
-            "(case.queue == \"tier2\" && case.stage == \"Closed\" || alert.risk_score > 95 && case.stage == \"New\") || !(\"vip\" in alert.tags || \"emea\" in alert.tags)",
-            "alert.risk_score > 95",
-        ),
-        (
-            "(alert.risk_score < 10 || \"vip\" in alert.tags) && (case.priority == \"high\" && case.stage == \"New\")",
-            "case.priority == \"high\"",
-        ),
-        ("!(!(case.stage == \"Closed\"))", "case.stage == \"Closed\""),
-        (
-            "!(!(\"emea\" in alert.tags && \"apac\" in alert.tags) || case.stage == \"Closed\")",
-            "\"apac\" in alert.tags",
-        ),
-        ("case.assignee != () && case.assignee == \"eva\"", "case.assignee != ()"),
-        (
-            "(alert.name.starts_with(\"Impossible\") || alert.name.starts_with(\"x\")) && alert.risk_score > 95",
-            "alert.risk_score > 95",
-        ),
-        (
-            "case.stage == \"New\" && (alert.name.ends_with(\"travel\") && case.priority != \"low\")",
-            "case.priority != \"low\"",
-        ),
-        ("alert.users.len() > 2 && alert.risk_score > 90", "alert.users.len() > 2"),
-        ("(alert.risk_score + 10) * 2 > 500 && case.stage == \"New\"", "(alert.risk_score + 10) * 2 > 500"),
-        (
-            "alert.detections.some(|d| d.use_case == \"malware\") && alert.risk_score > 90",
-            "alert.detections.some(|d| d.use_case == \"malware\")",
-        ),
-        ("alert.detections.all(|d| d.type == \"analytics\") && case.queue == \"tier2\"", "case.queue == \"tier2\""),
-        (
-            "!alert.detections.some(|d| \"eve\" in d.src_users) && alert.risk_score > 1",
-            "alert.detections.some(|d| \"eve\" in d.src_users)",
-        ),
-        ("alert.users.some(|u| u == \"mallory\") || case.stage == \"New\"", "case.stage == \"New\""),
-        (
-            "alert.users.all(|u| u != \"mallory\" && u.len() < 10) && case.stage == \"Closed\"",
-            "case.stage == \"Closed\"",
-        ),
-        (
-            "case.priority in [\"high\", \"critical\"] || alert.priority in [\"high\", \"critical\"]",
-            "alert.priority in [\"high\", \"critical\"]",
-        ),
-        ("let high = alert.risk_score >= 90; high && case.stage == \"Closed\"", "case.stage == \"Closed\""),
-        (
-            "alert.risk_score >= 90 && !(case.stage == \"New\" && !(case.queue == \"tier1\"))  && case.priority == \"high\"",
-            "case.priority == \"high\"",
-        ),
-        (
-            "(case.stage == \"New\" && (alert.risk_score < 50 || (case.queue == \"tier2\" && \"vip\" in alert.tags))) || alert.risk_score == 92",
-            "alert.risk_score == 92",
-        ),
-        (
-            "case.stage == \"New\" && case.queue == \"tier1\" && case.priority == \"low\" && alert.risk_score > 92",
-            "alert.risk_score > 92",
-        ),
-        (
-            "!(case.stage == \"New\") || !(case.queue == \"tier1\") || !(\"vip\" in alert.tags) || \"x\" in alert.tags || !(\"emea\" in alert.tags) || !(alert.risk_score > 100)",
-            "alert.risk_score > 100",
-        ),
-    ] {
+    for (script, wanted) in DECIDED {
         let (answer, operands) = trace(script);
         assert!(!matches!(answer, Answer::Failed { .. }), "{script}: {answer:?}");
-        assert_eq!(deciding(&operands), [wanted], "{script}: {operands:#?}");
+        assert_eq!(deciding(&operands), [*wanted], "{script}: {operands:#?}");
         assert!(operands.iter().any(|operand| operand.decides && operand.reached), "{script}");
     }
 }
