@@ -204,7 +204,7 @@ pub fn look(
     object: Option<&Object>,
 ) -> (Option<Fit>, String) {
     let Some(trigger) = playbook.triggers.get(index) else { return (None, "there is no such trigger".to_owned()) };
-    match fit(index, trigger, event, transitions, object) {
+    match fit((&playbook.id, index), trigger, event, transitions, object) {
         Some(fit) => {
             let reason = fit.reason.clone();
             (Some(fit), reason)

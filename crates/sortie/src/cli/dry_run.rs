@@ -23,7 +23,7 @@ use crate::setup;
 pub(super) fn run(world: &World, arguments: &DryRunArguments) -> Result<(), Error> {
     let config = world.config()?.config;
     let evaluator = super::evaluator()?;
-    let destinations = setup::destinations(&config.destinations, &config.egress);
+    let destinations = setup::destinations(&config.destinations, &config);
     let destinations = destinations.map_err(|diagnostics| Error::Invalid { diagnostics })?;
     let mut catalog = setup::catalog(&config, destinations.as_ref());
     catalog.destinations = None;

@@ -74,7 +74,7 @@ pub(super) fn run(world: &World, arguments: &BacktestArguments) -> Result<(), Er
 }
 
 fn backtest(world: &World, config: &Config, folder: Option<&Path>) -> Result<Backtest, Error> {
-    let destinations = setup::destinations(&config.destinations, &config.egress);
+    let destinations = setup::destinations(&config.destinations, config);
     Ok(Backtest::new(Setup {
         set: super::explain::playbooks(world, config, folder)?,
         evaluator: super::evaluator()?,
