@@ -402,3 +402,80 @@ fn the_command_line_makes_changes_switches_and_deletes() {
     sortie_with_input(&folder, &["destinations", "create", "bad", "--file", "-"], b"url: [").expect(3);
     sortie_with_input(&folder, &["destinations", "create", "bad", "--file", "-"], b"url: gopher://x/").expect(6);
 }
+
+#[test]
+fn what_has_failed_is_sent_again_all_at_once_with_the_same_ids() {
+    let receiver = Receiver::start();
+    receiver.otherwise(Reply::Status(500));
+    let folder = Folder::new();
+    folder.destinations(&receiver, &["desk", "other"], "retry: { max: 0 }");
+    folder.playbook("tell", &TELL.replace("[desk]", "[desk, other]"));
+    let server = Server::start(&folder);
+    for n in 0..5 {
+        server.ended_run(&run_id(&server.accepted(&alert(&format!("A-{n}"), 92)), "tell"));
+    }
+    let ids = |path: &str, all: &[crate::support::receiver::Received]| {
+        let mut ids: Vec<String> = all.iter().filter(|one| one.path == path).map(|one| one.id()).collect();
+        ids.sort();
+        ids
+    };
+    let first = receiver.waiting();
+    assert_eq!(ids("/desk", &first).len(), 5);
+    let again = sortie(&folder, &["deliveries", "redeliver", "--destination", "desk"]).expect(5);
+    assert_eq!(again.stdout.lines().filter(|line| line.contains("failed")).count(), 5, "{}", again.stdout);
+    receiver.waiting();
+    receiver.otherwise(Reply::Status(200));
+    let page = server.client().post("/v1/deliveries/redeliver?destination=desk&limit=2", &json!({})).ok(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+    assert!(page["items"][0]["ok"] == true && page["next_cursor"].is_string(), "{page}");
+    sortie(&folder, &["deliveries", "redeliver", "--destination", "desk"]).expect(0);
+    let second = receiver.waiting();
+    assert_eq!(ids("/desk", &second), ids("/desk", &first), "each once, with its id");
+    assert!(ids("/other", &second).is_empty(), "the others are not touched");
+    assert_eq!(server.items("/v1/deliveries?destination=desk&status=delivered").len(), 5);
+    assert_eq!(server.items("/v1/deliveries?destination=other&status=failed").len(), 5);
+    let id = server.items("/v1/deliveries?destination=desk")[0]["delivery_id"].as_str().unwrap().to_owned();
+    let tries = server.client().get(&format!("/v1/deliveries/{id}")).ok(200)["tries"].clone();
+    let statuses: Vec<&Value> = tries.as_array().unwrap().iter().map(|one| &one["http_status"]).collect();
+    assert_eq!(statuses, [&json!(500), &json!(500), &json!(200)]);
+    assert!(tries[0]["latency_ms"].is_u64() && tries[0]["answer"]["bytes"].is_u64(), "{tries}");
+    let viewer = server.client().with_token(&token(&folder, "viewer", &[]));
+    viewer.post("/v1/deliveries/redeliver?destination=other", &json!({})).problem(403);
+}
+
+#[test]
+fn an_ordered_destination_gets_one_after_the_other_whatever_fails() {
+    let receiver =
+        Receiver::scripted(&[Reply::Status(500), Reply::Status(500), Reply::Status(200), Reply::Status(503)]);
+    let folder = Folder::new();
+    folder.destinations(&receiver, &["desk"], "ordered: true, retry: { max: 5, first: 100ms, cap: 200ms }");
+    folder.playbook("tell", TELL);
+    let server = Server::start(&folder);
+    let lines: String = (0..12).map(|n| format!("{}\n", alert(&format!("A-{n:02}"), 92))).collect();
+    let headers = [("content-type", "application/x-ndjson")];
+    server.client().anonymous().request("POST", "/v1/in/generic", &headers, lines.as_bytes()).expect(202);
+    let mut seen: Vec<String> = Vec::new();
+    for _ in 0..12 + 3 {
+        let id = receiver.next().json()["alert_id"].as_str().unwrap().to_owned();
+        if seen.last() != Some(&id) {
+            seen.push(id);
+        }
+    }
+    let expected: Vec<String> = (0..12).map(|n| format!("A-{n:02}")).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let receiver = Receiver::start();
+    let folder = Folder::new();
+    folder.destinations(&receiver, &["desk"], "rate: { requests: 2, per: 1s }");
+    folder.playbook("tell", TELL);
+    let server = Server::start(&folder);
+    for n in 0..6 {
+        server.accepted(&alert(&format!("A-{n}"), 92));
+    }
+    let times: Vec<_> = (0..6).map(|_| receiver.next().at).collect();
+    let whole = times[5] - times[0];
+    assert!(whole >= std::time::Duration::from_millis(1_900), "two at once, then one each half second: {whole:?}");
+}

@@ -42,6 +42,8 @@ mod explaining;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod grouping;
 #[cfg(test)]
 mod history;

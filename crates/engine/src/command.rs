@@ -267,7 +267,7 @@ impl Engine {
             .playbook(&summary.playbook, summary.digest)
             .map_err(|error| Refusal::Store(error.to_string()))?;
         let step = playbook.step_at(&delivery.path).ok_or_else(missing)?;
-        let mut attempt = self.try_once_more(&state, step, &delivery).await.ok_or_else(missing)?;
+        let mut attempt = self.try_once_more(&state, step, &delivery).await.ok_or_else(missing)??;
         // By hand means once: nobody tries again by himself.
         if matches!(attempt.outcome, AttemptOutcome::Retry { .. }) {
             attempt.outcome = AttemptOutcome::Failed;
@@ -281,8 +281,13 @@ impl Engine {
         Ok(taken)
     }
 
-    /// One try of one delivery of a step, with what the step recorded.
-    async fn try_once_more(&self, state: &RunState, step: &Step, delivery: &Delivery) -> Option<Attempt> {
+    /// One try of one delivery of a step, with what the step recorded; nothing when the step is not one that sends.
+    async fn try_once_more(
+        &self,
+        state: &RunState,
+        step: &Step,
+        delivery: &Delivery,
+    ) -> Option<Result<Attempt, Refusal>> {
         let Body::Action { spec, with } = &step.body else { return None };
         let mut recorded = state.steps.get(&delivery.path)?.clone();
         // As if it were to be tried again now: a person has decided, so that no window is asked.
@@ -307,7 +312,14 @@ impl Engine {
             random: 0,
             ctx: self.context(),
         };
-        action::find(spec.id)?.run(call).await.attempts.pop()
+        let tried = action::find(spec.id)?.run(call).await.attempts.pop();
+        let name = &delivery.destination;
+        Some(tried.ok_or_else(|| {
+            let breaker = self.context().gates.standing(name, now).breaker.name();
+            Refusal::Conflict(format!(
+                "`{name}` takes nothing at this moment (its breaker is {breaker}); a test message that it takes closes the breaker"
+            ))
+        }))
     }
 
     /// Reads a run with its history.

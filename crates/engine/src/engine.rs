@@ -297,11 +297,13 @@ impl Engine {
         if *self.inner.stop.borrow() {
             return Err(Refusal::Stopping);
         }
+        let (source, tenant) = incoming.first().map_or(("", ""), |one| (&*one.event.source, &*one.event.tenant));
+        let place = self.inner.shared.intake.enter(source, tenant, incoming.len(), bytes).await?;
         if !self.inner.shared.reserve_bytes(bytes) {
             return Err(Refusal::Busy { retry_after: RETRY_AFTER });
         }
         let (reply, answer) = oneshot::channel();
-        let order = Order::Events { incoming, reply };
+        let order = Order::Events { incoming, reply, place };
         let patience = if single { Duration::ZERO } else { ROOM_WAIT };
         let sent = self.inner.orders.offer(order, patience).await;
         if sent.is_err() {

@@ -21,6 +21,7 @@ mod destinations;
 pub mod engine;
 mod evict;
 pub mod flow;
+mod intake;
 mod keeping;
 pub mod ledger;
 pub mod next;

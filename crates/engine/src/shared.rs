@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::brakes::Held;
 use crate::evict::Crowded;
+use crate::intake::Intake;
 use crate::past::Past;
 use crate::refusal::Refusal;
 use crate::seen::Seen;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// Runs that wait until what leaves is no longer paused; hints, since they are looked at from time to time anyway.
     parked: Mutex<Vec<RunId>>,
     waiting_bytes: AtomicUsize,
+    /// Whose events may wait for the writer.
+    pub intake: Intake,
     random: Mutex<Chance>,
     /// Whether the time that conditions take is measured. In a simulation it is not: it must come out the same each time.
     timed: bool,
@@ -107,6 +110,7 @@ impl Shared {
             seen: Seen::default(),
             fresh: Mutex::default(),
             waiting_bytes: AtomicUsize::new(0),
+            intake: Intake::default(),
             random: Mutex::new(chance),
             timed,
             failed: watch::Sender::new(None),

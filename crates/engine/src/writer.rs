@@ -22,6 +22,7 @@ use crate::approval::Reply;
 use crate::attach::Part;
 use crate::batch::Batch;
 use crate::change::LocalChange;
+use crate::intake::Place;
 use crate::refusal::Refusal;
 use crate::seen::Reading;
 use crate::set::Set;
@@ -119,8 +120,8 @@ pub(crate) struct Answered {
 
 /// Something to be made true.
 pub(crate) enum Order {
-    /// Events from outside.
-    Events { incoming: Vec<Incoming>, reply: oneshot::Sender<Answered> },
+    /// Events from outside, with their place among those that wait.
+    Events { incoming: Vec<Incoming>, reply: oneshot::Sender<Answered>, place: Place },
     /// A change by a person.
     Change { change: LocalChange, actor: Actor, reply: oneshot::Sender<Result<Accepted, Refusal>> },
     /// A run went on.
@@ -370,7 +371,8 @@ impl Order {
 /// Tells the one who asked. Nobody may be there any more; what was done stays done.
 fn answer(shared: &Shared, order: Order, staged: Staged) {
     match (order, staged) {
-        (Order::Events { incoming, reply }, Staged::Events(answers)) => {
+        (Order::Events { incoming, reply, place }, Staged::Events(answers)) => {
+            drop(place);
             shared.figures.answered(&answers);
             shared.release_bytes(incoming.iter().map(|i| i.raw.bytes().len()).sum());
             let _ = reply.send(Answered { answers, incoming });

@@ -8,11 +8,13 @@ pub(crate) mod brake;
 pub(crate) mod first;
 pub(crate) mod first_user;
 pub(crate) mod oidc;
+pub(crate) mod permission;
 pub(crate) mod role;
 pub(crate) mod sender;
 pub(crate) mod session;
 pub(crate) mod token;
 pub(crate) mod user;
 
+pub(crate) use permission::Permission;
 pub(crate) use role::{Role, Roles};
 pub(crate) use token::{Token, Tokens};

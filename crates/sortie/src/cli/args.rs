@@ -552,10 +552,14 @@ pub(crate) enum DeliveriesCommand {
     },
     /// Shows one delivery with every attempt
     Show(Show),
-    /// Sends one again, with the same webhook-id
+    /// Sends failed ones again, with the same webhook-id: one, or all of a destination
+    #[command(group(ArgGroup::new("again").required(true).args(["id", "destination"])))]
     Redeliver {
         /// The delivery
-        id: String,
+        id: Option<String>,
+        /// All failed deliveries of this destination
+        #[arg(long, value_name = "NAME")]
+        destination: Option<String>,
     },
 }
 

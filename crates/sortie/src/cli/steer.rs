@@ -63,12 +63,42 @@ pub(super) fn deliveries(world: &World, command: DeliveriesCommand) -> Result<()
             records::list(world, "deliveries", filters, DELIVERIES, output)
         }
         DeliveriesCommand::Show(show) => records::one(world, "deliveries", &show),
-        DeliveriesCommand::Redeliver { id } => {
+        DeliveriesCommand::Redeliver { id: None, destination } => redeliver_all(world, destination),
+        DeliveriesCommand::Redeliver { id: Some(id), .. } => {
             let answer = records::ask(world, Ask::post(&["v1", "deliveries", &id, "redeliver"], json!({})))?;
             done(world, &format!("delivery {id} was sent again, with the same webhook-id"), &answer);
             Ok(())
         }
     }
+}
+
+/// Sends all failed deliveries of a destination again, page by page.
+fn redeliver_all(world: &World, destination: Option<String>) -> Result<(), Error> {
+    let mut cursor = None;
+    let (mut taken, mut refused) = (0, 0);
+    loop {
+        let query = [("destination", destination.clone()), ("cursor", cursor)];
+        let path = ["v1", "deliveries", "redeliver"];
+        let answer = records::ask(world, Ask { query: &query, ..Ask::post(&path, json!({})) })?;
+        for item in answer["items"].as_array().into_iter().flatten() {
+            let id = item["delivery_id"].as_str().unwrap_or_default();
+            if item["ok"] == Value::Bool(true) {
+                taken += 1;
+                world.console.data(&format!("{id} delivered"))?;
+            } else {
+                refused += 1;
+                world
+                    .console
+                    .data(&format!("{id} failed: {}", one_line(item["message"].as_str().unwrap_or("no reason"))))?;
+            }
+        }
+        cursor = answer["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    world.console.talk(&format!("{taken} delivered, {refused} failed again"));
+    if refused == 0 { Ok(()) } else { Err(Error::Failed { message: format!("{refused} deliveries failed again") }) }
 }
 
 /// `sortie playbooks`.

@@ -20,6 +20,7 @@ use super::App;
 use super::problem::Problem;
 use super::query::Query;
 use super::route::{Access, Call, Caller, Route, Unread};
+use crate::auth::Permission;
 use crate::auth::brake::Verdict;
 use crate::auth::sender::bearer;
 use crate::auth::session::{self, Who};
@@ -216,10 +217,13 @@ pub(crate) fn too_many(wait: Duration) -> Problem {
 /// 403 with the roles that may.
 pub(crate) fn permit(caller: &Caller, route: &Route) -> Result<(), Problem> {
     let Access::Roles(roles) = route.access else { return Ok(()) };
-    if roles.contains(caller.role) {
+    let needed = Permission::of(route.verb, route.path);
+    if needed.map_or(roles, Permission::roles).contains(caller.role) {
         return Ok(());
     }
-    let detail = format!("the role {} may not do this; one of {} may", caller.role.name(), roles.names());
+    let needed = needed.map_or("another permission", Permission::name);
+    let detail =
+        format!("this needs `{needed}`, which {} hold; the role {} does not", roles.names(), caller.role.name());
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 

@@ -188,7 +188,10 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Run", object(RUN)),
         ("Runs", page_of("Run")),
         ("Fault", object("code message")),
-        ("Try", object("n# destination? started_at ended_at outcome http_status# error:Fault next_at? reason?")),
+        (
+            "Try",
+            object("n# destination? started_at ended_at latency_ms# outcome http_status# error:Fault next_at? reason?"),
+        ),
         (
             "Step",
             object("path action status attempts:Try[] input:Any output:Any error:Fault started_at ended_at? handled!"),
@@ -248,6 +251,8 @@ fn of_the_rest() -> Vec<(&'static str, Value)> {
         ("Send", object("to[]")),
         ("Delivery", object(DELIVERY)),
         ("Deliveries", page_of("Delivery")),
+        ("Resent", object("delivery_id destination webhook_id ok! message?")),
+        ("AllResent", page_of("Resent")),
         ("DeliveryDetail", with(DELIVERY, "tries:Try[] input:Any")),
         ("Playbook", object(PLAYBOOK)),
         ("Playbooks", page_of("Playbook")),

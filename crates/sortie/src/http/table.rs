@@ -43,6 +43,8 @@ const RUNS: &[Key] = &[
     CURSOR,
 ];
 
+const DELIVERIES: &[Key] = &[RUNS[0], RUNS[2], RUNS[3], RUNS[4], RUNS[5], TENANT, SINCE, UNTIL, LIMIT, CURSOR];
+
 const EVENTS: &[Key] = &[
     key("source", "from this source"),
     key("type", "of this type, or of a prefix such as `holm.*`"),
@@ -191,6 +193,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Delete "/v1/notifications/{name}", ANALYSTS, "ends a notification", &[], None, (200, "Ended"), notifications::end),
     route!(Get "/v1/deliveries", READERS, "deliveries, those of the newest run in front", RUNS, None, (200, "Deliveries"), deliveries::list),
     route!(Get "/v1/deliveries/{id}", READERS, "a delivery with its tries", &[], None, (200, "DeliveryDetail"), deliveries::show),
+    route!(Post "/v1/deliveries/redeliver", ANALYSTS, "sends the failed deliveries that the query asks for again, a page at a time", DELIVERIES, Some("Empty"), (200, "AllResent"), deliveries::redeliver_all),
     route!(Post "/v1/deliveries/{id}/redeliver", ANALYSTS, "sends a failed delivery again, with the same webhook-id", &[], Some("Empty"), (200, "DeliveryDetail"), deliveries::redeliver),
     route!(Get "/v1/approvals", READERS, "what playbooks ask people now", &[TENANT, LIMIT], None, (200, "Approvals"), approvals::list),
     route!(Get "/v1/approvals/{id}", READERS, "an open question", &[], None, (200, "Approval"), approvals::show),

@@ -2,14 +2,22 @@
 
 use axum::http::StatusCode;
 use engine::view;
+use futures_util::stream::{self, StreamExt as _};
 use model::DeliveryId;
 use model::run::DeliveryStatus;
+use serde::Serialize;
+use store::Page;
 
 use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
 use super::runs::{Empty, filter};
 use super::{listing, refusal, shape};
+
+/// Deliveries that are sent again at the same time.
+const RESENT_AT_ONCE: usize = 8;
+/// Most deliveries that one request sends again.
+const RESENT_MAX: usize = 100;
 
 /// The statuses of deliveries.
 const STATUSES: [DeliveryStatus; 5] = [
@@ -59,4 +67,45 @@ pub(in crate::http) async fn redeliver(mut call: Call) -> Answer {
     let detail = seen(&call).await?;
     let shown = shape::Redelivered::of(taken, &detail, call.caller.role.sees_answers());
     json(StatusCode::OK, &shown)
+}
+
+/// A delivery that was sent again.
+#[derive(Serialize)]
+struct Resent {
+    delivery_id: String,
+    destination: String,
+    webhook_id: String,
+    ok: bool,
+    message: Option<String>,
+}
+
+/// `POST /v1/deliveries/redeliver`: the failed deliveries that the query asks for, a page at a time, each with the same
+/// webhook-id.
+pub(in crate::http) async fn redeliver_all(mut call: Call) -> Answer {
+    let Empty {} = call.json().await?;
+    let (filter, after) = (filter(&call)?, call.query.cursor()?);
+    let limit = call.query.limit()?.min(RESENT_MAX);
+    let failed = [DeliveryStatus::Failed];
+    let page = call.app.look(move |store| view::deliveries::page(store, &filter, &failed, after, limit)).await?;
+    let (engine, actor) = (&call.app.engine, call.caller.actor());
+    let again = page.items.into_iter().map(|found| {
+        let actor = actor.clone();
+        async move {
+            let (ok, message) = match engine.redeliver(found.id, actor).await {
+                Ok(true) => (true, None),
+                Ok(false) => (false, Some("the receiver did not take it".to_owned())),
+                Err(error) => (false, Some(error.to_string())),
+            };
+            let delivery = &found.delivery;
+            Resent {
+                delivery_id: found.id.to_string(),
+                destination: delivery.destination.clone(),
+                webhook_id: engine::action::idempotency_key(found.run.id, &delivery.path, &delivery.destination),
+                ok,
+                message,
+            }
+        }
+    });
+    let items: Vec<Resent> = stream::iter(again).buffered(RESENT_AT_ONCE).collect().await;
+    listing(Page { items, next: page.next }, |item| item)
 }

@@ -46,6 +46,7 @@ POST /v1/notifications: admin, analyst
 DELETE /v1/notifications/{name}: admin, analyst
 GET /v1/deliveries: *
 GET /v1/deliveries/{id}: *
+POST /v1/deliveries/redeliver: admin, analyst
 POST /v1/deliveries/{id}/redeliver: admin, analyst
 GET /v1/approvals: *
 GET /v1/approvals/{id}: *
