@@ -33,6 +33,7 @@ mod past;
 pub mod payload;
 mod people;
 pub mod record;
+mod redeliver;
 pub mod refusal;
 pub mod registry;
 mod runner;

@@ -54,10 +54,11 @@ permissions! {
     ApprovalsRead "approvals: read" Roles::READERS;
     ApprovalsDecide "approvals: decide" Roles::APPROVERS;
     AuditRead "audit: read and export" Roles::AUDITORS;
+    AuditKeep "audit: keys and holds" Roles::ADMINS;
     Brakes "automation: pause and mute" Roles::ANALYSTS;
     ServerRead "server: read" Roles::READERS;
     SessionOwn "session: end one's own" Roles::READERS;
-    Tokens "tokens: read, write and delete" Roles::ADMINS;
+    Tokens "tokens and users: read, write and delete" Roles::ADMINS;
     Secrets "secrets: name, write and delete" Roles::ADMINS;
     Backup "backup: write" Roles::ADMINS;
 }
@@ -85,11 +86,13 @@ impl Permission {
             ("searches", _) => P::SearchesOwn,
             ("notifications", _) => or(P::NotificationsRead, P::NotificationsWrite),
             ("approvals", _) => or(P::ApprovalsRead, P::ApprovalsDecide),
+            ("audit", "rotate") => P::AuditKeep,
             ("audit", _) => P::AuditRead,
+            ("holds", _) => or(P::AuditRead, P::AuditKeep),
             ("pause" | "resume" | "entities", _) => P::Brakes,
-            ("stats" | "status" | "metrics" | "mutes" | "", _) => P::ServerRead,
-            ("sign-out", _) => P::SessionOwn,
-            ("tokens", _) => P::Tokens,
+            ("stats" | "status" | "activity" | "metrics" | "mutes" | "", _) => P::ServerRead,
+            ("sign-out" | "account", _) => P::SessionOwn,
+            ("tokens" | "users", _) => P::Tokens,
             ("secrets", _) => P::Secrets,
             ("backup", _) => P::Backup,
             _ => return None,

@@ -1,4 +1,6 @@
 //! The arguments: what can be typed, and the help that goes with it.
+//!
+//! Length: one item for each command, in the order of the help.
 
 mod audit;
 

@@ -1,4 +1,6 @@
 //! Runs, deliveries and what belongs to them, as they are written.
+//!
+//! Length: what is written stands in one place, so that a field is seen beside its neighbours.
 
 use engine::view;
 use model::run::{
