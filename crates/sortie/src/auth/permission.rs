@@ -18,6 +18,7 @@ macro_rules! permissions {
 
         impl Permission {
             /// All of them.
+            #[cfg(test)]
             pub(crate) const ALL: &[Permission] = &[$(Permission::$name,)*];
 
             /// Its name for people.
