@@ -57,6 +57,8 @@ mod ledger;
 mod objects;
 mod oidc;
 #[cfg(test)]
+mod observe;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod readme;

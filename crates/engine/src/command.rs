@@ -237,8 +237,14 @@ impl Engine {
         };
         let carried = if from == RetryFrom::Failed { carried(&state, &playbook) } else { Vec::new() };
         let requester = requester(&actor);
-        let start =
-            RunStart { digest: playbook.digest, retry_of: Some(run), requester, carried, ..state.start.clone() };
+        let start = RunStart {
+            digest: playbook.digest,
+            retry_of: Some(run),
+            requester,
+            carried,
+            observed: playbook.control.observe,
+            ..state.start.clone()
+        };
         let what = json!({ "what": "retried", "run": run });
         let event = self.own_event("run.retried", event.tenant.clone(), what, actor);
         let (reply, answer) = oneshot::channel();
@@ -294,6 +300,7 @@ impl Engine {
             caller: None,
             carried: Vec::new(),
             gate: None,
+            observed: playbook.control.observe,
         };
         let (reply, answer) = oneshot::channel();
         self.order(Order::Start(Box::new(Start { event: Arc::new(event), start, reply })), answer).await

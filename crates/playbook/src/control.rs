@@ -18,6 +18,8 @@ pub struct Control {
     pub fuse: Option<Rate>,
     /// How many runs there should be at least in a period.
     pub expect: Option<Rate>,
+    /// Whether its runs only work out what they would do (`mode: observe`).
+    pub observe: bool,
 }
 
 impl Control {

@@ -22,6 +22,11 @@ pub(crate) static PLAYBOOK_KEYS: &[(&str, &str)] = &[
     ("secrets", "the names of the secrets that it may place"),
     ("when", "a condition; it starts only when the answer is yes"),
     ("vars", "constants, read as `vars.name`"),
+    (
+        "mode",
+        "`act` (default), or `observe`: it is decided, and what a run would do is recorded as its plan; nothing is sent and \
+         nothing is changed; verdict `observed`",
+    ),
     ("dedupe", "`{ key, window }`: after a run none for the same key for a while; verdict `deduplicated`"),
     (
         "concurrency",

@@ -140,6 +140,7 @@ impl Load {
             caller: None,
             carried: Vec::new(),
             gate: None,
+            observed: false,
         }
     }
 }

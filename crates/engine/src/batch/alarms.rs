@@ -82,7 +82,7 @@ impl Batch<'_> {
             RunStatus::NeedsAttention => RUN_NEEDS_ATTENTION,
             _ => return Ok(()),
         };
-        if !self.set.hears(kind) {
+        if run.observed || !self.set.hears(kind) {
             return Ok(());
         }
         let data = json!({

@@ -92,7 +92,7 @@ impl Bounds<'_> {
         if let Some(fuse) = &control.fuse {
             pass!(self.fuse(fuse, &mut taken));
         }
-        if let Some(concurrency) = &control.concurrency {
+        if let Some(concurrency) = control.concurrency.as_ref().filter(|_| !control.observe) {
             pass!(self.concurrency(concurrency, &mut taken));
         }
         if let Some(expect) = &control.expect {
@@ -130,7 +130,7 @@ impl Bounds<'_> {
     }
 
     fn fuse(&self, fuse: &Rate, taken: &mut Taken) -> Asked {
-        let name = format!("fuse/{}", self.playbook.id);
+        let name = self.name(format!("fuse/{}", self.playbook.id));
         let times = self.recent(&name, fuse.per)?;
         let Some(again) = next_room(&times, fuse.runs, fuse.per) else {
             taken.tallies.push(self.one_more(name, times, fuse.per));
@@ -141,7 +141,7 @@ impl Bounds<'_> {
             format!("the fuse has blown: {} started within {per}; it holds again from {again}", runs(times.len()));
         let mut held = Held::new(Verdict::Throttled, reason, fuse.span);
         let alarm = alarm_window(&self.playbook.id);
-        if self.view.window(&alarm, self.now)?.is_none() {
+        if !self.playbook.control.observe && self.view.window(&alarm, self.now)?.is_none() {
             held.windows.push(Window { key: alarm, until: Some(again) });
             let data = json!({ "playbook": self.playbook.id, "runs": times.len(), "per": per, "until": again });
             held.raised = Some(Raised { kind: FUSE_BLOWN, tenant: self.tenant.to_owned(), data });
@@ -180,15 +180,22 @@ impl Bounds<'_> {
         Ok(tally)
     }
 
+    /// What is observed takes nothing away from what acts: when the playbook is switched to `act` it begins afresh.
+    fn name(&self, name: String) -> String {
+        observed(self.playbook, name)
+    }
+
     /// The name under which a bound keeps what belongs to the value of its key.
     fn key(&self, bound: &str, key: Option<&Expression>, at: Span) -> Result<Key, Box<Held>> {
         let (id, tenant) = (&self.playbook.id, self.tenant);
         let Some(expression) = key else {
-            return Ok(Key { name: format!("{bound}/{id}/{tenant}/"), value: None });
+            return Ok(Key { name: self.name(format!("{bound}/{id}/{tenant}/")), value: None });
         };
         let failed = |reason: String, at: Span| Box::new(Held::new(Verdict::Failed, reason, at));
         match value_of(expression, self.means, self.scope) {
-            Ok(Some(value)) => Ok(Key { name: format!("{bound}/{id}/{tenant}/{}", plain(&value)), value: Some(value) }),
+            Ok(Some(value)) => {
+                Ok(Key { name: self.name(format!("{bound}/{id}/{tenant}/{}", plain(&value))), value: Some(value) })
+            }
             Ok(None) => Err(failed(format!("the key of `{bound}`, `{}`, is absent", expression.source()), at)),
             Err((reason, at)) => Err(failed(format!("the key of `{bound}`: {reason}"), at)),
         }
@@ -205,6 +212,11 @@ impl Bounds<'_> {
         times.push(self.now);
         Tally { key, times, until: self.now.plus(per) }
     }
+}
+
+/// The name under which something is kept for a playbook, in the mode that it is in.
+pub(super) fn observed(playbook: &Playbook, name: String) -> String {
+    if playbook.control.observe { format!("observe/{name}") } else { name }
 }
 
 /// What belongs together, and where it is kept.

@@ -10,7 +10,7 @@ use playbook::{Answer, Budget, Condition, On, Playbook, Root, Scope, Span};
 use store::{Tally, Window};
 
 use super::about::{self, About, about};
-use super::bounds::{Bounds, Taken};
+use super::bounds::{Bounds, Taken, observed};
 use super::look::{Asked, Look};
 use super::{Decided, Means, Position, View};
 use crate::brakes::Suspension;
@@ -200,12 +200,13 @@ impl<'a> Hearing<'a> {
         let span = playbook.triggers[fit.index].span;
         let mut silence = None;
         if let Some(Silence { window, period }) = &fit.silence {
-            if let Some(until) = self.view.window(window, self.at.now)? {
+            let window = observed(playbook, window.clone());
+            if let Some(until) = self.view.window(&window, self.at.now)? {
                 let reason = format!("{}, and it was raised before; silent until {until}", fit.reason);
                 self.decided(playbook, Verdict::Deduplicated, reason, span, Some(fit.index));
                 return Ok(());
             }
-            silence = Some(Window { key: window.clone(), until: Some(self.at.now.plus(*period)) });
+            silence = Some(Window { key: window, until: Some(self.at.now.plus(*period)) });
         }
         let n = u16::try_from(self.out.runs.len()).unwrap_or(u16::MAX);
         if n == u16::MAX {
@@ -225,6 +226,9 @@ impl<'a> Hearing<'a> {
         self.out.runs.push(start);
         let (verdict, reason) = match taken.waits {
             Some(why) => (Verdict::Queued, why),
+            None if playbook.control.observe => {
+                (Verdict::Observed, format!("{}; only its plan is recorded", fit.reason))
+            }
             None => (Verdict::Matched, fit.reason.clone()),
         };
         self.decided(playbook, verdict, reason, span, Some(fit.index));
@@ -278,6 +282,7 @@ impl<'a> Hearing<'a> {
             caller: None,
             carried: Vec::new(),
             gate,
+            observed: playbook.control.observe,
         })
     }
 

@@ -74,6 +74,7 @@ fn state(facts: &[Fact]) -> RunState {
         caller: None,
         carried: Vec::new(),
         gate: None,
+        observed: false,
     })
     .unwrap();
     for fact in facts {

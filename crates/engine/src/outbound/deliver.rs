@@ -20,8 +20,8 @@ use super::secret::{Placed, Redactor, Secret, SecretError, Secrets};
 use super::sign::{self, KeyError};
 use super::{Effects, LoginError, Origin, Request, SendError, Sent, TOTAL_TIMEOUT};
 
-/// How long the chain of runs behind a message is, for a receiver that guards against loops of its own. What comes in is not
-/// read for it.
+/// How long the chain of runs behind a message is, for a receiver that guards against loops of its own, such as another Sortie:
+/// what an authenticated source sends is read for it.
 pub const CHAIN_HEADER: HeaderName = HeaderName::from_static("sortie-chain");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");

@@ -88,6 +88,7 @@ impl Work {
             caller: Some(caller),
             carried: Vec::new(),
             gate: None,
+            observed: false,
             ..own.clone()
         };
         let key = idempotency_key(own.id, path, "");

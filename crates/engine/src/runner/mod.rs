@@ -11,6 +11,7 @@ mod acting;
 mod call;
 mod hear;
 pub mod load;
+mod observe;
 mod record;
 mod work;
 

@@ -34,7 +34,7 @@ const ACTING_MAX: usize = limits::LOOP_PARALLEL_MAX;
 
 /// A run at work.
 pub(super) struct Work {
-    lease: Lease,
+    pub(super) lease: Lease,
     pub(super) state: RunState,
     summary: RunSummary,
     event: Arc<Event>,
@@ -65,7 +65,7 @@ pub(super) struct Work {
 }
 
 /// Whether there is more to do at once.
-enum Turn {
+pub(super) enum Turn {
     Go,
     Rest,
 }
@@ -150,6 +150,9 @@ fn reads(todo: &Todo<'_>) -> bool {
 
 impl Work {
     async fn turn(&mut self, runner: &Arc<Runner>) -> Result<Turn, Halt> {
+        if self.state.start.observed && runner.context.effects.is_live() {
+            return self.observe(runner).await;
+        }
         let now = runner.shared.store.now();
         let playbook = Arc::clone(&self.playbook);
         if self.state.waiting().next().is_some() {
@@ -397,7 +400,13 @@ impl Work {
     }
 
     /// Has what is pending recorded.
-    async fn record(&mut self, runner: &Runner, due: Time, keep_lease: bool, extra: Extra) -> Result<(), Halt> {
+    pub(super) async fn record(
+        &mut self,
+        runner: &Runner,
+        due: Time,
+        keep_lease: bool,
+        extra: Extra,
+    ) -> Result<(), Halt> {
         Ok(self.try_record(runner, due, keep_lease, extra).await?)
     }
 

@@ -20,9 +20,11 @@ use std::time::Duration;
 use model::event::Actor;
 use model::history::EntryKind;
 use model::record::Vocabulary;
-use model::{Object, ObjectKey, RunId, Time};
+use model::run::RunStart;
+use model::{Event, Object, ObjectKey, RunId, Time};
 use playbook::{Catalog, Evaluator, Playbook, Step};
 use store::{Memory, Retention, RunFilter, Store};
+use tokio::sync::oneshot;
 
 pub use self::rehearse::FOLLOWED;
 pub use self::report::{Change, Report, RunReport, StepReport};
@@ -37,7 +39,7 @@ use crate::runner::load::{LoadError, Loaded};
 use crate::set::Set;
 use crate::source::Incoming;
 use crate::triage::Triage;
-use crate::writer::Accepted;
+use crate::writer::{self, Accepted, Order};
 
 /// How often a run may be taken up at one instant; a playbook that needs more goes round in circles.
 const TURNS_MAX: usize = 100_000;
@@ -158,6 +160,16 @@ impl Simulation {
     /// [`Refusal`].
     pub async fn event(&self, incoming: Incoming) -> Result<Accepted, Refusal> {
         self.engine.ingest(vec![incoming]).await.pop().unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Begins a run as it was begun elsewhere.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(crate) async fn start(&self, event: Event, start: RunStart) -> Result<RunId, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Start(Box::new(writer::Start { event: Arc::new(event), start, reply }));
+        self.engine.order(order, answer).await
     }
 
     /// Does all that is due at this instant.

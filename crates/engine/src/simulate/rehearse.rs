@@ -10,6 +10,7 @@ use super::{Error, Report, Simulation, Start};
 use crate::command::What;
 use crate::engine::Engine;
 use crate::outbound::Takes;
+use crate::runner::Runner;
 use crate::set::Set;
 
 /// How far a rehearsal follows what waits: 90 days, as long as a run may live.
@@ -41,19 +42,26 @@ impl Engine {
 
     /// A simulation over the state as it stands.
     fn simulation(&self) -> Result<Simulation, Error> {
-        let context = self.context();
+        Simulation::beside(self.runner())
+    }
+}
+
+impl Simulation {
+    /// A simulation over the state as it stands, beside the runner of a live engine.
+    pub(crate) fn beside(runner: &Runner) -> Result<Simulation, Error> {
+        let (context, store) = (&runner.context, &runner.shared.store);
         Simulation::new(Start {
             evaluator: context.evaluator.clone(),
             words: context.words.clone(),
-            triage: (*self.triage()).clone(),
+            triage: (*runner.shared.triage()).clone(),
             destinations: (*context.destinations()).clone(),
             egress: context.effects.egress().clone(),
             public_url: context.public_url.clone(),
-            catalog: self.runner().catalog.clone(),
+            catalog: runner.catalog.clone(),
             answers: Box::new(Takes),
-            now: self.store().now(),
-            seed: self.store().next_seq().0,
-            base: Some(Arc::clone(self.store())),
+            now: store.now(),
+            seed: store.next_seq().0,
+            base: Some(Arc::clone(store)),
         })
     }
 }

@@ -289,6 +289,9 @@ pub struct RunStart {
     /// The limit that it is under, by its playbook's `concurrency`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
+    /// Whether it only works out what it would do (`mode: observe`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observed: bool,
 }
 
 /// Who called a run.

@@ -76,6 +76,9 @@ pub struct RunSummary {
     /// The limit that it is under: it is not due while as many older runs of its group are open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
+    /// Whether it only works out what it would do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observed: bool,
 }
 
 impl RunSummary {
@@ -104,6 +107,7 @@ impl RunSummary {
             waits: Vec::new(),
             caller: start.caller.as_ref().map(|caller| caller.run),
             gate: start.gate.clone(),
+            observed: start.observed,
         }
     }
 

@@ -26,6 +26,7 @@ fn state() -> RunState {
         caller: None,
         carried: Vec::new(),
         gate: None,
+        observed: false,
     })
     .unwrap()
 }

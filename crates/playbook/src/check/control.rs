@@ -20,6 +20,7 @@ impl Checker<'_> {
             throttle: self.throttle(fields, names),
             fuse: self.rate(fields, "fuse"),
             expect: self.rate(fields, "expect"),
+            observe: fields.one_of(&mut self.reader, "mode", &["act", "observe"]) == Some("observe"),
         }
     }
 

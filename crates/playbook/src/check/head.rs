@@ -16,7 +16,7 @@ use crate::testing::{self, Known};
 use crate::yaml::{Node, Value};
 
 /// Keys of the language that this version does not know yet.
-const LATER: [&str; 2] = ["mode", "catch"];
+const LATER: [&str; 1] = ["catch"];
 
 /// What stands before the steps.
 struct Head {

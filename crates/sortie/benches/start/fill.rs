@@ -101,5 +101,6 @@ fn start(n: u64, seq: Seq) -> RunStart {
         caller: None,
         carried: Vec::new(),
         gate: None,
+        observed: false,
     }
 }

@@ -13,8 +13,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use engine::Accepted;
+use engine::outbound::deliver::CHAIN_HEADER;
 use engine::source::{self, BodyError, InputError, Reading};
-use model::{Decision, limits};
+use model::{ChainLink, Decision, RunId, Seq, limits};
 use serde::Serialize;
 
 use super::api::refusal;
@@ -24,6 +25,9 @@ use super::route::{Answer, Call};
 use super::{App, Door, dispatch};
 use crate::auth::brake::Verdict;
 use crate::auth::sender::Denied;
+
+/// What stands for a playbook of another server: no playbook has this id.
+const ELSEWHERE: &str = "(elsewhere)";
 
 /// What is answered for one event.
 #[derive(Serialize)]
@@ -151,7 +155,13 @@ pub(super) async fn take(mut call: Call) -> Answer {
         headers: Some(&headers),
         limits: app.settings.limits,
     };
-    let reading = source::read(&door.source, held.bytes.clone(), &ctx).map_err(|error| body_problem(&error))?;
+    let mut reading = source::read(&door.source, held.bytes.clone(), &ctx).map_err(|error| body_problem(&error))?;
+    let behind = chain_behind(door, &headers);
+    if !behind.is_empty() {
+        for incoming in reading.elements.iter_mut().flatten() {
+            Arc::make_mut(&mut incoming.event).chain.clone_from(&behind);
+        }
+    }
     if dry_run {
         return try_out(&app, reading).await;
     }
@@ -192,6 +202,18 @@ fn turned_away(app: &App, door: &Door, call: &Call, denied: Denied) -> Problem {
     }
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", denied.to_string());
     Problem { challenge: Some(door.sender.challenge()), ..problem }.and_close()
+}
+
+/// The runs of another server that are behind a request, as it says itself: as many as a chain may hold, so that a loop
+/// through two servers ends like one through a single one. A sender whom nobody knows is not believed.
+fn chain_behind(door: &Door, headers: &HeaderMap) -> Vec<ChainLink> {
+    if !door.sender.is_known() {
+        return Vec::new();
+    }
+    let said = headers.get(CHAIN_HEADER).and_then(|value| value.to_str().ok()?.trim().parse::<usize>().ok());
+    let elsewhere = RunId { seq: Seq::default(), n: 0, tag: 0 };
+    let link = ChainLink { playbook: ELSEWHERE.to_owned(), run: elsewhere, requester: None };
+    vec![link; said.unwrap_or(0).min(limits::CHAIN_DEPTH_MAX)]
 }
 
 /// What makes a repeat recognisable, from the header.

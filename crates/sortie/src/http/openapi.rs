@@ -141,13 +141,13 @@ fn object(properties: &str) -> Value {
     json!({ "type": "object", "properties": all })
 }
 
-const RUN: &str = "run_id playbook playbook_digest status trigger event_id alert_id? case_id? tenant created_at started_at? \
+const RUN: &str = "run_id playbook playbook_digest status mode trigger event_id alert_id? case_id? tenant created_at started_at? \
 ended_at? duration_ms# reason? retry_of? called_by? waits:Waits[] deliveries#";
 const EVENT_HEAD: &str = "event_id type source id? time received_at tenant actor";
 const DELIVERY: &str = "delivery_id run_id playbook tenant alert_id? case_id? webhook_id destination step status reason? \
 attempts# http_status# last_at next_at?";
 const TOKEN: &str = "name role tenant? created_at created_by";
-const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! suspended:Suspended fuse_blown_until? order# tenants[] expires? triggers[] steps# digest file";
+const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! mode suspended:Suspended fuse_blown_until? order# tenants[] expires? triggers[] steps# digest file";
 
 const APPROVAL: &str = "approval_id ask by fields:Fields deadline? requester? run_id step playbook tenant alert_id? \
 case_id? status";
@@ -197,7 +197,10 @@ fn of_runs() -> Vec<(&'static str, Value)> {
             object("path action status attempts:Try[] input:Any output:Any error:Fault started_at ended_at? handled!"),
         ),
         ("RunMoment", object("seq# time actor fact path? status? detail?")),
-        ("RunDetail", with(RUN, "steps:Step[] history:RunMoment[] history_incomplete! playbook_text? cancelled_by?")),
+        (
+            "RunDetail",
+            with(RUN, "steps:Step[] history:RunMoment[] history_incomplete! playbook_text? cancelled_by? plan:Any"),
+        ),
         ("RunMade", object("run_id")),
         ("Waits", object("step on until? approval_id? run_id? events[]")),
         ("Retry", object("from version")),

@@ -89,6 +89,7 @@ pub fn run(seq: Seq, n: u16, playbook: &str, now: Time) -> RunSummary {
         caller: None,
         carried: Vec::new(),
         gate: None,
+        observed: false,
     };
     RunSummary::new(&start, now)
 }

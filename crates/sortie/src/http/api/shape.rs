@@ -17,6 +17,7 @@ pub(crate) struct Run {
     playbook: String,
     playbook_digest: String,
     status: &'static str,
+    mode: &'static str,
     trigger: String,
     event_id: String,
     alert_id: Option<String>,
@@ -90,6 +91,7 @@ impl Run {
             playbook: run.playbook.clone(),
             playbook_digest: run.digest.to_string(),
             status: run.status.name(),
+            mode: if run.observed { "observe" } else { "act" },
             trigger: run.trigger.clone(),
             event_id: run.event.to_string(),
             alert_id: run.alert.clone(),
@@ -117,6 +119,9 @@ pub(crate) struct RunDetail {
     inputs: Option<Record>,
     chain: Vec<Link>,
     cancelled_by: Option<String>,
+    /// What a run of `mode: observe` would have done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Value>,
     steps: Vec<Step>,
     history: Vec<Moment>,
     history_incomplete: bool,
@@ -455,6 +460,7 @@ impl RunDetail {
             inputs: start.map(|start| start.inputs.clone()),
             chain,
             cancelled_by: state.and_then(|state| state.cancel.clone()),
+            plan: state.filter(|state| state.start.observed).and_then(|state| state.output.clone()),
             steps,
             history: detail.history.iter().map(|moment| Moment::of(moment, sees_answers)).collect(),
             history_incomplete: detail.incomplete,
