@@ -163,6 +163,26 @@ fn of_trigger(name: &str) -> Value {
             }),
         ),
         "event" => closed(&[], json!({ "type": reference("words"), "set": { "type": "string" }, "when": when })),
+        "event.count" => closed(
+            &["at_least", "within"],
+            json!({
+                "type": reference("words"), "set": { "type": "string" }, "by": reference("script"),
+                "at_least": { "type": "integer", "minimum": 1 }, "within": reference("duration"),
+                "dedupe": reference("duration"), "when": when,
+            }),
+        ),
+        "case.in_stage" => closed(
+            &["stage", "for"],
+            json!({ "stage": reference("words"), "for": reference("duration"), "when": when }),
+        ),
+        "source.silent" => closed(
+            &["source", "for"],
+            json!({ "source": { "type": "string" }, "for": reference("duration"), "when": when }),
+        ),
+        "run.failed" | "run.needs_attention" | "playbook.silent" => {
+            closed(&[], json!({ "playbook": reference("words"), "when": when }))
+        }
+        "delivery.failed" => closed(&[], json!({ "destination": reference("words"), "when": when })),
         _ => json!({ "type": "object" }),
     }
 }
