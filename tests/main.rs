@@ -55,9 +55,9 @@ mod kill;
 mod ledger;
 #[cfg(test)]
 mod objects;
-mod oidc;
 #[cfg(test)]
 mod observe;
+mod oidc;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
