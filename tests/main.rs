@@ -57,6 +57,7 @@ mod ledger;
 mod objects;
 #[cfg(test)]
 mod observe;
+#[cfg(test)]
 mod oidc;
 #[cfg(test)]
 mod pages;
