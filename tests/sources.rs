@@ -323,3 +323,130 @@ fn a_source_of_the_teams_own_is_read_from_its_file_and_checked_with_its_samples(
     let found = sortie(&folder, &["check", "sources", "--json"]).expect(3).json();
     assert_eq!(found[0]["code"], "SR105", "{found}");
 }
+
+/// Attack rows I5, I6: a signed time that is far away, a replay at once and after a restart.
+#[test]
+fn a_replayed_signed_request_is_one_event_even_after_a_restart_and_an_old_one_is_refused() {
+    let receiver = Receiver::start();
+    let folder = folder(&receiver, "event: { type: slack.* }", "{ text: \"${{ event.data.text }}\" }");
+    folder.write(
+        "sortie.yaml",
+        &folder
+            .read("sortie.yaml")
+            .replace(SOURCES, "sources: { slack: { auth: { slack: { secret: \"${secret:SLACK}\" } } } }\n"),
+    );
+    let secrets = &[("SORTIE_SECRET_SLACK", "slack-secret")];
+    let server = Server::start_with(&folder, secrets);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let body = r#"{"type": "event_callback", "event": {"type": "message", "text": "hi"}}"#;
+    let signed = |at: u64, body: &str| {
+        let signature = hmac_sha256_hex(b"slack-secret", format!("v0:{at}:{body}").as_bytes());
+        [("X-Slack-Request-Timestamp", at.to_string()), ("X-Slack-Signature", format!("v0={signature}"))]
+    };
+    let post = |server: &Server, headers: &[(&str, String)], body: &str| {
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        send(server, "slack", &headers, body)
+    };
+    for away in [now - 360, now + 360] {
+        post(&server, &signed(away, body), body).expect(401);
+    }
+    let good = signed(now, body);
+    post(&server, &good, &body.replace("hi", "ho")).expect(401);
+    let first = post(&server, &good, body).ok(202);
+    let statuses: Vec<u16> = (0..8).map(|_| post(&server, &good, body).status).collect();
+    assert_eq!(statuses, [200; 8]);
+    assert_eq!(receiver.next().json(), json!({"text": "hi"}));
+    server.kill();
+    let server = Server::start_with(&folder, secrets);
+    assert_eq!(post(&server, &good, body).ok(200)["event_id"], first["event_id"]);
+    assert!(receiver.waiting().is_empty());
+    // The question by which Slack verifies the address, and only from Slack.
+    let question = r#"{"type": "url_verification", "challenge": "3eZb"}"#;
+    send(&server, "slack", &[], question).expect(401);
+    assert_eq!(post(&server, &signed(now, question), question).ok(200), json!({"challenge": "3eZb"}));
+}
+
+#[test]
+fn senders_that_ask_first_are_answered_and_only_by_the_sources_that_know_the_question() {
+    let folder = Folder::with(
+        "sources:\n  cloudevents: { auth: none }\n  msgraph: { auth: { path_token: \"${secret:GRAPH}\" } }\n  guardduty: { auth: none }\n  holm: { auth: none }\n",
+    );
+    let server = Server::start_with(&folder, &[("SORTIE_SECRET_GRAPH", "graph-token")]);
+    let client = server.client().anonymous();
+    let asks = [("WebHook-Request-Origin", "events.example"), ("WebHook-Request-Rate", "120")];
+    let answer = client.request("OPTIONS", "/v1/in/cloudevents", &asks, b"").expect(200);
+    assert_eq!(answer.header("webhook-allowed-origin"), Some("events.example"));
+    assert_eq!(answer.header("webhook-allowed-rate"), Some("*"));
+    client.request("OPTIONS", "/v1/in/holm", &asks, b"").expect(404);
+
+    let path = "/v1/in/msgraph/graph-token?validationToken=Validation%3A+a%26b";
+    assert_eq!(client.request("POST", path, &[], b"").expect(200).text(), "Validation: a&b");
+    client.request("POST", "/v1/in/msgraph/wrong?validationToken=x", &[], b"").expect(401);
+    client.request("POST", "/v1/in/msgraph?validationToken=x", &[], b"").expect(401);
+    client.request("POST", "/v1/in/holm/some-token", &[], b"{}").expect(404);
+    assert!(!server.log().text().contains("graph-token"), "the secret in the path is not logged");
+
+    // Only AWS is visited.
+    let confirmation = |url: &str| json!({"Type": "SubscriptionConfirmation", "SubscribeURL": url}).to_string();
+    for url in ["https://sns.amazonaws.com.evil.example/x", "http://127.0.0.1:1/x", "https://evil.example/"] {
+        let answer = send(&server, "guardduty", &[("Content-Type", "text/plain")], &confirmation(url));
+        assert_eq!(answer.problem(400), "subscription_refused", "{url}");
+    }
+}
+
+#[test]
+fn cloudevents_come_structured_binary_and_in_batches_and_repeats_are_known_by_source_and_id() {
+    let folder = Folder::with("sources: { cloudevents: { auth: none } }\n");
+    let server = Server::start(&folder);
+    let event =
+        json!({"specversion": "1.0", "id": "1", "source": "/b", "type": "com.example.Done", "data": {"ok": true}});
+    let structured = [("Content-Type", "application/cloudevents+json; charset=utf-8")];
+    let first = send(&server, "cloudevents", &structured, &event.to_string()).ok(202);
+    assert_eq!(kept(&server, &first)["type"], "com.example.done");
+    assert_eq!(send(&server, "cloudevents", &structured, &event.to_string()).ok(200)["event_id"], first["event_id"]);
+    let binary = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/c"),
+        ("ce-type", "ping"),
+        ("Content-Type", "application/json"),
+    ];
+    let answer = send(&server, "cloudevents", &binary, r#"{"n": 1}"#).ok(202);
+    let kept_event = kept(&server, &answer);
+    assert_eq!((&kept_event["type"], &kept_event["data"]["data"]), (&json!("cloudevents.ping"), &json!({"n": 1})));
+    let batch = json!([event, {"specversion": "1.0", "id": "2", "source": "/b", "type": "x.y"}]);
+    let answer =
+        send(&server, "cloudevents", &[("Content-Type", "application/cloudevents-batch+json")], &batch.to_string())
+            .ok(202);
+    assert_eq!((&answer[0]["duplicate"], &answer[1]["duplicate"]), (&json!(true), &json!(false)));
+}
+
+#[test]
+fn an_address_outside_the_list_is_refused_and_a_trusted_proxy_says_whose_it_is() {
+    let folder =
+        Folder::with("trusted_proxies: [127.0.0.1]\nsources:\n  holm: { auth: none, allow: [203.0.113.0/24] }\n");
+    let server = Server::start(&folder);
+    let body = r#"{"scheduled_scan": {"name": "x"}}"#;
+    assert_eq!(send(&server, "holm", &[], body).problem(403), "address_not_allowed");
+    let from = |address: &str| send(&server, "holm", &[("X-Forwarded-For", address)], body);
+    assert_eq!(from("198.51.100.1").problem(403), "address_not_allowed");
+    assert_eq!(from("203.0.113.9, 198.51.100.1").problem(403), "address_not_allowed", "the nearest counts");
+    from("198.51.100.1, 203.0.113.9").expect(202);
+    let audit = server.items("/v1/audit?action=refused").iter().map(Value::to_string).collect::<String>();
+    assert!(audit.contains("198.51.100.1"), "{audit}");
+}
+
+#[test]
+fn githubs_signature_holds_for_its_bytes_and_its_delivery_is_known_again() {
+    let folder = Folder::with("sources: { github: { auth: { github: { secret: \"${secret:GH}\" } } } }\n");
+    let server = Server::start_with(&folder, &[("SORTIE_SECRET_GH", "It's a Secret to Everybody")]);
+    let body = r#"{"ref": "refs/heads/main"}"#;
+    let signature = format!("sha256={}", hmac_sha256_hex(b"It's a Secret to Everybody", body.as_bytes()));
+    let headers =
+        [("X-Hub-Signature-256", signature.as_str()), ("X-GitHub-Event", "push"), ("X-GitHub-Delivery", "d-1")];
+    let answer = send(&server, "github", &headers, body).ok(202);
+    assert_eq!(kept(&server, &answer)["type"], "github.push");
+    send(&server, "github", &headers, body).expect(200);
+    send(&server, "github", &headers, &body.replace("main", "x")).expect(401);
+    send(&server, "github", &headers[1..], body).expect(401);
+}

@@ -59,6 +59,8 @@ pub enum Signed {
     Body,
     /// The time in seconds, a full stop, the body; the time goes along as `webhook-timestamp`.
     TimestampBody,
+    /// `v0:`, the time in seconds, `:`, the body (Slack).
+    Slack,
 }
 
 /// Why nothing can be signed or verified with a secret.
@@ -201,6 +203,7 @@ impl Scheme {
         let bytes = match self.signed {
             Signed::Body => hmac(self.hash, key, &[body]),
             Signed::TimestampBody => hmac(self.hash, key, &[time.as_bytes(), b".", body]),
+            Signed::Slack => hmac(self.hash, key, &[b"v0:", time.as_bytes(), b":", body]),
         };
         Ok(format!("{}{}", self.prefix, encode(self.encoding, &bytes)))
     }

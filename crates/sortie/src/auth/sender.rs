@@ -3,7 +3,7 @@
 //! Invariants: a secret that is missing or empty is an error when the server starts, never an open door; secrets are
 //! compared in constant time; of several secrets (a rotation) each one opens.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::outbound::Secret;
@@ -64,7 +64,13 @@ pub(crate) enum Sender {
         scheme: Scheme,
         /// The keys.
         secrets: Secrets,
+        /// The header of the signed time, where one is signed.
+        timestamp: HeaderName,
+        /// The header that makes a repeat recognisable, where the sender has one of its own.
+        key: Option<HeaderName>,
     },
+    /// A secret as the last part of the path, for products that cannot set headers.
+    PathToken(Secrets),
     /// `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks.
     StandardWebhooks(Secrets),
 }
@@ -93,9 +99,12 @@ impl Sender {
     ///
     /// # Errors
     /// [`Denied`] says why not.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+    pub(crate) fn check(&self, headers: &HeaderMap, path_token: Option<&str>) -> Result<(), Denied> {
         match self {
             Sender::Anyone => Ok(()),
+            Sender::PathToken(secrets) => {
+                judge(path_token.filter(|given| !given.is_empty()), |given| secrets.open(given.as_bytes()))
+            }
             Sender::Bearer(secrets) => judge(bearer(headers), |given| secrets.open(given.as_bytes())),
             Sender::Basic { user, password } => judge(basic(headers), |(given, secret)| {
                 let same: bool = Digest::of(given.as_bytes()).0.ct_eq(&Digest::of(user.as_bytes()).0).into();
@@ -114,11 +123,11 @@ impl Sender {
     pub(crate) fn check_body(&self, headers: &HeaderMap, body: &[u8], now: Time) -> Result<(), Denied> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         match self {
-            Sender::Hmac { name, scheme, secrets } => {
+            Sender::Hmac { name, scheme, secrets, timestamp, .. } => {
                 let given = text(name.as_str()).ok_or(Denied::Absent)?;
                 let seconds = match scheme.signed {
                     Signed::Body => 0,
-                    Signed::TimestampBody => fresh(text(TIMESTAMP), now)?,
+                    Signed::TimestampBody | Signed::Slack => fresh(text(timestamp.as_str()), now)?,
                 };
                 scheme.verify(&secrets.0, given, seconds, body).map_err(|_| Denied::Wrong)
             }
@@ -133,6 +142,21 @@ impl Sender {
         }
     }
 
+    /// What makes a repeat of this sender's requests recognisable, beside the usual headers: an id of its own, else the
+    /// signature over a time, which only a replay has twice.
+    pub(crate) fn replay_key<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+        match self {
+            Sender::Hmac { key: Some(key), .. } => headers.get(key),
+            Sender::Hmac { name, scheme, .. } if scheme.signed != Signed::Body => headers.get(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the secret is part of the path.
+    pub(crate) const fn in_path(&self) -> bool {
+        matches!(self, Sender::PathToken(_))
+    }
+
     /// What to ask for in `WWW-Authenticate`.
     pub(crate) const fn challenge(&self) -> &'static str {
         match self {
@@ -143,7 +167,7 @@ impl Sender {
 }
 
 const ID: &str = "webhook-id";
-const TIMESTAMP: &str = "webhook-timestamp";
+pub(crate) const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
 
 /// A signed time, in seconds, that is near enough to now: an older message may be a replay.
@@ -179,7 +203,6 @@ fn basic(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn secrets(all: &[&str]) -> Secrets {
         Secrets::new(all.iter().map(|s| Secret::new(*s)).collect()).unwrap()
@@ -199,7 +222,7 @@ mod tests {
     #[test]
     fn a_bearer_is_let_in_by_the_new_and_the_old_secret_only() {
         let sender = Sender::Bearer(secrets(&["new", "old"]));
-        assert_eq!(sender.check(&HeaderMap::new()), Err(Denied::Absent));
+        assert_eq!(sender.check(&HeaderMap::new(), None), Err(Denied::Absent));
         for (given, outcome) in [
             ("Bearer new", Ok(())),
             ("bearer old", Ok(())),
@@ -207,7 +230,7 @@ mod tests {
             ("Bearer ", Err(Denied::Wrong)),
             ("Basic new", Err(Denied::Absent)),
         ] {
-            assert_eq!(sender.check(&with("authorization", given)), outcome, "{given}");
+            assert_eq!(sender.check(&with("authorization", given), None), outcome, "{given}");
         }
     }
 
@@ -221,16 +244,16 @@ mod tests {
             ("holm", Err(Denied::Absent)),
         ] {
             let value = format!("Basic {}", STANDARD.encode(given));
-            assert_eq!(sender.check(&with("authorization", &value)), outcome, "{given}");
+            assert_eq!(sender.check(&with("authorization", &value), None), outcome, "{given}");
         }
     }
 
     #[test]
     fn a_header_is_compared_whole() {
         let sender = Sender::Header { name: HeaderName::from_static("x-api-key"), value: secrets(&["k1"]) };
-        assert_eq!(sender.check(&with("x-api-key", "k1")), Ok(()));
-        assert_eq!(sender.check(&with("x-api-key", "k12")), Err(Denied::Wrong));
-        assert_eq!(sender.check(&with("x-api-key-2", "k1")), Err(Denied::Absent));
+        assert_eq!(sender.check(&with("x-api-key", "k1"), None), Ok(()));
+        assert_eq!(sender.check(&with("x-api-key", "k12"), None), Err(Denied::Wrong));
+        assert_eq!(sender.check(&with("x-api-key-2", "k1"), None), Err(Denied::Absent));
     }
 
     fn signed(at: i64, secret: &str, body: &[u8]) -> HeaderMap {
@@ -246,7 +269,7 @@ mod tests {
         let sender = Sender::StandardWebhooks(secrets(&["new", "old"]));
         let now = Time::from_millis(1_000_000_000);
         let check = |headers: &HeaderMap, body: &[u8]| {
-            sender.check(headers).and_then(|()| sender.check_body(headers, body, now))
+            sender.check(headers, None).and_then(|()| sender.check_body(headers, body, now))
         };
         assert_eq!(check(&signed(1_000_000, "old", b"{}"), b"{}"), Ok(()));
         assert_eq!(check(&signed(1_000_000, "old", b"{}"), b"{ }"), Err(Denied::Wrong));
@@ -265,12 +288,43 @@ mod tests {
         let scheme = Scheme { prefix: "sha256=".into(), ..Scheme::default() };
         let good = scheme.sign(&Secret::new("k"), 0, b"{}").unwrap();
         let name = HeaderName::from_static("x-signature");
-        let sender = Sender::Hmac { name, scheme, secrets: secrets(&["k"]) };
+        let timestamp = HeaderName::from_static(TIMESTAMP);
+        let sender = Sender::Hmac { name, scheme, secrets: secrets(&["k"]), timestamp, key: None };
         let now = Time::EPOCH;
         assert_eq!(sender.check_body(&with("x-signature", &good), b"{}", now), Ok(()));
         assert_eq!(sender.check_body(&with("x-signature", &good), b"{} ", now), Err(Denied::Wrong));
         assert_eq!(sender.check_body(&with("x-signature", &good[..20]), b"{}", now), Err(Denied::Wrong));
-        assert_eq!(sender.check(&HeaderMap::new()), Err(Denied::Absent));
+        assert_eq!(sender.check(&HeaderMap::new(), None), Err(Denied::Absent));
+    }
+
+    #[test]
+    fn a_token_in_the_path_opens_and_nothing_else_does() {
+        let sender = Sender::PathToken(secrets(&["new", "old"]));
+        for (given, outcome) in [
+            (Some("old"), Ok(())),
+            (Some("older"), Err(Denied::Wrong)),
+            (Some(""), Err(Denied::Absent)),
+            (None, Err(Denied::Absent)),
+        ] {
+            assert_eq!(sender.check(&HeaderMap::new(), given), outcome, "{given:?}");
+        }
+    }
+
+    /// The vector that Slack publishes, and its replay key.
+    #[test]
+    fn a_signature_of_slacks_style_is_over_the_time_and_the_body() {
+        let scheme = Scheme { prefix: "v0=".into(), signed: Signed::Slack, ..Scheme::default() };
+        let good = scheme.sign(&Secret::new("k"), 1_000_000, b"a=b").unwrap();
+        let (name, timestamp) =
+            (HeaderName::from_static("x-slack-signature"), HeaderName::from_static("x-slack-request-timestamp"));
+        let sender = Sender::Hmac { name, scheme, secrets: secrets(&["k"]), timestamp, key: None };
+        let mut headers = with("x-slack-signature", &good);
+        headers.extend(with("x-slack-request-timestamp", "1000000"));
+        let at = |seconds: i64| Time::from_millis(seconds * 1000);
+        assert_eq!(sender.check_body(&headers, b"a=b", at(1_000_299)), Ok(()));
+        assert_eq!(sender.check_body(&headers, b"a=c", at(1_000_299)), Err(Denied::Wrong));
+        assert_eq!(sender.check_body(&headers, b"a=b", at(1_000_301)), Err(Denied::Stale));
+        assert_eq!(sender.replay_key(&headers).unwrap(), good.as_str());
     }
 
     #[test]

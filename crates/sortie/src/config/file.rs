@@ -17,7 +17,6 @@ use super::{Config, codes, oidc, sources, triage};
 const LATER: &[(&str, &str)] = &[
     ("tls", "put a reverse proxy with TLS in front, and let `listen` stay on 127.0.0.1"),
     ("smtp", "use a webhook destination"),
-    ("trusted_proxies", "remove it; the address of the connection is what counts"),
 ];
 
 /// The largest number of days and of other counts that can be set: enough for everybody, small enough to calculate with.
@@ -76,6 +75,15 @@ fn places(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader: &
     }
     if let Some(key) = path("secrets_key") {
         config.secrets_key = Some(key);
+    }
+    for (text, span) in fields.text_list(reader, "trusted_proxies", true).unwrap_or_default() {
+        match text.parse::<Network>() {
+            Ok(network) => config.trusted_proxies.push(network),
+            Err(_) => {
+                let help = Some("write addresses or networks, such as 10.0.0.7 or 10.0.0.0/24".to_owned());
+                reader.error(codes::UNREADABLE_VALUE, span, format!("`{text}` is not a network"), help);
+            }
+        }
     }
     parsed(fields, reader, "listen", "an address such as 127.0.0.1:7300", |text| text.parse().ok())
         .into_iter()

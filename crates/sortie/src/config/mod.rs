@@ -58,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) playbooks: PathBuf,
     /// The file of destinations and event sets.
     pub(crate) destinations: PathBuf,
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<engine::outbound::Network>,
     /// Who may send events, by name.
     pub(crate) sources: Vec<Source>,
     /// Where requests may go.
@@ -157,6 +159,7 @@ impl Config {
             durability: Durability::Power,
             playbooks: folder.join("playbooks"),
             destinations: folder.join("destinations.yaml"),
+            trusted_proxies: Vec::new(),
             sources: Vec::new(),
             egress: Egress::default(),
             auth_required: true,

@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use engine::outbound::Network;
 use engine::outbound::secret::Placed;
-use engine::outbound::sign::{Encoding, Hash, Scheme};
+use engine::outbound::sign::{Encoding, Hash, Scheme, Signed};
 use playbook::yaml::{Node, Value};
 use playbook::{Fields, Reader, Severity, Span};
 
 use super::codes;
+use crate::auth::sender::TIMESTAMP;
 
 /// One source.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub(crate) struct Source {
     pub(crate) auth: SenderAuth,
     /// The IANA zone of times without an offset.
     pub(crate) timezone: Option<String>,
+    /// The networks that its requests may come from; from anywhere when there are none.
+    pub(crate) allow: Vec<Network>,
     /// The tenant that everything it sends belongs to.
     pub(crate) tenant: Option<String>,
     /// The tenants by the names that the sender uses; one without a tenant is switched off.
@@ -65,6 +69,15 @@ pub(crate) enum SenderAuth {
         scheme: Scheme,
         /// The keys: any of them verifies.
         secrets: Vec<Secret>,
+        /// The header of the signed time.
+        timestamp: String,
+        /// The header that makes a repeat recognisable.
+        key: Option<&'static str>,
+    },
+    /// A secret as the last part of the path.
+    PathToken {
+        /// The tokens: each opens.
+        tokens: Vec<Secret>,
     },
     /// Standard Webhooks.
     StandardWebhooks {
@@ -82,7 +95,7 @@ pub(crate) struct Secret {
     pub(crate) span: Span,
 }
 
-const KINDS: &str = "`none`, `{bearer: …}`, `{header: NAME, value: …}`, `{basic: {user: …, password: …}}`, `{hmac: {header: NAME, secret: …}}` or `{standard_webhooks: {secret: …}}`";
+const KINDS: &str = "`none`, `{bearer: …}`, `{header: NAME, value: …}`, `{basic: {user: …, password: …}}`, `{hmac: {header: NAME, secret: …}}`, `{github: {secret: …}}`, `{slack: {secret: …}}`, `{path_token: …}` or `{standard_webhooks: {secret: …}}`";
 
 /// Reads the whole section.
 pub(super) fn read(reader: &mut Reader, node: &Node, folder: &Path) -> Vec<Source> {
@@ -107,6 +120,7 @@ fn source(reader: &mut Reader, mut fields: Fields<'_>, name: &str, span: Span, f
         reader.error(codes::UNREADABLE_VALUE, key.span, "a source has `file` or `uses`, not both", None);
     }
     let timezone = fields.opt_text(reader, "timezone");
+    let allow = allow(reader, &mut fields);
     let tenant = fields.opt_text(reader, "tenant");
     let tenants = tenants(reader, &mut fields);
     let auth = match fields.opt_node("auth") {
@@ -118,7 +132,23 @@ fn source(reader: &mut Reader, mut fields: Fields<'_>, name: &str, span: Span, f
         }
     };
     fields.finish(reader);
-    Some(Source { name: name.to_owned(), span, file, uses, auth: auth?, timezone, tenant, tenants })
+    Some(Source { name: name.to_owned(), span, file, uses, auth: auth?, timezone, allow, tenant, tenants })
+}
+
+/// `allow: [192.0.2.0/24]`.
+fn allow(reader: &mut Reader, fields: &mut Fields<'_>) -> Vec<Network> {
+    let list = fields.text_list(reader, "allow", true).unwrap_or_default();
+    let mut networks = Vec::new();
+    for (text, span) in list {
+        match text.parse() {
+            Ok(network) => networks.push(network),
+            Err(_) => {
+                let help = Some("write addresses or networks, such as 192.0.2.7 or 192.0.2.0/24".to_owned());
+                reader.error(codes::UNREADABLE_VALUE, span, format!("`{text}` is not a network"), help);
+            }
+        }
+    }
+    networks
 }
 
 /// `tenants: { "Acme Corporation": acme, "Old Customer": off }`.
@@ -164,6 +194,12 @@ fn auth(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
         basic(reader, node)
     } else if let Some(node) = fields.opt_node("hmac") {
         hmac(reader, node)
+    } else if let Some(node) = fields.opt_node("github") {
+        styled(reader, node, &GITHUB)
+    } else if let Some(node) = fields.opt_node("slack") {
+        styled(reader, node, &SLACK)
+    } else if fields.opt_node("path_token").is_some() {
+        one_or_more(reader, &mut fields, "path_token").map(|tokens| SenderAuth::PathToken { tokens })
     } else if let Some(node) = fields.opt_node("standard_webhooks") {
         let mut inner = reader.map(node, "`standard_webhooks`")?;
         let secrets = secrets(reader, &mut inner);
@@ -199,9 +235,50 @@ fn hmac(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
         _ => Encoding::Hex,
     };
     let prefix = fields.opt_text(reader, "prefix").unwrap_or_default();
+    let signed = match fields.one_of(reader, "signed", &["body", "timestamp.body"]) {
+        Some("timestamp.body") => Signed::TimestampBody,
+        _ => Signed::Body,
+    };
+    let timestamp = fields.opt_text(reader, "timestamp_header").unwrap_or_else(|| TIMESTAMP.to_owned());
     fields.finish(reader);
-    let scheme = Scheme { hash, encoding, prefix, ..Scheme::default() };
-    Some(SenderAuth::Hmac { header: header?, scheme, secrets: secrets? })
+    let scheme = Scheme { hash, encoding, prefix, signed };
+    Some(SenderAuth::Hmac { header: header?, scheme, secrets: secrets?, timestamp, key: None })
+}
+
+/// A signature as one well-known product makes it.
+struct Style {
+    name: &'static str,
+    header: &'static str,
+    prefix: &'static str,
+    signed: Signed,
+    timestamp: &'static str,
+    key: Option<&'static str>,
+}
+
+const GITHUB: Style = Style {
+    name: "`github`",
+    header: "x-hub-signature-256",
+    prefix: "sha256=",
+    signed: Signed::Body,
+    timestamp: TIMESTAMP,
+    key: Some("x-github-delivery"),
+};
+const SLACK: Style = Style {
+    name: "`slack`",
+    header: "x-slack-signature",
+    prefix: "v0=",
+    signed: Signed::Slack,
+    timestamp: "x-slack-request-timestamp",
+    key: None,
+};
+
+fn styled(reader: &mut Reader, node: &Node, style: &Style) -> Option<SenderAuth> {
+    let mut fields = reader.map(node, style.name)?;
+    let secrets = secrets(reader, &mut fields);
+    fields.finish(reader);
+    let scheme = Scheme { prefix: style.prefix.to_owned(), signed: style.signed, ..Scheme::default() };
+    let (header, timestamp) = (style.header.to_owned(), style.timestamp.to_owned());
+    Some(SenderAuth::Hmac { header, scheme, secrets: secrets?, timestamp, key: style.key })
 }
 
 /// `secret: X`, or `secrets: [NEW, OLD]`.

@@ -251,7 +251,7 @@ fn is_recorded(problem: &Problem, access: Access) -> bool {
 
 fn actor(route: &Route, caller: Option<&Caller>, path: &str) -> Actor {
     match (route.access, caller) {
-        (Access::Sender, _) => Actor::Source(path.rsplit('/').next().unwrap_or_default().chars().take(80).collect()),
+        (Access::Sender, _) => Actor::Source(path.split('/').nth(3).unwrap_or_default().chars().take(80).collect()),
         (Access::Roles(_), Some(caller)) => caller.actor(),
         _ => Actor::System,
     }
@@ -278,7 +278,11 @@ pub(crate) async fn record(app: &App, problem: &Problem, request: (&str, &str), 
     }
 }
 
+/// A path as it is logged and recorded: a secret that is its last part is left out.
 fn shown(path: &str) -> String {
+    if let Some((source, _)) = path.strip_prefix("/v1/in/").and_then(|rest| rest.split_once('/')) {
+        return format!("/v1/in/{}/…", shown(source));
+    }
     path.chars().filter(|c| !c.is_control()).take(PATH_CHARS_SHOWN).collect()
 }
 

@@ -22,7 +22,7 @@ use super::api::refusal;
 use super::body::{self, Held, Limit};
 use super::problem::{About, Problem};
 use super::route::{Answer, Call};
-use super::{App, Door, dispatch};
+use super::{App, Door, dispatch, handshake};
 use crate::auth::brake::Verdict;
 use crate::auth::sender::Denied;
 
@@ -133,6 +133,10 @@ pub(super) async fn take(mut call: Call) -> Answer {
         return Err(Problem { code: "unknown_source", ..problem }.and_close());
     };
     admit(&app, door, &call)?;
+    let asked = door.source.shape.file().and_then(|file| file.handshake);
+    if let Some(answer) = handshake::in_query(asked, &call) {
+        return answer;
+    }
     let dry_run = call.query.flag("dry_run")?;
     let headers = std::mem::take(&mut call.headers);
     let held = read(&app, &headers, call.body.take()).await?;
@@ -140,12 +144,15 @@ pub(super) async fn take(mut call: Call) -> Answer {
     if let Err(denied) = door.sender.check_body(&headers, &held.bytes, now) {
         return Err(turned_away(&app, door, &call, denied));
     }
+    if let Some(answer) = handshake::in_body(&app, asked, &held.bytes).await {
+        return answer;
+    }
     let ctx = source::Context {
         words: &app.engine.context().words,
         tenants: app.settings.tenants.as_ref(),
         tenant: door.tenant.as_deref(),
         now,
-        header_key: key(&headers)?,
+        header_key: key(&headers, door)?,
         content_type: match headers.get(header::CONTENT_TYPE) {
             Some(value) => {
                 Some(value.to_str().map_err(|_| Problem::bad("invalid_header", "`Content-Type` is not text"))?)
@@ -187,11 +194,19 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Held, Proble
 
 /// Whether the sender is the one that the source expects, as far as the header tells.
 fn admit(app: &App, door: &Door, call: &Call) -> Result<(), Problem> {
+    if !door.allow.is_empty() && !door.allow.iter().any(|network| network.contains(call.peer)) {
+        let detail = "this address may not send to this source";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "address_not_allowed", detail).and_close());
+    }
     // A person may have chosen the secret: here an address that guesses must wait even when it is right at last.
     if let Some(wait) = app.brake.wait(call.peer, &door.source.name, Instant::now()) {
         return Err(dispatch::too_many(wait).and_close());
     }
-    door.sender.check(&call.headers).map_err(|denied| turned_away(app, door, call, denied))
+    let token = Some(call.segment(1)).filter(|token| !token.is_empty());
+    if token.is_some() && !door.sender.in_path() {
+        return Err(Problem::not_found("source", call.segment(0)).and_close());
+    }
+    door.sender.check(&call.headers, token).map_err(|denied| turned_away(app, door, call, denied))
 }
 
 fn turned_away(app: &App, door: &Door, call: &Call, denied: Denied) -> Problem {
@@ -217,8 +232,9 @@ fn chain_behind(door: &Door, headers: &HeaderMap) -> Vec<ChainLink> {
 }
 
 /// What makes a repeat recognisable, from the header.
-fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+fn key<'h>(headers: &'h HeaderMap, door: &Door) -> Result<Option<&'h str>, Problem> {
     let given = headers.get("idempotency-key").or_else(|| headers.get("webhook-id"));
+    let given = given.or_else(|| door.sender.replay_key(headers));
     given
         .map(HeaderValue::to_str)
         .transpose()

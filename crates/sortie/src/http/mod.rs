@@ -12,6 +12,7 @@ mod activity;
 pub(crate) mod api;
 pub(crate) mod body;
 pub(crate) mod dispatch;
+mod handshake;
 mod ingest;
 mod openapi;
 mod pieces;
@@ -58,6 +59,8 @@ pub(crate) struct Door {
     pub(crate) source: engine::source::Source,
     /// How its sender is known.
     pub(crate) sender: Sender,
+    /// The networks that its requests may come from; from anywhere when there are none.
+    pub(crate) allow: Vec<Network>,
     /// The tenant that everything it sends belongs to, when the configuration binds it.
     pub(crate) tenant: Option<String>,
     /// Bodies that could not be read, or that nothing in the source's file fitted.

@@ -32,6 +32,8 @@ pub(crate) enum Verb {
     Patch,
     /// Removes.
     Delete,
+    /// Asks what may be asked.
+    Options,
 }
 
 impl Verb {
@@ -42,6 +44,7 @@ impl Verb {
             Verb::Post => "POST",
             Verb::Patch => "PATCH",
             Verb::Delete => "DELETE",
+            Verb::Options => "OPTIONS",
         }
     }
 
@@ -52,6 +55,7 @@ impl Verb {
             Verb::Post => MethodFilter::POST,
             Verb::Patch => MethodFilter::PATCH,
             Verb::Delete => MethodFilter::DELETE,
+            Verb::Options => MethodFilter::OPTIONS,
         }
     }
 }

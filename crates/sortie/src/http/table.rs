@@ -14,7 +14,7 @@ use super::api::{
 };
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
-use super::{App, dispatch, ingest};
+use super::{App, dispatch, handshake, ingest};
 use crate::auth::Roles;
 use crate::pages;
 
@@ -28,6 +28,11 @@ const STATUS: Key = Key { name: "status", doc: "with one of these statuses, sepa
 const fn key(name: &'static str, doc: &'static str) -> Key {
     Key { name, doc }
 }
+
+const IN: &[Key] = &[
+    key("dry_run", "`true` shows mapping and decisions and keeps nothing"),
+    key("validationToken", "sent back as text (the question of Microsoft Graph)"),
+];
 
 const RUNS: &[Key] = &[
     key("playbook", "of this playbook"),
@@ -155,7 +160,13 @@ macro_rules! form {
 /// All routes.
 pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/in/{source}", Access::Sender, "events in: one object, an array, or NDJSON",
-        &[key("dry_run", "`true` shows mapping and decisions and keeps nothing")], Some("Event"), (202, "Taken"), ingest::take),
+        IN, Some("Event"), (202, "Taken"), ingest::take),
+    route!(Post "/v1/in/{source}/{token}", Access::Sender, "the same, for products that cannot set headers: the secret is the last part of the path",
+        IN, Some("Event"), (202, "Taken"), ingest::take),
+    route!(Options "/v1/in/{source}", Access::Sender, "whether the address takes events of this origin (CloudEvents)",
+        &[], None, (200, "Text"), handshake::options),
+    route!(Options "/v1/in/{source}/{token}", Access::Sender, "the same, with the secret in the path",
+        &[], None, (200, "Text"), handshake::options),
     route!(Get "/v1/runs", READERS, "runs, newest first", RUNS, None, (200, "Runs"), runs::list),
     route!(Get "/v1/runs/{id}", READERS, "a run with its steps, its history and its text", &[], None, (200, "RunDetail"), runs::show),
     route!(Post "/v1/runs/{id}/cancel", ANALYSTS, "stops a run", &[], Some("Empty"), (200, "RunMade"), runs::cancel),

@@ -64,6 +64,7 @@ impl Opener<'_> {
                 tenants: source.tenants.clone(),
             },
             sender: sender?,
+            allow: source.allow.clone(),
             tenant: source.tenant.clone(),
             unreadable: Arc::default(),
         })
@@ -91,10 +92,13 @@ impl Opener<'_> {
                 let (name, value) = (self.header(name, source), self.secrets(values));
                 Sender::Header { name: name?, value: value? }
             }
-            SenderAuth::Hmac { header, scheme, secrets } => {
-                let (name, secrets) = (self.header(header, source), self.secrets(secrets));
-                Sender::Hmac { name: name?, scheme: scheme.clone(), secrets: secrets? }
+            SenderAuth::Hmac { header, scheme, secrets, timestamp, key } => {
+                let (name, timestamp) = (self.header(header, source), self.header(timestamp, source));
+                let secrets = self.secrets(secrets);
+                let key = key.map(HeaderName::from_static);
+                Sender::Hmac { name: name?, scheme: scheme.clone(), secrets: secrets?, timestamp: timestamp?, key }
             }
+            SenderAuth::PathToken { tokens } => Sender::PathToken(self.secrets(tokens)?),
             SenderAuth::StandardWebhooks { secrets } => Sender::StandardWebhooks(self.secrets(secrets)?),
         })
     }

@@ -214,7 +214,7 @@ pub(crate) fn settings(config: &Config, secrets: &Secrets) -> Result<http::Setti
         data: config.data.clone(),
         public_url: config.public_url.clone(),
         oidc: config.oidc.clone(),
-        trusted_proxies: Vec::new(),
+        trusted_proxies: config.trusted_proxies.clone(),
         grace: GRACE,
     })
 }

@@ -125,6 +125,7 @@ fn open_source(name: &str) -> Source {
         uses: None,
         auth: SenderAuth::None,
         timezone: None,
+        allow: Vec::new(),
         tenant: None,
         tenants: None,
     }

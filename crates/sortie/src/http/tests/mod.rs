@@ -66,7 +66,7 @@ fn door(sender: Sender) -> Door {
         shape: engine::source::shape("generic", &crate::setup::evaluator().unwrap()).unwrap(),
         tenants: None,
     };
-    Door { source, sender, tenant: None, unreadable: Arc::default() }
+    Door { source, sender, allow: Vec::new(), tenant: None, unreadable: Arc::default() }
 }
 
 fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {

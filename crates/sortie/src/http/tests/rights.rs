@@ -9,6 +9,9 @@ use crate::http::table::ROUTES;
 /// The permissions as they are meant, apart from the table, so that a slip there shows. `*` is everyone with a token.
 const MEANT: &str = "\
 POST /v1/in/{source}: sender
+POST /v1/in/{source}/{token}: sender
+OPTIONS /v1/in/{source}: sender
+OPTIONS /v1/in/{source}/{token}: sender
 GET /v1/runs: *
 GET /v1/runs/{id}: *
 POST /v1/runs/{id}/cancel: admin, analyst
