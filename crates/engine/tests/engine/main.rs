@@ -9,6 +9,7 @@ mod people;
 mod receiver;
 mod runs;
 mod schedules;
+mod vectra;
 mod waiting;
 mod world;
 mod writing;

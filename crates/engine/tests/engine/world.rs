@@ -76,6 +76,18 @@ impl World {
         store.unwrap()
     }
 
+    /// The same, with a clock that the test moves.
+    pub(crate) async fn open_at(&self, clock: store::Clock) -> Arc<Sled> {
+        let mut found = None;
+        until("the store is free", || {
+            let options = Options { durability: Durability::Nothing, clock, ..Options::default() };
+            found = Sled::open(self.folder.path(), options).ok().map(Arc::new);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
     fn destinations(&self) -> Destinations {
         let one = |id: &str| {
             let target = Target::parse(&format!("http://{}/{id}", self.receiver.address), &local()).unwrap();
