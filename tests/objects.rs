@@ -153,7 +153,7 @@ fn people_are_told_when_a_case_is_created_assigned_queued_closed_and_reopened() 
     assert_eq!(told("life")["stage"], "Closed");
     patch(&server, json!({"stage": "New"}));
     assert_eq!(told("life")["trigger"], "case.stage_changed");
-    server.kill();
+    server.stop();
     let server = Server::start(&folder);
     let all = server.client().get("/v1/notifications").ok(200);
     assert_eq!(all["items"].as_array().unwrap().len(), 3, "they outlive a restart: {all:#}");
