@@ -365,35 +365,46 @@ fn carried(state: &RunState, playbook: &Playbook) -> Vec<Fact> {
     let mut facts = Vec::new();
     for step in &playbook.steps {
         let Some(done) = state.steps.get(&step.path) else { continue };
-        let Body::Action { spec, .. } = &step.body else { continue };
-        if done.action != spec.id {
+        if done.action != step.body.kind() {
             continue;
         }
         let conditional = done.error.as_ref().is_some_and(|error| error.code == CONDITION);
-        let (path, action) = (step.path.clone(), done.action.clone());
         match done.status {
-            StepStatus::Succeeded => {}
+            StepStatus::Succeeded | StepStatus::SucceededWithWarnings => {}
             StepStatus::Skipped if !conditional => {}
             StepStatus::Failed | StepStatus::TimedOut if playbook.digest == state.start.digest => {
-                facts.extend(sent(done, path));
+                facts.extend(sent(done, step.path.clone()));
                 continue;
             }
             _ => continue,
         }
-        let at = done.ended_at.unwrap_or(done.started_at);
-        let (output, error) = (done.output.clone(), done.error.clone());
-        facts.push(Fact::StepEnded {
-            path,
-            action,
-            status: done.status,
-            at,
-            output,
-            error,
-            handled: false,
-            culprit: None,
-        });
+        // What is in a block is read by the steps after it.
+        let inside = format!("{}/", step.path);
+        for (path, done) in state.steps.range(inside.clone()..).take_while(|(path, _)| path.starts_with(&inside)) {
+            if facts.len() < CARRIED_FACTS_MAX {
+                facts.push(ended(done, path));
+            }
+        }
+        facts.push(ended(done, &step.path));
     }
     facts
+}
+
+/// Most facts of steps inside of blocks that a repeat takes over; beyond, only the blocks themselves.
+const CARRIED_FACTS_MAX: usize = 1_000;
+
+/// The fact that a step has ended as it did.
+fn ended(done: &StepState, path: &str) -> Fact {
+    Fact::StepEnded {
+        path: path.to_owned(),
+        action: done.action.clone(),
+        status: done.status,
+        at: done.ended_at.unwrap_or(done.started_at),
+        output: done.output.clone(),
+        error: done.error.clone(),
+        handled: done.handled,
+        culprit: done.culprit.clone(),
+    }
 }
 
 /// What a step that failed did send, or rightly not send: nothing of it is tried again.

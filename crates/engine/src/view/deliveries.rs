@@ -93,7 +93,9 @@ pub fn page(
 pub fn detail(store: &dyn Store, id: DeliveryId) -> Result<Option<Detail>, Error> {
     let Some(run) = runs::detail(store, id.run)? else { return Ok(None) };
     let index = usize::try_from(id.index).unwrap_or(usize::MAX);
-    let Some(delivery) = run.summary.deliveries.get(index).cloned() else { return Ok(None) };
+    // A listing shows the first of them, the run itself has all.
+    let all = run.state.as_ref().map_or(run.summary.deliveries.as_slice(), |state| state.deliveries());
+    let Some(delivery) = all.get(index).cloned() else { return Ok(None) };
     let step = run.state.as_ref().and_then(|state| state.steps.get(&delivery.path));
     let of_this = |attempt: &&Attempt| attempt.destination.as_ref() == Some(&delivery.destination);
     let attempts = step.map_or(Vec::new(), |step| step.attempts.iter().filter(of_this).cloned().collect());

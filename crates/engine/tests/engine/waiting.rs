@@ -397,3 +397,74 @@ async fn the_playbooks_of_the_pages_about_blocks_do_what_the_pages_say() {
     assert!(ends.iter().all(|end| end.ends_with(" succeeded")), "{ends:#?}");
     engine.stop(Duration::from_secs(1)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_over_a_thousand_items_is_done_once_over_a_crash_in_its_middle_and_stays_quick() {
+    const MANY: &str = r#"
+playbook: many
+triggers:
+  - event: { type: go }
+steps:
+  - id: each
+    for_each:
+      in: event.data.items
+      as: item
+      max_parallel: 20
+      steps: [{ id: send, action: webhook.send, with: { to: desk, body: { item: "${{ item }}" } } }]
+"#;
+    let world = World::new(&[MANY]).await;
+    let store = Mortal::over(world.open().await);
+    let engine = world.start(store.clone()).await;
+    let items: Vec<u32> = (0..1_000).collect();
+    let run = go(&engine, json!({ "items": items })).await;
+    until("half of it is done", || world.receiver.received().len() >= 500).await;
+    store.dies_at(store.next_seq().0, true);
+    engine.failed().await;
+    gone(engine, store).await;
+    let before = world.receiver.received().len();
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    quiet(store.as_ref()).await;
+    let summary = store.run(run).unwrap().unwrap();
+    assert_eq!((summary.status.name(), summary.deliveries_total), ("succeeded", 1_000));
+    assert_eq!(summary.deliveries.len(), model::limits::SUMMARY_DELIVERIES_MAX);
+    let output = said(store.as_ref(), run, "each");
+    assert_eq!(output.as_array().map(Vec::len), Some(1_000));
+    let received = world.receiver.received();
+    let ids: std::collections::BTreeSet<(String, String)> =
+        received.iter().map(|one| (one.id.clone(), one.body.clone())).collect();
+    assert_eq!(ids.len(), 1_000, "each item once, by its own id and body");
+    // What was in flight when it died may come again, and nothing else.
+    assert!(received.len() <= 1_000 + 20 + 20, "{} requests, {before} before the crash", received.len());
+    engine.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_from_the_failed_step_keeps_what_blocks_did() {
+    const TWO: &str = r#"
+playbook: two
+triggers:
+  - event: { type: go }
+steps:
+  - id: each
+    for_each: { in: [1, 2], as: n, steps: [{ id: a, action: webhook.send, with: { to: desk, body: { n: "${{ n }}" } } }] }
+  - id: route
+    switch: [{ else: true, steps: [{ id: b, action: log, with: { message: kept } }] }]
+  - { id: bad, action: webhook.send, with: { to: siem, body: { read: "${{ steps.b.output.message }}" } } }
+"#;
+    let world = World::new(&[TWO]).await;
+    world.receiver.answers(|r| Some(if r.path == "/siem" { 400 } else { 200 }));
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let run = go(&engine, json!({})).await;
+    quiet(store.as_ref()).await;
+    assert!(stand(store.as_ref(), run).starts_with("two failed: each=succeeded"));
+    world.receiver.answers(|_| Some(200));
+    let again = engine.retry(run, engine::RetryFrom::Failed, engine::RetryVersion::Same, eva()).await.unwrap();
+    quiet(store.as_ref()).await;
+    assert!(stand(store.as_ref(), again).starts_with("two succeeded: "), "{}", stand(store.as_ref(), again));
+    let desk = world.receiver.received().iter().filter(|one| one.path == "/desk").count();
+    assert_eq!(desk, 2, "the loop was not done again");
+    assert_eq!(world.receiver.received().last().unwrap().body, r#"{"read":"kept"}"#);
+    engine.stop(Duration::from_secs(1)).await;
+}

@@ -8,6 +8,7 @@ use super::fact::{Gate, RunStart, Wait};
 use super::state::RunState;
 use super::status::RunStatus;
 use crate::id::{Digest, EventId, RunId, Seq};
+use crate::limits;
 use crate::time::Time;
 
 /// A step that waits for what others do.
@@ -64,9 +65,12 @@ pub struct RunSummary {
     pub version: u32,
     /// The entries of its history.
     pub entries: Vec<Seq>,
-    /// Its deliveries.
+    /// Its deliveries, the first [`limits::SUMMARY_DELIVERIES_MAX`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<Delivery>,
+    /// How many there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deliveries_total: u32,
     /// What it waits for besides a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Awaited>,
@@ -79,6 +83,11 @@ pub struct RunSummary {
     /// Whether it only works out what it would do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl RunSummary {
@@ -104,6 +113,7 @@ impl RunSummary {
             version: 0,
             entries: vec![start.id.seq],
             deliveries: Vec::new(),
+            deliveries_total: 0,
             waits: Vec::new(),
             caller: start.caller.as_ref().map(|caller| caller.run),
             gate: start.gate.clone(),
@@ -121,6 +131,8 @@ impl RunSummary {
         self.version += 1;
         self.entries.push(entry);
         self.waits = state.awaited();
-        self.deliveries = state.deliveries().to_vec();
+        let all = state.deliveries();
+        self.deliveries = all[..all.len().min(limits::SUMMARY_DELIVERIES_MAX)].to_vec();
+        self.deliveries_total = u32::try_from(all.len()).unwrap_or(u32::MAX);
     }
 }

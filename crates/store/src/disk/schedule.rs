@@ -69,11 +69,18 @@ impl Schedule {
     /// Takes over a stored open run, or what a durable commit made of a run, which lies at `place` while it is open.
     pub(super) fn follow(&mut self, run: &RunSummary, write: Option<&RunWrite>, place: Place) {
         let key = run_key(run.id);
-        let before = self.open.remove(&key);
-        if let Some(open) = &before {
+        let mut before = self.open.remove(&key);
+        let mut entries = Vec::new();
+        if let Some(open) = &mut before {
             self.ready.remove(&(open.due(), key));
-            self.unpin(&open.entries);
-            self.leave(open.place);
+            entries = std::mem::take(&mut open.entries);
+            let place = open.place;
+            self.leave(place);
+        }
+        // A run only ever gets more entries: those that it had stay pinned, however many they are.
+        if run.status.is_final() || !run.entries.starts_with(&entries) {
+            self.unpin(&entries);
+            entries.clear();
         }
         if run.status.is_final() {
             return self.leave_group(key, before.and_then(|open| open.gate));
@@ -83,10 +90,11 @@ impl Schedule {
         }
         let lease = before.and_then(|open| open.lease);
         let kept = write.and_then(|write| rules::lease_after(lease.map(|(epoch, _)| epoch), write));
-        let entries: Vec<Seq> = run.entries.clone();
-        for seq in &entries {
+        let more = run.entries.get(entries.len()..).unwrap_or_default();
+        for seq in more {
             *self.pins.entry(*seq).or_default() += 1;
         }
+        entries.extend_from_slice(more);
         let open = Open {
             tag: run.id.tag,
             version: run.version,

@@ -35,7 +35,7 @@ pub(crate) struct Run {
     called_by: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waits: Vec<Waits>,
-    deliveries: usize,
+    deliveries: u32,
 }
 
 /// What a step of a run waits for.
@@ -105,7 +105,7 @@ impl Run {
             retry_of: run.retry_of.map(|id| id.to_string()),
             called_by: run.caller.map(|id| id.to_string()),
             waits: run.waits.iter().map(|wait| Waits::of(run.id, wait)).collect(),
-            deliveries: run.deliveries.len(),
+            deliveries: run.deliveries_total,
         }
     }
 }
@@ -449,7 +449,8 @@ impl RunDetail {
         let chain = start.map_or(Vec::new(), |start| {
             start.chain.iter().map(|l| Link { playbook: l.playbook.clone(), run_id: l.run.to_string() }).collect()
         });
-        let numbered = (0_u32..).zip(&detail.summary.deliveries);
+        let all = state.map_or(detail.summary.deliveries.as_slice(), |state| state.deliveries());
+        let numbered = (0_u32..).zip(all);
         let sent = |(index, delivery): (u32, &Delivery)| Sent {
             delivery_id: DeliveryId { run: detail.summary.id, index }.to_string(),
             stands: Stands::of(delivery),
