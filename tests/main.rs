@@ -20,6 +20,8 @@ mod auth;
 #[cfg(test)]
 mod backtest;
 #[cfg(test)]
+mod blocks;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod brakes;

@@ -161,7 +161,8 @@ const BLOCKS_HEAD: &str = r#"
 A step is an action or one of these. Each takes `id`, `if` and `on_error` like any step; lists of steps nest at most eight
 levels deep. `steps.<id>` reads any step that comes before, in the same list or around it; a step in a `for_each` is read by
 the steps of the same item only, one in another branch of `parallel` when all have ended, one in a `repeat` as it was in the
-last turn.
+last turn. [Loops, branches, waits and calls](../how-to/loops-branches-and-waits.md) and
+[asking a person](../how-to/ask-a-person.md) show whole playbooks.
 
 In a run, a step's path is its id (or `#2` for the second of a list) after the path of the block that it is in: `each/0/send`
 is the step `send` of the first item of `each`, `both/left/ask` one of the branch `left`, `route/1/tell` one of the second case,

@@ -348,6 +348,36 @@ async fn blocks_survive_a_crash_after_any_entry_with_the_same_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_at_any_step_of_any_block_is_seen_and_leaves_nothing_open() {
+    for (failing, status) in [
+        ("/each/1/send/", "succeeded_with_warnings"),
+        ("/each/", "failed"),
+        ("/both/left/l/", "failed"),
+        ("/both/right/r/", "failed"),
+        ("/poll/0/p/", "failed"),
+        ("/poll/1/p/", "failed"),
+        ("/guard/catch/c/", "failed"),
+        ("/tell/", "failed"),
+        ("/finally/last/", "failed"),
+    ] {
+        let world = World::new(&[WHOLE, CALLEE]).await;
+        world.receiver.answers(move |r| Some(if r.body.contains("bad") || r.id.contains(failing) { 400 } else { 200 }));
+        let store = world.open().await;
+        let engine = world.start(store.clone()).await;
+        let run = go(&engine, json!({ "users": ["a", "b", "c"] })).await;
+        quiet(store.as_ref()).await;
+        outcome(&world, store.as_ref(), failing);
+        let state = engine::load::load(store.as_ref(), run).unwrap().state;
+        assert_eq!(state.status.name(), status, "{failing}: {}", stand(store.as_ref(), run));
+        let done = state.steps.get("finally/last").map(|step| step.status.name());
+        // What it sends reads an output that is not there when the call was not reached.
+        assert!(done.is_some(), "{failing}: what is done in any case was done");
+        assert_eq!(done == Some("succeeded"), status != "failed", "{failing}: {done:?}");
+        engine.stop(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_and_a_wait_are_there_after_a_crash_and_an_answer_that_was_taken_counts() {
     let world = World::new(&[&ASK.replace("DEADLINE", "4h").replace("THEN", "deny")]).await;
     let store = Mortal::over(world.open().await);

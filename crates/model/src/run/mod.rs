@@ -5,6 +5,8 @@
 
 mod delivery;
 mod fact;
+#[cfg(test)]
+mod fold_tests;
 mod rounds;
 mod state;
 mod status;

@@ -8,7 +8,7 @@ use crate::input::Input;
 use crate::record::Record;
 use crate::time::Time;
 
-fn state() -> RunState {
+pub(super) fn state() -> RunState {
     RunState::new(RunStart {
         id: RunId { seq: Seq(1), n: 0, tag: 7 },
         playbook: "p".into(),
