@@ -12,6 +12,7 @@ pub mod approval;
 pub mod attach;
 mod batch;
 pub mod brakes;
+mod carried;
 pub mod change;
 pub mod chat;
 pub mod clock;

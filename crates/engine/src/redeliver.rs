@@ -21,7 +21,7 @@ impl Engine {
     pub async fn redeliver(&self, id: DeliveryId, actor: Actor) -> Result<bool, Refusal> {
         let Loaded { mut state, mut summary, .. } = self.loaded(id.run).await?;
         let missing = || Refusal::NotFound { what: format!("delivery `{id}`") };
-        let delivery = summary.deliveries.get(id.index as usize).cloned().ok_or_else(missing)?;
+        let delivery = state.deliveries().get(id.index as usize).cloned().ok_or_else(missing)?;
         if !state.status.is_final() {
             return Err(Refusal::Conflict(format!("run {} is still at work and will try by itself", id.run)));
         }

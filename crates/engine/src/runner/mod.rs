@@ -12,6 +12,7 @@ mod call;
 mod hear;
 pub mod load;
 mod observe;
+mod outcome;
 mod record;
 mod work;
 

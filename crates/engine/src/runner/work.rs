@@ -10,19 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::run::{Attempt, Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepStatus};
+use model::run::{Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepStatus};
 use model::{Event, Record, RunId, Seq, Time, limits};
 use playbook::{Body, Effect, Playbook, Scope, Step};
 use serde_json::Value;
-use store::{Expect, Lease, Mark, Window};
+use store::{Expect, Lease, Mark};
 use tokio::task::JoinSet;
 
-use super::acting::{Acted, Acting, OVERTIME, plain_attempt};
+use super::acting::{Acted, Acting, OVERTIME};
 use super::load::{self, Loaded};
-use super::record::{Extra, Halt, chain_of, fail, send};
+use super::record::{Extra, Halt, fail, send};
 use super::{REST, Runner};
-use crate::action::{self, LocalChange, Outcome, StepResult};
-use crate::flow::{self, Ended, Follows, Seen, Sight, error, place};
+use crate::action;
+use crate::flow::{self, Follows, Seen, Sight, error};
 use crate::next::{self, Frame, Next, Todo, What};
 use crate::outbound::HELD_LOOK;
 use crate::refusal::Refusal;
@@ -36,32 +36,32 @@ const ACTING_MAX: usize = limits::LOOP_PARALLEL_MAX;
 pub(super) struct Work {
     pub(super) lease: Lease,
     pub(super) state: RunState,
-    summary: RunSummary,
-    event: Arc<Event>,
+    pub(super) summary: RunSummary,
+    pub(super) event: Arc<Event>,
     /// Held so that the store finds the object as the event left it in memory.
-    _record: Option<Arc<Record>>,
+    pub(super) _record: Option<Arc<Record>>,
     pub(super) playbook: Arc<Playbook>,
     /// For actions at work.
-    start: Arc<RunStart>,
-    secrets: Arc<[String]>,
+    pub(super) start: Arc<RunStart>,
+    pub(super) secrets: Arc<[String]>,
     /// Facts that are applied and not yet recorded.
-    pending: Vec<Fact>,
+    pub(super) pending: Vec<Fact>,
     /// Whether what is pending must be recorded before anything acts again.
-    outcome_pending: bool,
-    seen: Seen,
-    acting: JoinSet<Acted>,
+    pub(super) outcome_pending: bool,
+    pub(super) seen: Seen,
+    pub(super) acting: JoinSet<Acted>,
     /// The paths of the steps at work.
-    busy: BTreeSet<String>,
+    pub(super) busy: BTreeSet<String>,
     /// Steps that had to be put off, until when.
-    held: BTreeMap<String, Time>,
+    pub(super) held: BTreeMap<String, Time>,
     /// Whether one of them waits for the end of a pause.
-    paused: bool,
+    pub(super) paused: bool,
     /// Whether what has come must be looked at.
-    looks: bool,
+    pub(super) looks: bool,
     /// Signals that were taken over, to be taken away with the next record.
     pub(super) used: Vec<Mark>,
     /// Answers that must not have come when the next record is made.
-    unless: Vec<String>,
+    pub(super) unless: Vec<String>,
 }
 
 /// Whether there is more to do at once.
@@ -410,7 +410,7 @@ impl Work {
         Ok(self.try_record(runner, due, keep_lease, extra).await?)
     }
 
-    async fn try_record(
+    pub(super) async fn try_record(
         &mut self,
         runner: &Runner,
         due: Time,
@@ -491,103 +491,5 @@ impl Work {
         let whole = Duration::from_secs(limits::RUN_ACTIVE_SECONDS_MAX);
         let own = step.timeout.map_or(whole, |timeout| timeout + OVERTIME);
         next::deadline(&self.state, &self.playbook).map_or(own, |deadline| own.min(deadline.since(now)))
-    }
-
-    /// Takes over what an action did.
-    async fn take(&mut self, runner: &Runner, acted: Acted) -> Result<(), Halt> {
-        let now = runner.shared.store.now();
-        let playbook = Arc::clone(&self.playbook);
-        let Acted { path, began, outcome } = acted;
-        let Some(step) = playbook.step_at(&path) else {
-            return Err(Halt::Broken("history", format!("the playbook has no step `{path}`")));
-        };
-        let Outcome { input, attempts, result, changes, windows } = outcome;
-        let known = self.state.steps.get(&path);
-        // What is rendered for the first try is what is sent with every other; it is written down once.
-        let rendered = known.is_some_and(|known| known.input.is_some());
-        let intended = known.is_some_and(|known| known.once);
-        let before = (!changes.is_empty()).then(|| self.pending.clone());
-        if intended || !(rendered || matches!(result, StepResult::Busy { .. })) {
-            let input = (!rendered).then_some(input);
-            let action = step.body.kind().to_owned();
-            self.apply(Fact::StepStarted { path: path.clone(), action, at: began, input, once: false })?;
-        }
-        if let StepResult::Busy { at } = result {
-            self.paused |= runner.context.effects.is_paused();
-            // Nothing was begun. Where that was announced, it is on record now that nothing was.
-            self.held.insert(path, if intended { at.max(now.plus(REST)) } else { at });
-            return Ok(());
-        }
-        self.take_result(step, &path, (began, now), attempts, result)?;
-        if changes.is_empty() && windows.is_empty() {
-            return Ok(());
-        }
-        self.record_changes(runner, (step, &path), now, before, (changes, windows)).await
-    }
-
-    /// Takes over the tries that were made, and how the step stands after them.
-    fn take_result(
-        &mut self,
-        step: &Step,
-        path: &str,
-        (began, now): (Time, Time),
-        mut attempts: Vec<Attempt>,
-        result: StepResult,
-    ) -> Result<(), Halt> {
-        if attempts.is_empty() {
-            let known = self.state.steps.get(path).map_or(0, |step| step.attempts.len());
-            attempts.push(plain_attempt(known, (began, now), &result));
-        }
-        for attempt in attempts {
-            self.apply(Fact::Attempted { path: path.to_owned(), attempt })?;
-        }
-        let ended = match result {
-            StepResult::Done { output } => Ended::well(output),
-            StepResult::Skipped { output, reason } => {
-                Ended { output, ..Ended::badly(StepStatus::Skipped, error("skipped", reason)) }
-            }
-            StepResult::Failed(error) => Ended::badly(StepStatus::Failed, error),
-            StepResult::TimedOut(error) => Ended::badly(StepStatus::TimedOut, error),
-            StepResult::Unknown(error) => Ended::badly(StepStatus::NeedsAttention, error),
-            StepResult::Retry { .. } | StepResult::Busy { .. } => return Ok(()),
-        };
-        self.apply(ended.fact(step, path, now))
-    }
-
-    /// Records a step together with the changes it makes; when they are refused, the step failed and nothing changed.
-    async fn record_changes(
-        &mut self,
-        runner: &Runner,
-        (step, path): (&Step, &str),
-        now: Time,
-        before: Option<Vec<Fact>>,
-        (mut changes, windows): (Vec<LocalChange>, Vec<Window>),
-    ) -> Result<(), Halt> {
-        for (n, change) in changes.iter_mut().enumerate() {
-            let key = action::idempotency_key(self.state.start.id, path, "");
-            change.own_id = Some(if n == 0 { key } else { format!("{key}/{n}") });
-        }
-        let extra = Extra { changes, chain: chain_of(&self.state), windows, ..Extra::default() };
-        match self.try_record(runner, now, true, extra).await {
-            Ok(()) => Ok(()),
-            Err(refusal @ (Refusal::Conflict(_) | Refusal::NotFound { .. } | Refusal::Invalid { .. })) => {
-                self.undo(runner, before.unwrap_or_default()).await?;
-                let code = if matches!(refusal, Refusal::NotFound { .. }) { "not_found" } else { "refused" };
-                let error = StepError { code: code.to_owned(), message: refusal.to_string(), at: place(step) };
-                self.apply(Ended::badly(StepStatus::Failed, error).fact(step, path, now))
-            }
-            Err(refusal) => Err(refusal.into()),
-        }
-    }
-
-    /// Forgets what was applied since the last record, but for these facts.
-    async fn undo(&mut self, runner: &Runner, facts: Vec<Fact>) -> Result<(), Halt> {
-        self.state = match self.summary.entries.len() {
-            1 => RunState::new((*self.start).clone()).map_err(|error| Halt::Broken("history", error.to_string()))?,
-            _ => loaded(runner, self.lease.run).await.map_err(|_| Halt::Later)?.state,
-        };
-        self.pending.clear();
-        self.outcome_pending = false;
-        facts.into_iter().try_for_each(|fact| self.apply(fact))
     }
 }

@@ -415,35 +415,6 @@ pub(super) fn is_var(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The names that `set` gives anywhere in these lists of steps.
-pub(super) fn names_set(lists: &[&Node]) -> Vec<String> {
-    let mut found = Vec::new();
-    lists.iter().for_each(|list| collect_set(list, &mut found, 0));
-    found
-}
-
-/// Deeper than any list of steps can stand.
-const DEPTH_MAX: usize = 64;
-
-fn collect_set(node: &Node, found: &mut Vec<String>, depth: usize) {
-    if depth > DEPTH_MAX {
-        return;
-    }
-    match &node.value {
-        Value::List(items) => items.iter().for_each(|item| collect_set(item, found, depth + 1)),
-        Value::Map(entries) => {
-            for (key, node) in entries {
-                match (key.text.as_str(), &node.value) {
-                    ("set", Value::Map(names)) => found.extend(names.iter().map(|(name, _)| name.text.clone())),
-                    ("with" | "inputs", _) => {}
-                    _ => collect_set(node, found, depth + 1),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
 /// A help for a name that is near to one of others.
 pub(super) fn near(name: &str, known: &[&str]) -> Option<String> {
     did_you_mean(name, known.iter().copied())

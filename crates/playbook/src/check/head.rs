@@ -262,7 +262,7 @@ fn count(steps: &[Step]) -> usize {
 /// The constants, and the names that `set` gives, of whose values nothing is known.
 fn with_set(vars: &Arc<serde_json::Value>, fields: &Fields<'_>) -> Arc<serde_json::Value> {
     let lists: Vec<&Node> = ["steps", "on_failure", "finally"].into_iter().filter_map(|key| fields.peek(key)).collect();
-    let named = super::blocks::names_set(&lists);
+    let named = super::inputs::names_set(&lists);
     let serde_json::Value::Object(constants) = &**vars else { return vars.clone() };
     if named.is_empty() {
         return vars.clone();

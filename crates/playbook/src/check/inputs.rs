@@ -8,7 +8,7 @@ use super::Checker;
 use super::blocks::is_var;
 use crate::fields::Fields;
 use crate::syntax::{Input, ValueType};
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 
 /// The names of the types.
 const TYPES: [&str; 5] = ["string", "number", "boolean", "list", "object"];
@@ -67,4 +67,33 @@ pub(super) fn sample(inputs: &[Input]) -> Arc<Json> {
     };
     let all: Map<String, Json> = inputs.iter().map(|input| (input.name.clone(), one(input))).collect();
     Arc::new(Json::Object(all))
+}
+
+/// The names that `set` gives anywhere in these lists of steps.
+pub(super) fn names_set(lists: &[&Node]) -> Vec<String> {
+    let mut found = Vec::new();
+    lists.iter().for_each(|list| collect_set(list, &mut found, 0));
+    found
+}
+
+/// Deeper than any list of steps can stand.
+const DEPTH_MAX: usize = 64;
+
+fn collect_set(node: &Node, found: &mut Vec<String>, depth: usize) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| collect_set(item, found, depth + 1)),
+        Value::Map(entries) => {
+            for (key, node) in entries {
+                match (key.text.as_str(), &node.value) {
+                    ("set", Value::Map(names)) => found.extend(names.iter().map(|(name, _)| name.text.clone())),
+                    ("with" | "inputs", _) => {}
+                    _ => collect_set(node, found, depth + 1),
+                }
+            }
+        }
+        _ => {}
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Length: one item for each command, in the order of the help.
 
+mod approvals;
 mod audit;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use approvals::*;
 pub(crate) use audit::*;
 
 /// The whole command line.
@@ -384,32 +386,6 @@ pub(crate) enum RunsCommand {
         #[arg(long, value_enum, default_value_t = RetryVersion::Same)]
         version: RetryVersion,
     },
-}
-
-/// `sortie approvals`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ApprovalsCommand {
-    /// Lists what is open
-    List(Output),
-    /// Shows one question
-    Show(Show),
-    /// Answers with yes; needs a token of the role approver or admin, and not of who started the run
-    Approve(AnswerArguments),
-    /// Answers with no
-    Deny(AnswerArguments),
-}
-
-/// An answer to a question.
-#[derive(Debug, Args)]
-pub(crate) struct AnswerArguments {
-    /// The approval
-    pub(crate) id: String,
-    /// What there is to say; it is recorded
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: Option<String>,
-    /// A field of the answer, as the playbook asks for it; may be given several times
-    #[arg(long = "field", value_name = "NAME=VALUE")]
-    pub(crate) fields: Vec<String>,
 }
 
 /// Where a retry begins.

@@ -140,9 +140,21 @@ impl Sled {
         values::read(&self.base.tree, key)?.map(|value| parse(&value, what)).transpose()
     }
 
-    /// A run, open or ended. A run moves from its pack to its own key and on to the ended ones, never back, so that
-    /// looking in this order finds it even while it moves.
+    /// A run, open or ended. One that is large lies in several pieces, which a commit may replace while they are read: what
+    /// does not fit together is read again when no commit is on its way. Not to be called by the committer itself.
     fn run_at(&self, key: keys::RunKey) -> Result<Option<RunSummary>, Error> {
+        match self.run_now(key) {
+            Err(Error::Corrupt { .. }) => {
+                let _still = lock(&self.committer);
+                self.run_now(key)
+            }
+            found => found,
+        }
+    }
+
+    /// A run moves from its pack to its own key and on to the ended ones, never back, so that looking in this order finds
+    /// it even while it moves.
+    fn run_now(&self, key: keys::RunKey) -> Result<Option<RunSummary>, Error> {
         let place = lock(&self.schedule).place(key);
         let packed = match place {
             Some(Place::Pack { first, index }) => {

@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use engine::approval::{Decision, Question};
-use model::{ApprovalId, Record};
+use model::run::{Awaited, WaitOn};
+use model::{ApprovalId, Record, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::json as value;
 
@@ -110,4 +111,49 @@ pub(in crate::http) async fn answer(mut call: Call) -> Answer {
     })?;
     let (id, run) = (question.id.to_string(), question.run.id.to_string());
     json(StatusCode::OK, &value!({ "approval_id": id, "run_id": run, "decision": decision.name() }))
+}
+
+/// What a step of a run waits for.
+#[derive(Debug, Serialize)]
+pub(super) struct Waits {
+    step: String,
+    on: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<String>,
+}
+
+impl Waits {
+    /// What a step of this run waits for.
+    pub(super) fn of(run: RunId, awaited: &Awaited) -> Waits {
+        let mut waits = Waits {
+            step: awaited.path.clone(),
+            on: "time",
+            until: awaited.wait.until.map(|time| time.to_string()),
+            approval_id: None,
+            run_id: None,
+            events: Vec::new(),
+        };
+        match &awaited.wait.on {
+            WaitOn::Time => {}
+            WaitOn::Event { types } => {
+                waits.on = "event";
+                waits.events.clone_from(types);
+            }
+            WaitOn::Approval(_) => {
+                waits.on = "approval";
+                waits.approval_id = Some(ApprovalId { run, index: awaited.index }.to_string());
+            }
+            WaitOn::Run { run } => {
+                waits.on = "run";
+                waits.run_id = Some(run.to_string());
+            }
+        }
+        waits
+    }
 }

@@ -3,12 +3,12 @@
 //! Length: what is written stands in one place, so that a field is seen beside its neighbours.
 
 use engine::view;
-use model::run::{
-    Answer, Attempt, AttemptOutcome, Awaited, Delivery, Fact, RunStart, RunSummary, StepError, StepState, WaitOn,
-};
-use model::{ApprovalId, DeliveryId, Input, Record, RunId};
+use model::run::{Answer, Attempt, AttemptOutcome, Delivery, Fact, RunStart, RunSummary, StepError, StepState};
+use model::{DeliveryId, Input, Record};
 use serde::Serialize;
 use serde_json::Value;
+
+use super::approvals::Waits;
 
 /// A run in a listing.
 #[derive(Debug, Serialize)]
@@ -36,50 +36,6 @@ pub(crate) struct Run {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waits: Vec<Waits>,
     deliveries: u32,
-}
-
-/// What a step of a run waits for.
-#[derive(Debug, Serialize)]
-struct Waits {
-    step: String,
-    on: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    approval_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_id: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<String>,
-}
-
-impl Waits {
-    fn of(run: RunId, awaited: &Awaited) -> Waits {
-        let mut waits = Waits {
-            step: awaited.path.clone(),
-            on: "time",
-            until: awaited.wait.until.map(|time| time.to_string()),
-            approval_id: None,
-            run_id: None,
-            events: Vec::new(),
-        };
-        match &awaited.wait.on {
-            WaitOn::Time => {}
-            WaitOn::Event { types } => {
-                waits.on = "event";
-                waits.events.clone_from(types);
-            }
-            WaitOn::Approval(_) => {
-                waits.on = "approval";
-                waits.approval_id = Some(ApprovalId { run, index: awaited.index }.to_string());
-            }
-            WaitOn::Run { run } => {
-                waits.on = "run";
-                waits.run_id = Some(run.to_string());
-            }
-        }
-        waits
-    }
 }
 
 impl Run {
