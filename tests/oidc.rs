@@ -36,7 +36,7 @@ fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
 }
 
-fn start(folder: &PathBuf, port: u16, callback: &str) -> Provider {
+fn start(folder: &Path, port: u16, callback: &str) -> Provider {
     let script = folder.join(format!("provider-{port}.mjs"));
     std::fs::write(&script, include_str!("support/provider.mjs")).expect("the script");
     let mut command = Command::new("node");

@@ -337,7 +337,7 @@ fn a_replayed_signed_request_is_one_event_even_after_a_restart_and_an_old_one_is
     );
     let secrets = &[("SORTIE_SECRET_SLACK", "slack-secret")];
     let server = Server::start_with(&folder, secrets);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = u64::try_from(engine::clock::wall().millis() / 1_000).unwrap();
     let body = r#"{"type": "event_callback", "event": {"type": "message", "text": "hi"}}"#;
     let signed = |at: u64, body: &str| {
         let signature = hmac_sha256_hex(b"slack-secret", format!("v0:{at}:{body}").as_bytes());

@@ -1,6 +1,8 @@
 //! A destination that fails for an hour, in simulated time: it is left in peace, tried now and then, and everything arrives
 //! afterwards.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

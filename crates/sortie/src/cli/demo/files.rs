@@ -1,4 +1,4 @@
-//! The shipped playbooks, inside the binary, and the folder that the demo works in.
+//! The playbooks of the demo, inside the binary, and the folder that the demo works in.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 macro_rules! shipped {
     ($($path:literal),* $(,)?) => {
-        /// The shipped playbooks: file and text.
+        /// The playbooks of the demo: file and text.
         pub(super) const PLAYBOOKS: &[(&str, &str)] =
             &[$(($path, include_str!(concat!("../../../../../playbooks/", $path)))),*];
     };
@@ -81,12 +81,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shipped_playbook_is_inside_the_binary() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks");
-        let read = crate::serve::folder::read(&folder, Path::new("")).unwrap();
+    fn the_demo_has_all_playbooks_of_the_threat_center() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/threat-center");
+        let read = crate::serve::folder::read(&folder, Path::new("threat-center")).unwrap();
         let on_disk: Vec<_> = read.sources.iter().map(|s| s.file.to_string()).collect();
         let inside: Vec<_> = PLAYBOOKS.iter().map(|(name, _)| (*name).to_owned()).collect();
-        assert_eq!(on_disk, inside);
+        assert!(on_disk.len() == 12 && on_disk.iter().all(|file| inside.contains(file)), "{on_disk:?} in {inside:?}");
     }
 
     #[test]
