@@ -13,6 +13,7 @@ mod codes;
 pub mod control;
 pub mod diagnostic;
 pub mod fields;
+mod inputs;
 pub mod reader;
 mod reference;
 pub mod schedule;
@@ -29,6 +30,7 @@ pub use codes::{codes, explain_code};
 pub use control::{Concurrency, Control, Dedupe, Rate, Throttle, WhenFull};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use fields::Fields;
+pub use inputs::{Input, InputError, ValueType};
 pub use reader::Reader;
 pub use reference::reference;
 pub use schedule::{Missed, Schedule};
@@ -38,7 +40,7 @@ pub use script::{
     ScriptError, ScriptSource, Steps, look, number_of, priority_word, time_of,
 };
 pub use syntax::{
-    Approve, Backoff, Body, Branch, Call, Case, Count, Each, Guard, Input, InputError, Items, On, OnDeadline, OnError,
-    Playbook, Repeat, Retry, Step, Trigger, ValueType, Wait, WaitEvent,
+    Approve, Backoff, Body, Branch, Call, Case, Count, Each, Guard, Items, On, OnDeadline, OnError, Playbook, Repeat,
+    Retry, Step, Trigger, Wait, WaitEvent,
 };
 pub use template::Template;

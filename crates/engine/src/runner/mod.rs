@@ -8,6 +8,7 @@
 //! stands in the store. Once the server stops, no step begins any more; those at work may end.
 
 mod acting;
+mod begin;
 mod call;
 mod hear;
 pub mod load;

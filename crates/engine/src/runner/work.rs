@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use model::run::{Fact, RunStart, RunState, RunStatus, RunSummary, StepError, StepStatus};
 use model::{Event, Record, RunId, Seq, Time, limits};
-use playbook::{Body, Effect, Playbook, Scope, Step};
+use playbook::{Body, Playbook, Scope, Step};
 use serde_json::Value;
 use store::{Expect, Lease, Mark};
 use tokio::task::JoinSet;
 
-use super::acting::{Acted, Acting, OVERTIME};
+use super::acting::Acted;
+use super::begin::ACTING_MAX;
 use super::load::{self, Loaded};
 use super::record::{Extra, Halt, fail, send};
 use super::{REST, Runner};
@@ -28,9 +29,6 @@ use crate::outbound::HELD_LOOK;
 use crate::refusal::Refusal;
 use crate::shared::Fresh;
 use crate::waits;
-
-/// Most actions of one run that are at work at once.
-const ACTING_MAX: usize = limits::LOOP_PARALLEL_MAX;
 
 /// A run at work.
 pub(super) struct Work {
@@ -429,67 +427,5 @@ impl Work {
         self.unless.clear();
         self.outcome_pending = false;
         Ok(())
-    }
-
-    /// Begins actions.
-    async fn act(&mut self, runner: &Arc<Runner>, todo: Vec<(Todo<'_>, Scope)>, now: Time) -> Result<Turn, Halt> {
-        let one_by_one = !runner.shared.is_timed();
-        let mut ready = Vec::with_capacity(todo.len());
-        for (todo, scope) in todo.into_iter().take(if one_by_one { 1 } else { ACTING_MAX }) {
-            let acting = self.acting(runner, &todo, scope, now)?;
-            if acting.once {
-                let (path, action) = (todo.path, todo.step.body.kind().to_owned());
-                self.apply(Fact::StepStarted { path, action, at: now, input: None, once: true })?;
-            }
-            ready.push(acting);
-        }
-        if self.outcome_pending || ready.iter().any(|acting| acting.once) {
-            self.record(runner, now, true, Extra::default()).await?;
-        }
-        let alone = one_by_one || (ready.len() == 1 && self.busy.is_empty());
-        for mut acting in ready {
-            acting.known = self.state.steps.get(&acting.path).cloned();
-            if alone {
-                let acted = acting.act().await;
-                self.take(runner, acted).await?;
-            } else {
-                self.busy.insert(acting.path.clone());
-                self.acting.spawn(acting.act());
-            }
-        }
-        Ok(Turn::Go)
-    }
-
-    fn acting(&self, runner: &Runner, todo: &Todo<'_>, scope: Scope, now: Time) -> Result<Acting, Halt> {
-        let step = todo.step;
-        let (Body::Action { with, .. }, kind) = (&step.body, step.body.kind()) else {
-            return Err(Halt::Broken("unsupported", format!("step `{}` is no action", todo.path)));
-        };
-        let Some(action) = action::find(kind) else {
-            return Err(Halt::Broken("no_action", format!("this version has no action `{kind}`")));
-        };
-        Ok(Acting {
-            action,
-            path: todo.path.clone(),
-            start: Arc::clone(&self.start),
-            with: Arc::clone(with),
-            scope,
-            known: None,
-            retry: step.retry,
-            timeout: step.timeout,
-            secrets: Arc::clone(&self.secrets),
-            context: Arc::clone(&runner.context),
-            random: runner.shared.random(),
-            now,
-            limit: self.time_left(step, now),
-            once: action.effect(with) == Effect::Once,
-        })
-    }
-
-    /// How long the action may take before it is cut off from outside.
-    fn time_left(&self, step: &Step, now: Time) -> Duration {
-        let whole = Duration::from_secs(limits::RUN_ACTIVE_SECONDS_MAX);
-        let own = step.timeout.map_or(whole, |timeout| timeout + OVERTIME);
-        next::deadline(&self.state, &self.playbook).map_or(own, |deadline| own.min(deadline.since(now)))
     }
 }

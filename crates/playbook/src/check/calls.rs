@@ -58,7 +58,7 @@ fn inputs(call: &Call, callee: &Playbook, note: &mut impl FnMut(&'static str, Sp
             note("PB217", template.span(), message, None);
         }
     }
-    let missing = |input: &&crate::syntax::Input| {
+    let missing = |input: &&crate::inputs::Input| {
         input.required && input.default.is_none() && !call.inputs.contains_key(&input.name)
     };
     for input in callee.inputs.iter().filter(missing) {

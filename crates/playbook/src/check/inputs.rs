@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Checker;
 use super::blocks::is_var;
 use crate::fields::Fields;
-use crate::syntax::{Input, ValueType};
+use crate::inputs::{Input, ValueType};
 use crate::yaml::{Node, Value};
 
 /// The names of the types.

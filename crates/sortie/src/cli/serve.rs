@@ -48,12 +48,13 @@ async fn serving(world: &World, config: &Config) -> Result<(), Error> {
     let listener = serve::listen(config).await?;
     let started = serve::start(config, store, Purpose::Serve).await?;
     let noted = config.data.join(ADDRESS_FILE);
-    let outcome = serve::run(config, started, listener, |engine, address| {
+    // On the heap: it is as large as everything that the server does at the same time.
+    let outcome = Box::pin(serve::run(config, started, listener, |engine, address| {
         if let Err(error) = note(&noted, address) {
             tracing::warn!(%error, "the address could not be noted in the data folder");
         }
         greet(world, config, engine.playbooks().playbooks().len(), address);
-    })
+    }))
     .await;
     // A file that stays behind after a crash is harmless: the lock of the store says whether a server runs.
     let _ = std::fs::remove_file(&noted);
