@@ -172,7 +172,7 @@ fn the_examples_in_the_documentation_are_right() {
     }
     let config = load(&Flags::default(), dir.path(), &nothing).unwrap().config;
     let destinations = crate::setup::destinations(&config.destinations, &config).unwrap().unwrap();
-    assert_eq!(destinations.map.keys().collect::<Vec<_>>(), ["siem", "soc-desk"]);
+    assert_eq!(destinations.map.keys().collect::<Vec<_>>(), ["on-call", "siem", "soc-desk", "tickets"]);
 }
 
 #[test]
