@@ -184,7 +184,9 @@ fn a_condition_that_fails_slowly_does_not_hold_the_others_up() {
     for n in 0..20 {
         let answer = server.accepted(&alert(&format!("A-{n}"), 92));
         assert_eq!(verdict(&answer, "tell"), "matched", "{answer}");
-        assert_eq!(verdict(&answer, "busy-00"), "failed", "{answer}");
+        // After ten times over its budget it is suspended, and costs nothing any more.
+        let expected = if n < 10 { "failed" } else { "disabled" };
+        assert_eq!(verdict(&answer, "busy-00"), expected, "{n}: {answer}");
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }

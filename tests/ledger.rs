@@ -240,6 +240,7 @@ fn cut(folder: &Folder) -> u64 {
     }
     forge.close();
     std::fs::write(folder.data().join("witness"), format!("{{\"next_seq\":{from}}}")).unwrap();
+    std::fs::remove_file(folder.data().join("witness.now")).unwrap();
     from
 }
 

@@ -41,13 +41,19 @@ fn every_playbook_in_the_documents_passes_the_check() {
     let errors = root().join("docs/errors");
     for file in files.into_iter().filter(|file| !file.starts_with(&errors)) {
         let text = std::fs::read_to_string(&file).unwrap();
-        for block in text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
-            if !block.lines().any(|line| line.starts_with("playbook: ")) || !block.contains("\nsteps:") {
-                continue;
-            }
+        let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let whole =
+            |block: &&str| block.lines().any(|line| line.starts_with("playbook: ")) && block.contains("\nsteps:");
+        let blocks: Vec<&str> = blocks.filter(whole).collect();
+        for block in &blocks {
             let folder = Folder::new();
             std::fs::remove_file(folder.path().join("sortie.yaml")).unwrap();
             folder.write("playbooks/block.yaml", block);
+            // What it calls stands on the same page.
+            for (n, other) in blocks.iter().enumerate().filter(|(_, other)| block.contains("call:") && *other != block)
+            {
+                folder.write(&format!("playbooks/other-{n}.yaml"), other);
+            }
             let ended = sortie(&folder, &["check", "playbooks"]);
             assert_eq!(ended.status.code(), Some(0), "{}: {block}\n{}", file.display(), ended.stderr);
             checked += 1;

@@ -201,6 +201,7 @@ fn the_actions_on_a_case_change_it_and_each_change_stands_in_its_history() {
     assert_eq!(kept["closed_reason"], "False Positive or Duplicate");
     assert!(kept["closed_time"].is_string(), "{kept}");
     let history = server.client().get("/v1/cases/C-1/history?limit=100").ok(200);
-    assert_eq!(history["items"].as_array().unwrap().len(), 1 + actions.len(), "{history:#}");
+    let changes = history["items"].as_array().unwrap().iter().filter(|item| item["type"] != "read");
+    assert_eq!(changes.count(), 1 + actions.len(), "{history:#}");
     assert!(history.to_string().contains("automation:work"), "{history:#}");
 }

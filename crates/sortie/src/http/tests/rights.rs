@@ -131,6 +131,8 @@ POST /playbooks/{id}/switch: admin, author
 POST /playbooks/{id}/run: admin, author, analyst
 GET /destinations: *
 GET /destinations/{id}: *
+POST /destinations/{id}/test: admin, author
+POST /destinations/{id}/switch: admin, author
 GET /deliveries: *
 GET /deliveries/{id}: *
 POST /deliveries/{id}/again: admin, analyst
