@@ -204,8 +204,8 @@ pub static EVENT: &[Field] = &[
 /// The fields of the trigger that fitted.
 pub static TRIGGER: &[Field] = &[
     field("kind", FieldType::Text, "the kind of trigger, such as case.stage_changed"),
-    field("from", FieldType::Text, "the stage before (case.stage_changed) or the score before (score.threshold)"),
-    field("to", FieldType::Text, "the stage after (case.stage_changed) or the score after (score.threshold)"),
+    field("from", FieldType::Free, "the stage before (case.stage_changed) or the score before (score.threshold)"),
+    field("to", FieldType::Free, "the stage after (case.stage_changed) or the score after (score.threshold)"),
     field("previous", FieldType::Free, "the changed fields as they were before"),
     field("changed", FieldType::TextList, "the names of the changed fields"),
     field("score", FieldType::Text, "the name of the score (score.threshold)"),

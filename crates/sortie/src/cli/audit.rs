@@ -15,7 +15,7 @@ use super::World;
 use super::api::{Api, Ask, block_on};
 use super::args::{AuditCommand, AuditExport, AuditList, AuditVerify, HoldCommand, KeyCommand};
 use super::backup::bytes_for_people;
-use super::console::{Tone, one_line};
+use super::console::{Tone, counted, one_line};
 use super::exit::Error;
 use super::records::{self, Column};
 
@@ -202,17 +202,26 @@ fn tell(world: &World, report: &Report) -> Result<(), Error> {
         Some(key) => {
             let known = if report.signer_known { "the key that was given" } else { "a key that nobody vouched for" };
             let when = report.newest_checkpoint.map_or_else(String::new, |time| format!(", the newest of {time}"));
-            console.data(&format!("  {} checkpoints agree, signed by {known}{when}", report.checkpoints))?;
+            console.data(&format!(
+                "  {} in agreement, signed by {known}{when}",
+                counted(report.checkpoints, "checkpoint")
+            ))?;
             console.data(&format!("  {key}"))?;
         }
         None => console.data("  no checkpoint vouches for it")?,
     }
     if report.unsigned > 0 {
-        console.data(&format!("  {} entries are newer than the last checkpoint", report.unsigned))?;
+        console.data(&format!(
+            "  {} newer than the last checkpoint",
+            match report.unsigned {
+                1 => "1 entry".to_owned(),
+                n => format!("{n} entries"),
+            }
+        ))?;
     }
     if report.open_runs > 0 {
         let named = report.open_run_ids.join(", ");
-        console.data(&format!("  {} runs have not ended: {named}", report.open_runs))?;
+        console.data(&format!("  {} without an end so far: {named}", counted(report.open_runs, "run")))?;
     }
     for finding in &report.findings {
         let at = finding.entry.map_or_else(String::new, |entry| format!(" at entry {entry}"));

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::World;
 use super::args::CheckArguments;
+use super::console::counted;
 use super::exit::Error;
 use crate::config::{self, Config, Flags};
 use crate::serve::folder;
@@ -48,7 +49,7 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
     }
     if !arguments.output.json && !arguments.sarif {
         let mappings = if mappings > 0 { format!(", and {mappings} sources") } else { String::new() };
-        world.console.talk(&format!("{} playbooks are good{mappings}", checked.playbooks.len()));
+        world.console.talk(&format!("{} good{mappings}", counted(checked.playbooks.len() as u64, "playbook")));
     }
     Ok(())
 }

@@ -195,6 +195,14 @@ fn cell_text(text: &str, max: usize) -> String {
     text.chars().take(max - 1).chain(['…']).collect()
 }
 
+/// `1 run`, `2 runs`.
+pub(crate) fn counted(count: impl Into<u64>, what: &str) -> String {
+    match count.into() {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// Text from outside as one line without anything that a terminal obeys or that reorders what is read.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()

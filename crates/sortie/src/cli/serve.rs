@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::World;
 use super::api::ADDRESS_FILE;
 use super::args::ServeArguments;
-use super::console::Tone;
+use super::console::{Tone, counted};
 use super::exit::Error;
 use crate::auth::first;
 use crate::config::{Config, Flags};
@@ -75,6 +75,7 @@ fn greet(world: &World, config: &Config, playbooks: usize, address: SocketAddr) 
         return;
     }
     let access = if config.auth_required { format!("admin token in {token}") } else { "no authentication".to_owned() };
-    let line = format!("sortie listens on {url} · {playbooks} playbooks · {access} · Ctrl-C stops it");
+    let playbooks = counted(playbooks as u64, "playbook");
+    let line = format!("sortie listens on {url} · {playbooks} · {access} · Ctrl-C stops it");
     world.console.talk_in(Tone::Good, &line);
 }
