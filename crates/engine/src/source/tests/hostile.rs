@@ -219,7 +219,8 @@ proptest! {
         match request.one(&body) {
             Ok(incoming) => {
                 let (Raw::Json(raw) | Raw::Bytes(raw)) = incoming.raw;
-                prop_assert_eq!(raw, body.trim_ascii());
+                // What cannot be read is kept to the byte, what can without the blanks around it.
+                prop_assert_eq!(raw.trim_ascii(), body.trim_ascii());
             }
             Err(error) => {
                 prop_assert!(!exabeam);
