@@ -356,6 +356,8 @@ fn a_replayed_signed_request_is_one_event_even_after_a_restart_and_an_old_one_is
     let statuses: Vec<u16> = (0..8).map(|_| post(&server, &good, body).status).collect();
     assert_eq!(statuses, [200; 8]);
     assert_eq!(receiver.next().json(), json!({"text": "hi"}));
+    // Only what is recorded as delivered is not sent again after a kill.
+    server.ended_run(first["decisions"][0]["run_id"].as_str().unwrap());
     server.kill();
     let server = Server::start_with(&folder, secrets);
     assert_eq!(post(&server, &good, body).ok(200)["event_id"], first["event_id"]);
