@@ -2,7 +2,7 @@
 //!
 //! The tree itself grows in the store, in the same commit as the entries ([`model::tree`]). Here are the signatures over
 //! its root ([`note`], [`checkpoint`], [`keeper`]), the proofs that lead to it ([`proof`]), the *evidence bundle*
-//! ([`bundle`]), and the one judge of both a store and a bundle ([`verify`], [`judge`]).
+//! ([`bundle`]), and the one judge of both a store and a bundle ([`verify`], `judge`).
 //!
 //! Invariants: nothing is verified against what lies beside it alone: a signature says who, the tree says what, and a
 //! checkpoint that was kept elsewhere says that nothing was cut off since.

@@ -114,7 +114,7 @@ pub async fn deliver(
 /// Asks the login of a destination for a new token, and nothing else.
 ///
 /// # Errors
-/// [`PrepareError`] when the request cannot be put together; the [`SendError`](super::SendError) when it yields none.
+/// [`PrepareError`] when the request cannot be put together; the [`SendError`] when it yields none.
 pub async fn log_in(
     effects: &Effects,
     secrets: &Secrets,

@@ -1,7 +1,7 @@
 //! Playbooks over past events: what would have been decided and sent, with the events' own times as the clock.
 //!
 //! Deciding is [`decide::decide`] itself, over a state that is rebuilt on the way and kept in plain maps: nothing is stored,
-//! so that a hundred thousand events are a matter of seconds. What a would-run sends is followed by [`super::sends`];
+//! so that a hundred thousand events are a matter of seconds. What a would-run sends is followed by `simulate::sends`;
 //! would-runs change nothing.
 //!
 //! Invariants: the clock never goes back; the same events come out the same to the byte.

@@ -1,7 +1,7 @@
 //! A source as a file of data: how a product's body becomes events, with samples that are its tests.
 //!
 //! The walk: [`read`] checks the text and compiles its expressions → [`SourceFile`] → a [`Mapped`] shape reads bodies by
-//! it ([`map`]), and [`samples`] runs its own samples through the very same way.
+//! it (`map`), and `samples` runs its own samples through the very same way.
 //!
 //! Invariants: a file can read what the sender sent and nothing else; what its expressions may use is one budget for each
 //! body; a value that does not fit is left out with a warning, and never loses the event.
