@@ -294,6 +294,9 @@ fn note_texts(stored: &StoredEntry, texts: &mut BTreeMap<String, Digest>) -> Res
 fn choose(store: &dyn Store, wanted: &Wanted, checkpoint: &Checkpoint) -> Result<Chosen, BundleError> {
     let base = checkpoint.base.0;
     let end = base + checkpoint.size;
+    if checkpoint.size == 0 {
+        return Ok(Chosen::Some(BTreeSet::new()));
+    }
     let first = match wanted.since {
         // One before, so that it can be seen where the time began.
         Some(since) => first_at(store, since, (base, end))?.saturating_sub(1).max(base),

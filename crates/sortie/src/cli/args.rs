@@ -1,9 +1,10 @@
 //! The arguments: what can be typed, and the help that goes with it.
-//!
-//! Length: one item for each command, in the order of the help.
 
 mod approvals;
 mod audit;
+mod author;
+mod objects;
+mod outbound;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,9 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use approvals::*;
 pub(crate) use audit::*;
+pub(crate) use author::*;
+pub(crate) use objects::*;
+pub(crate) use outbound::*;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -189,21 +193,6 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
-/// `sortie sources`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SourcesCommand {
-    /// The shipped sources
-    List(Output),
-    /// The file of a shipped source, to begin one of your own with
-    Show {
-        /// Its name
-        #[arg(value_name = "NAME")]
-        name: String,
-    },
-    /// Which fields of an alert each shipped source fills
-    Table,
-}
-
 /// `sortie demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
@@ -231,94 +220,6 @@ pub(crate) struct ServeArguments {
     pub(crate) playbooks: Option<PathBuf>,
 }
 
-/// `sortie check`.
-#[derive(Debug, Args)]
-pub(crate) struct CheckArguments {
-    /// Playbook files, or folders of them [default: the configured folder]
-    #[arg(value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// The destinations that playbooks may name [default: as configured; not checked when there are none]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) destinations: Option<PathBuf>,
-    /// SARIF 2.1.0, for code review and scanning tools
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) sarif: bool,
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
-/// `sortie test`.
-#[derive(Debug, Args)]
-pub(crate) struct TestArguments {
-    /// Playbook files with tests, files of tests, or folders of them [default: the configured folder]
-    #[arg(value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Writes the outcome for build servers
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
-/// `sortie backtest`.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("past").required(true).args(["events", "since"])))]
-pub(crate) struct BacktestArguments {
-    /// The folder of playbooks [default: as configured, else ./playbooks]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) playbooks: Option<PathBuf>,
-    /// A file with one event a line; their own times are the clock
-    #[arg(long, value_name = "FILE")]
-    pub(crate) events: Option<PathBuf>,
-    /// The events that the (stopped) server's data folder holds since so long ago, such as 30d
-    #[arg(long, value_name = "PERIOD")]
-    pub(crate) since: Option<String>,
-    /// Another version of the playbooks: only what would have been otherwise is shown
-    #[arg(long, value_name = "DIR")]
-    pub(crate) against: Option<PathBuf>,
-    /// Reads the lines as messages of this source instead of the generic shape
-    #[arg(long, value_name = "SOURCE", default_value = "generic")]
-    pub(crate) source: String,
-    /// One JSON object a line, then a summary: what is written in any case
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `sortie dry-run`.
-#[derive(Debug, Args)]
-pub(crate) struct DryRunArguments {
-    /// A playbook's file, or its id in the configured folder
-    pub(crate) playbook: String,
-    /// A file with one event in the generic shape (`-` for standard input)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) event: PathBuf,
-    /// Reads the file as a message of this source instead of the generic shape
-    #[arg(long, value_name = "SOURCE", default_value = "generic")]
-    pub(crate) source: String,
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
-/// `sortie explain`.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["event", "event_id"])))]
-pub(crate) struct ExplainArguments {
-    /// A file with one event in the generic shape (`-` for standard input); needs no server
-    #[arg(long, value_name = "FILE")]
-    pub(crate) event: Option<PathBuf>,
-    /// The id of an event that was accepted
-    #[arg(long, value_name = "ID")]
-    pub(crate) event_id: Option<String>,
-    /// Reads the file as a message of this source instead of the generic shape
-    #[arg(long, value_name = "SOURCE", default_value = "generic")]
-    pub(crate) source: String,
-    /// The folder of playbooks [default: as configured, else ./playbooks]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) playbooks: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
 /// The page of a listing.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Paging {
@@ -344,21 +245,6 @@ pub(crate) struct Paging {
 pub(crate) struct Show {
     /// Its id
     pub(crate) id: String,
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
-/// Which one of a tenant to show.
-#[derive(Debug, Args)]
-pub(crate) struct ShowObject {
-    /// Its id
-    pub(crate) id: String,
-    /// Its tenant, where the id stands in several
-    #[arg(long)]
-    pub(crate) tenant: Option<String>,
-    /// With its history
-    #[arg(long)]
-    pub(crate) history: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -451,200 +337,6 @@ pub(crate) struct List {
     pub(crate) output: Output,
 }
 
-/// Which alerts or cases.
-#[derive(Debug, Args)]
-pub(crate) struct ObjectsList {
-    /// A query, such as 'priority:critical AND NOT stage:Closed'
-    #[arg(long, value_name = "QUERY")]
-    pub(crate) q: Option<String>,
-    /// An order, such as -risk_score,updated_at [default: last changed first]
-    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
-    pub(crate) sort: Option<String>,
-    /// A saved search
-    #[arg(long, value_name = "NAME")]
-    pub(crate) search: Option<String>,
-    #[command(flatten)]
-    pub(crate) list: List,
-}
-
-/// `sortie searches`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SearchesCommand {
-    /// Lists saved searches, and with --json also the recent ones
-    List(Output),
-    /// Saves a search under a name
-    Save {
-        /// Its name
-        name: String,
-        /// What it is about
-        #[arg(long, value_parser = ["alerts", "cases"], default_value = "cases")]
-        about: String,
-        /// The query
-        #[arg(long, value_name = "QUERY")]
-        q: Option<String>,
-        /// The order
-        #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
-        sort: Option<String>,
-    },
-    /// Deletes a saved search
-    Delete {
-        /// Its name
-        name: String,
-    },
-}
-
-/// `sortie stats`.
-#[derive(Debug, Args)]
-pub(crate) struct StatsArguments {
-    /// Of this tenant only
-    #[arg(long)]
-    pub(crate) tenant: Option<String>,
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
-/// `sortie alerts` and `sortie cases`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ObjectsCommand {
-    /// Lists them, last changed first
-    List(Box<ObjectsList>),
-    /// Shows one
-    Show(ShowObject),
-}
-
-/// `sortie deliveries`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeliveriesCommand {
-    /// Lists deliveries, newest first
-    List {
-        /// To this destination
-        #[arg(long)]
-        destination: Option<String>,
-        /// With one of these statuses, such as failed
-        #[arg(long)]
-        status: Option<String>,
-        #[command(flatten)]
-        paging: Paging,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Shows one delivery with every attempt
-    Show(Show),
-    /// Sends failed ones again, with the same webhook-id: one, or all of a destination
-    #[command(group(ArgGroup::new("again").required(true).args(["id", "destination"])))]
-    Redeliver {
-        /// The delivery
-        id: Option<String>,
-        /// All failed deliveries of this destination
-        #[arg(long, value_name = "NAME")]
-        destination: Option<String>,
-    },
-}
-
-/// `sortie playbooks`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum PlaybooksCommand {
-    /// Lists the loaded playbooks in the order in which they are decided
-    List(Output),
-    /// Shows one, with its text
-    Show(Show),
-    /// Switches one on; survives restarts and reloads
-    Enable {
-        /// The playbook
-        id: String,
-    },
-    /// Switches one off; survives restarts and reloads
-    Disable {
-        /// The playbook
-        id: String,
-    },
-}
-
-/// `sortie destinations`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DestinationsCommand {
-    /// Lists the destinations
-    List(Output),
-    /// Shows one, without its secrets
-    Show(Show),
-    /// Makes one; it is in force at once. Secrets are given as `${secret:NAME}`
-    Create {
-        /// Its id
-        id: String,
-        /// Its keys, as in destinations.yaml but for the id: a YAML or JSON file, `-` for standard input
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Changes keys of one that is not in the file
-    Update {
-        /// The destination
-        id: String,
-        /// The keys to change: a YAML or JSON file (there `null` takes a key away), `-` for standard input
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Sends a test message and says precisely what went wrong
-    Test {
-        /// The destination
-        id: String,
-    },
-    /// Asks its login for a token, and sends nothing
-    Validate {
-        /// The destination
-        id: String,
-    },
-    /// Switches one on
-    Enable {
-        /// The destination
-        id: String,
-    },
-    /// Switches one off; everything else of it stays
-    Disable {
-        /// The destination
-        id: String,
-    },
-    /// Deletes one that is not in the file
-    Delete {
-        /// The destination
-        id: String,
-    },
-}
-
-/// `sortie secrets`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecretsCommand {
-    /// Keeps a secret, encrypted; its value is read from standard input, so that it stands in no list of processes
-    Set {
-        /// Its name, as in `${secret:NAME}`
-        name: String,
-    },
-    /// Lists their names, never their values
-    List(Output),
-    /// Deletes one
-    Delete {
-        /// Its name
-        name: String,
-    },
-}
-
-/// `sortie send`.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("about").required(true).args(["case", "alert"])))]
-pub(crate) struct SendArguments {
-    /// The case
-    #[arg(long, value_name = "ID")]
-    pub(crate) case: Option<String>,
-    /// The alert
-    #[arg(long, value_name = "ID")]
-    pub(crate) alert: Option<String>,
-    /// One to three destinations, with commas between them
-    #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
-    pub(crate) to: Vec<String>,
-    /// Its tenant, where the id stands in several
-    #[arg(long)]
-    pub(crate) tenant: Option<String>,
-}
-
 /// `sortie tokens`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokensCommand {
@@ -666,40 +358,6 @@ pub(crate) enum TokensCommand {
     Revoke {
         /// The token's name
         name: String,
-    },
-}
-
-/// `sortie watchlist`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum WatchlistCommand {
-    /// Lists who is watched, and why
-    List(Output),
-    /// Watches an entity
-    Add {
-        /// What it is
-        #[arg(value_parser = ["user", "account", "host", "ip"])]
-        kind: String,
-        /// Its name, as events have it
-        id: String,
-        /// Why
-        #[arg(long, default_value = "")]
-        reason: String,
-        /// The priority that it brings at least [default: one higher than it would be]
-        #[arg(long, value_parser = ["low", "medium", "high", "critical"])]
-        priority: Option<String>,
-        /// In events of this tenant only
-        #[arg(long)]
-        tenant: Option<String>,
-    },
-    /// Takes an entity off the list
-    Remove {
-        /// What it is
-        kind: String,
-        /// Its name
-        id: String,
-        /// The tenant that the entry is for, if it is for one
-        #[arg(long)]
-        tenant: Option<String>,
     },
 }
 

@@ -23,6 +23,7 @@ use super::super::ingest::json as answer;
 use super::super::pieces;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::wish::must_see_all;
 use super::{listing, refusal, tenant};
 
 /// Keys and checkpoints that one request may bring along.
@@ -68,21 +69,12 @@ fn problem(error: &LedgerError) -> Problem {
     }
 }
 
-/// Refuses a caller that sees one tenant only what speaks of all of them.
-fn whole(call: &Call) -> Result<(), Problem> {
-    match call.caller.tenant {
-        None => Ok(()),
-        Some(_) => Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "this speaks of all tenants, and the token is of one; export its evidence instead",
-        )),
-    }
-}
+/// Said to whoever sees one tenant only.
+const WHY: &str = "this speaks of all tenants, and the token is of one; export its evidence instead";
 
 /// `POST /v1/audit/verify`
 pub(in crate::http) async fn verify(mut call: Call) -> Answer {
-    whole(&call)?;
+    must_see_all(&call, WHY)?;
     let given: Given = call.json().await?;
     if given.keys.len() > OUTSIDE_MAX || given.checkpoints.len() > OUTSIDE_MAX {
         return Err(Problem::bad("too_many", format!("at most {OUTSIDE_MAX} keys and checkpoints")));
@@ -108,7 +100,7 @@ pub(in crate::http) async fn checkpoint(call: Call) -> Answer {
 
 /// `POST /v1/audit/key/rotate`
 pub(in crate::http) async fn rotate(call: Call) -> Answer {
-    whole(&call)?;
+    must_see_all(&call, WHY)?;
     let key = call.app.engine.rotate_signing_key(call.caller.actor()).await.map_err(|error| problem(&error))?;
     answer(StatusCode::OK, &Key { key: key.to_string() })
 }
@@ -212,14 +204,14 @@ fn held(call: &Call, name: &str) -> Result<Held, Problem> {
 
 /// `GET /v1/holds`
 pub(in crate::http) async fn holds(call: Call) -> Answer {
-    whole(&call)?;
+    must_see_all(&call, WHY)?;
     let all = call.app.look(|store| hold::all(store).map_err(view::Error::from)).await?;
     listing(Page { items: all, next: None }, HoldShown::of)
 }
 
 /// `POST /v1/holds`
 pub(in crate::http) async fn hold(mut call: Call) -> Answer {
-    whole(&call)?;
+    must_see_all(&call, WHY)?;
     let wish: HoldWish = call.json().await?;
     let held = held(&call, &wish.object)?;
     let placed = call.app.engine.hold(held, wish.reason, call.caller.actor()).await;
@@ -228,7 +220,7 @@ pub(in crate::http) async fn hold(mut call: Call) -> Answer {
 
 /// `DELETE /v1/holds/{object}`
 pub(in crate::http) async fn lift_hold(call: Call) -> Answer {
-    whole(&call)?;
+    must_see_all(&call, WHY)?;
     let held = held(&call, call.segment(0))?;
     let lifted = call.app.engine.lift_hold(&held, call.caller.actor()).await;
     lifted.map_err(|refused| refusal(&refused))?;

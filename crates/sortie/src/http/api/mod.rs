@@ -22,6 +22,7 @@ pub(super) mod tokens;
 pub(super) mod trials;
 pub(crate) mod users;
 pub(super) mod watchlist;
+mod wish;
 
 use axum::http::StatusCode;
 use engine::Refusal;

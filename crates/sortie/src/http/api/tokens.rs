@@ -1,16 +1,17 @@
 //! `/v1/tokens`: made, listed, deleted. A secret is shown in the answer that makes it, and never again.
 
 use axum::http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use store::Page;
 
 use super::super::ingest;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::wish::{Wish, must_see_all};
 use super::{listing, refusal};
 use crate::auth::session::Who;
-use crate::auth::token::{MARKS, RANDOM_BYTES, TOKENS_MAX, is_name};
+use crate::auth::token::{MARKS, RANDOM_BYTES, TOKENS_MAX};
 use crate::auth::{Role, Token};
 
 /// A token without its secret.
@@ -43,29 +44,12 @@ impl Item {
     }
 }
 
-/// What a new token is to be.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wish {
-    name: String,
-    role: String,
-    #[serde(default)]
-    tenant: Option<String>,
-}
-
-/// Who is bound to a tenant rules there, not over the tokens of everyone.
-fn must_see_all(call: &Call) -> Result<(), Problem> {
-    match call.caller.tenant {
-        None => Ok(()),
-        Some(_) => {
-            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "a token of one tenant may not rule over tokens"))
-        }
-    }
-}
+/// Said to whoever is bound to a tenant.
+const WHY: &str = "a token of one tenant may not rule over tokens";
 
 /// `GET /v1/tokens`
 pub(in crate::http) async fn list(call: Call) -> Answer {
-    must_see_all(&call)?;
+    must_see_all(&call, WHY)?;
     let items = call.app.tokens.list();
     listing(Page { items, next: None }, |token| Item::of(&token))
 }
@@ -83,20 +67,8 @@ async fn keep(call: &Call, name: &str, mark: Option<Vec<u8>>, what: serde_json::
 /// `POST /v1/tokens`
 pub(in crate::http) async fn create(mut call: Call) -> Answer {
     let wish: Wish = call.json().await?;
-    must_see_all(&call)?;
-    if !is_name(&wish.name) {
-        return Err(Problem::bad("invalid_name", "`name` has 1 to 64 letters, digits and `-_.@`"));
-    }
-    let role = Role::from_name(&wish.role).ok_or_else(|| {
-        let known = Role::ALL.map(Role::name).join(", ");
-        Problem::bad("invalid_role", format!("`role` is one of {known}"))
-    })?;
-    if let Some(tenant) = &wish.tenant {
-        let known = call.app.settings.tenants.as_ref().map_or(tenant == "default", |all| all.contains(tenant));
-        if !known {
-            return Err(Problem::bad("unknown_tenant", format!("there is no tenant `{tenant}`")));
-        }
-    }
+    must_see_all(&call, WHY)?;
+    let role = wish.role(&call)?;
     let app = std::sync::Arc::clone(&call.app);
     let _one_at_a_time = app.token_changes.lock().await;
     let all = app.tokens.list();
@@ -122,7 +94,7 @@ pub(in crate::http) async fn create(mut call: Call) -> Answer {
 
 /// `DELETE /v1/tokens/{name}`
 pub(in crate::http) async fn delete(call: Call) -> Answer {
-    must_see_all(&call)?;
+    must_see_all(&call, WHY)?;
     let app = std::sync::Arc::clone(&call.app);
     let _one_at_a_time = app.token_changes.lock().await;
     let all = app.tokens.list();

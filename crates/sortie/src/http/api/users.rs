@@ -2,7 +2,7 @@
 //! never again; its holder must choose another at the first sign-in.
 
 use axum::http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use store::Page;
 
@@ -11,10 +11,9 @@ use super::super::ingest;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
 use super::runs::Empty;
+use super::wish::{Wish, must_see_all};
 use super::{listing, refusal};
-use crate::auth::Role;
 use crate::auth::session::Who;
-use crate::auth::token::is_name;
 use crate::auth::user::{Kept, MADE_BYTES, MARKS, USERS_MAX, User};
 
 /// A user without the password.
@@ -49,29 +48,12 @@ impl Item {
     }
 }
 
-/// What a new user is to be.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wish {
-    name: String,
-    role: String,
-    #[serde(default)]
-    tenant: Option<String>,
-}
-
-/// Who is bound to a tenant rules there, not over the people of everyone.
-fn must_see_all(call: &Call) -> Result<(), Problem> {
-    match call.caller.tenant {
-        None => Ok(()),
-        Some(_) => {
-            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "who is bound to a tenant may not rule over users"))
-        }
-    }
-}
+/// Said to whoever is bound to a tenant.
+const WHY: &str = "who is bound to a tenant may not rule over users";
 
 /// `GET /v1/users`
 pub(in crate::http) async fn list(call: Call) -> Answer {
-    must_see_all(&call)?;
+    must_see_all(&call, WHY)?;
     let items = call.app.users.list();
     listing(Page { items, next: None }, |user| Item::of(&user))
 }
@@ -112,20 +94,8 @@ fn made(status: StatusCode, user: &User, password: String) -> Answer {
 /// `POST /v1/users`
 pub(in crate::http) async fn create(mut call: Call) -> Answer {
     let wish: Wish = call.json().await?;
-    must_see_all(&call)?;
-    if !is_name(&wish.name) {
-        return Err(Problem::bad("invalid_name", "`name` has 1 to 64 letters, digits and `-_.@`"));
-    }
-    let role = Role::from_name(&wish.role).ok_or_else(|| {
-        let known = Role::ALL.map(Role::name).join(", ");
-        Problem::bad("invalid_role", format!("`role` is one of {known}"))
-    })?;
-    if let Some(tenant) = &wish.tenant {
-        let known = call.app.settings.tenants.as_ref().map_or(tenant == "default", |all| all.contains(tenant));
-        if !known {
-            return Err(Problem::bad("unknown_tenant", format!("there is no tenant `{tenant}`")));
-        }
-    }
+    must_see_all(&call, WHY)?;
+    let role = wish.role(&call)?;
     let app = std::sync::Arc::clone(&call.app);
     let _one_at_a_time = app.token_changes.lock().await;
     if app.users.find(&wish.name).is_some() {
@@ -157,7 +127,7 @@ fn find(call: &Call) -> Result<User, Problem> {
 
 /// `DELETE /v1/users/{name}`
 pub(in crate::http) async fn delete(call: Call) -> Answer {
-    must_see_all(&call)?;
+    must_see_all(&call, WHY)?;
     let app = std::sync::Arc::clone(&call.app);
     let _one_at_a_time = app.token_changes.lock().await;
     let user = find(&call)?;
@@ -169,7 +139,7 @@ pub(in crate::http) async fn delete(call: Call) -> Answer {
 /// `POST /v1/users/{name}/password`: a new one-time password for somebody who has lost the old one.
 pub(in crate::http) async fn reset(mut call: Call) -> Answer {
     let Empty {} = call.json().await?;
-    must_see_all(&call)?;
+    must_see_all(&call, WHY)?;
     let app = std::sync::Arc::clone(&call.app);
     let _one_at_a_time = app.token_changes.lock().await;
     let (password, kept) = one_time()?;
