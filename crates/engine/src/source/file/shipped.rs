@@ -28,6 +28,7 @@ sources![
     "guardduty",
     "holm",
     "msgraph",
+    "ocsf",
     "orca",
     "proofpoint",
     "push-security",
