@@ -2,6 +2,7 @@
 //!
 //! A set is put together again from its list and the texts of that time. It only explains; it never decides anything.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::Digest;
@@ -20,6 +21,23 @@ const PLAYBOOKS_MAX: usize = 2_000;
 pub(crate) struct Past(Mutex<Vec<Arc<Set>>>);
 
 impl Engine {
+    /// The text of each playbook of the set of this digest. Nothing when its list is gone. Blocks.
+    ///
+    /// # Errors
+    /// [`store::Error`] when the store fails.
+    pub fn texts_of(&self, digest: Digest) -> Result<Option<BTreeMap<String, Digest>>, store::Error> {
+        let loaded = self.playbooks();
+        if loaded.digest() == digest {
+            return Ok(Some(loaded.playbooks().iter().map(|one| (one.id.to_string(), one.digest)).collect()));
+        }
+        Ok(self.listed(digest)?.map(|list| list.into_iter().collect()))
+    }
+
+    fn listed(&self, digest: Digest) -> Result<Option<Vec<(String, Digest)>>, store::Error> {
+        let list = self.store().mark(&format!("{SET_PREFIX}{digest}"))?;
+        Ok(list.map(|list| serde_json::from_slice(&list).unwrap_or_default()))
+    }
+
     /// The set of this digest: the one in force, or one of the past. Nothing when its list or one of its texts is gone, when
     /// a text cannot be read any more, or when there are too many. Blocks.
     ///
@@ -34,8 +52,7 @@ impl Engine {
         if let Some(known) = kept().iter().find(|set| set.digest() == digest) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Some(list) = self.store().mark(&format!("{SET_PREFIX}{digest}"))? else { return Ok(None) };
-        let list: Vec<(String, Digest)> = serde_json::from_slice(&list).unwrap_or_default();
+        let Some(list) = self.listed(digest)? else { return Ok(None) };
         if list.len() > PLAYBOOKS_MAX {
             return Ok(None);
         }

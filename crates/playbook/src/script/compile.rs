@@ -91,6 +91,11 @@ impl Condition {
         Ok(Condition { source, parts, whole })
     }
 
+    /// The condition as it was written, each side of its outermost `&&` after the other.
+    pub fn as_written(&self) -> String {
+        self.parts.iter().map(|part| &*part.text).collect::<Vec<&str>>().join(" && ")
+    }
+
     /// Answers.
     pub fn answer(&self, evaluator: &Evaluator, scope: &Scope, budget: Budget) -> Answer {
         let mut purse = None;

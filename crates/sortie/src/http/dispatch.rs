@@ -327,7 +327,8 @@ pub(crate) async fn contradiction(app: &App, peer: IpAddr, method: &str, path: &
 pub(crate) fn finish(mut answer: Response<Body>, close: bool) -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // A file that somebody has attached comes with a stricter one of its own.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     if close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

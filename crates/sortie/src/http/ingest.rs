@@ -47,6 +47,9 @@ struct Taken<'a> {
 #[derive(Serialize)]
 pub(super) struct Decided<'a> {
     playbook: &'a str,
+    /// The text that decided, where it is shown together with what it decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) playbook_digest: Option<String>,
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<String>,
@@ -68,6 +71,7 @@ impl<'a> Decided<'a> {
     pub(super) fn of(decision: &'a Decision) -> Decided<'a> {
         Decided {
             playbook: &decision.playbook,
+            playbook_digest: None,
             verdict: decision.verdict.name(),
             run_id: decision.run_id.map(|id| id.to_string()),
             reason: &decision.reason,

@@ -186,7 +186,7 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Event", free()),
         ("Fields", free()),
         ("Place", object("file line# column#")),
-        ("Decision", object("playbook verdict run_id? reason at:Place")),
+        ("Decision", object("playbook playbook_digest? verdict run_id? reason at:Place")),
         ("Taken", object("event_id duplicate! decisions:Decision[] decisions_total# warnings[]")),
         ("Run", object(RUN)),
         ("Runs", page_of("Run")),
@@ -277,7 +277,7 @@ fn of_playbooks() -> Vec<(&'static str, Value)> {
         (
             "Destination",
             object(
-                "id kind url auth sign? enabled! min_severity? kinds[] tenants[] dedupe_seconds# timeout_ms# retry_max# time_format rate:Any concurrency# ordered! breaker:Breaker in_flight# origin",
+                "id kind url auth sign? enabled! min_severity? kinds[] tenants[] dedupe_seconds# timeout_ms# retry_max# retry_backoff? retry_first_ms# retry_cap_ms# time_format rate:Any concurrency# ordered! breaker:Breaker in_flight# origin",
             ),
         ),
         ("Destinations", page_of("Destination")),

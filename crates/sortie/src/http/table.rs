@@ -107,6 +107,8 @@ const PAGE: &[Key] = &[LIMIT, CURSOR];
 const DONE: &[Key] = &[key("done", "what was just done")];
 const OBJECT_PAGE: &[Key] = &[TENANT, CURSOR, DONE[0]];
 const PLAYBOOK_PAGE: &[Key] = &[key("version", "the digest of another version"), DONE[0]];
+const WATCHLIST_PAGE: &[Key] = &[TENANT, DONE[0]];
+const DESTINATIONS_PAGE: &[Key] = &[LIMIT, CURSOR, DONE[0]];
 const APPROVALS_PAGE: &[Key] = &[TENANT, LIMIT, DONE[0]];
 const TO: &[Key] = &[key("to", "where to go afterwards: a path of this server")];
 /// What providers send along, of which code, state, issuer and error are looked at.
@@ -154,6 +156,13 @@ macro_rules! route {
 macro_rules! form {
     ($path:literal, $access:expr, $about:literal, $handler:expr) => {
         route!(Post $path, $access, $about, &[], Some("Form"), (303, HTML), |call| pages::form::posted(call, $handler))
+    };
+}
+
+/// The same with a file of at most so many bytes.
+macro_rules! upload {
+    ($path:literal, $access:expr, $about:literal, $bytes:expr, $handler:expr) => {
+        route!(Post $path, $access, $about, &[], Some("Form"), (303, HTML), |call| pages::form::uploaded(call, $bytes, $handler))
     };
 }
 
@@ -275,16 +284,53 @@ pub(crate) static ROUTES: &[Route] = &[
     form!("/alerts/{id}/change", ANALYSTS, "changes fields of an alert, from its page", pages::object::change_alert),
     form!("/alerts/{id}/comment", ANALYSTS, "comments an alert, from its page", pages::object::comment_alert),
     form!("/alerts/{id}/send", ANALYSTS, "sends an alert by hand, from its page", pages::object::send_alert),
+    route!(Get "/alerts/{id}/files/{file}", READERS, "a file of an alert, to be saved", OF_TENANT, None, (200, HTML), pages::attachments::of_alert),
+    upload!(
+        "/alerts/{id}/attach",
+        ANALYSTS,
+        "attaches a file, from the page of an alert",
+        engine::attach::BYTES_MAX,
+        pages::attachments::to_alert
+    ),
+    form!(
+        "/alerts/{id}/detach",
+        ANALYSTS,
+        "takes a file off, from the page of an alert",
+        pages::attachments::off_alert
+    ),
     route!(Get "/cases", READERS, "cases, for people", OBJECTS, None, (200, HTML), pages::objects::cases),
     route!(Get "/cases/{id}", READERS, "a case, for people", OBJECT_PAGE, None, (200, HTML), pages::object::case),
     form!("/cases/{id}/change", ANALYSTS, "changes fields of a case, from its page", pages::object::change_case),
     form!("/cases/{id}/comment", ANALYSTS, "comments a case, from its page", pages::object::comment_case),
     form!("/cases/{id}/send", ANALYSTS, "sends a case by hand, from its page", pages::object::send_case),
+    route!(Get "/cases/{id}/files/{file}", READERS, "a file of a case, to be saved", OF_TENANT, None, (200, HTML), pages::attachments::of_case),
+    upload!(
+        "/cases/{id}/attach",
+        ANALYSTS,
+        "attaches a file, from the page of a case",
+        engine::attach::BYTES_MAX,
+        pages::attachments::to_case
+    ),
+    form!("/cases/{id}/detach", ANALYSTS, "takes a file off, from the page of a case", pages::attachments::off_case),
+    form!("/searches", READERS, "saves a search, from a list", pages::searches::save),
+    form!("/searches/delete", READERS, "deletes a saved search, from a list", pages::searches::delete),
+    route!(Get "/watchlist", READERS, "who is watched and who is muted, for people", WATCHLIST_PAGE, None, (200, HTML), pages::watchlist::show),
+    form!("/watchlist", ANALYSTS, "puts an entity on the watchlist, from its page", pages::watchlist::add),
+    form!("/watchlist/remove", ANALYSTS, "takes an entity off the watchlist, from its page", pages::watchlist::remove),
+    form!("/mutes", ANALYSTS, "mutes an entity, from the page of the watchlist", pages::watchlist::mute),
+    form!("/mutes/end", ANALYSTS, "ends a mute, from the page of the watchlist", pages::watchlist::unmute),
     route!(Get "/playbooks", READERS, "playbooks, for people", PAGE, None, (200, HTML), pages::playbooks::list),
     route!(Get "/playbooks/{id}", READERS, "a playbook, for people", PLAYBOOK_PAGE, None, (200, HTML), pages::playbook::show),
     form!("/playbooks/{id}/switch", AUTHORS, "switches a playbook on or off, from its page", pages::playbook::switch),
     form!("/playbooks/{id}/run", STARTERS, "runs a playbook by hand, from its page", pages::playbook::run_by_hand),
-    route!(Get "/destinations", READERS, "destinations, for people", PAGE, None, (200, HTML), pages::destinations::list),
+    route!(Get "/destinations", READERS, "destinations, for people", DESTINATIONS_PAGE, None, (200, HTML), pages::destinations::list),
+    form!(
+        "/destinations",
+        AUTHORS,
+        "makes a destination or tries it out, from its form",
+        pages::destination_form::make
+    ),
+    route!(Get "/destinations/_new", AUTHORS, "the form of a new destination", &[], None, (200, HTML), pages::destination_form::blank),
     route!(Get "/destinations/{id}", READERS, "a destination, for people", DONE, None, (200, HTML), pages::destinations::show),
     form!(
         "/destinations/{id}/test",
@@ -298,9 +344,34 @@ pub(crate) static ROUTES: &[Route] = &[
         "switches a destination on or off, from its page",
         pages::destinations::switch
     ),
+    form!(
+        "/destinations/{id}/validate",
+        AUTHORS,
+        "asks the login for a token, from the page of a destination",
+        pages::destinations::validate
+    ),
+    route!(Get "/destinations/{id}/edit", AUTHORS, "the form that changes a destination", &[], None, (200, HTML), pages::destination_form::edit),
+    form!(
+        "/destinations/{id}/change",
+        AUTHORS,
+        "changes a destination, from its form",
+        pages::destination_form::change
+    ),
+    form!(
+        "/destinations/{id}/delete",
+        AUTHORS,
+        "deletes a destination, from its page",
+        pages::destination_form::delete
+    ),
     route!(Get "/deliveries", READERS, "deliveries, for people", RUNS, None, (200, HTML), pages::deliveries::list),
     route!(Get "/deliveries/{id}", READERS, "a delivery, for people", DONE, None, (200, HTML), pages::deliveries::show),
     form!("/deliveries/{id}/again", ANALYSTS, "sends a failed delivery again, from its page", pages::deliveries::again),
+    form!(
+        "/deliveries/again",
+        ANALYSTS,
+        "sends failed deliveries again, from their list",
+        pages::deliveries::again_all
+    ),
     route!(Get "/approvals", READERS, "what playbooks ask people, for people", APPROVALS_PAGE, None, (200, HTML), pages::approvals::list),
     form!("/approvals/{id}", APPROVERS, "answers a question, from its page", pages::approvals::answer),
     route!(Get "/audit", AUDITORS, "who did, changed or was refused what, for people", AUDIT, None, (200, HTML), pages::audit::list),

@@ -26,7 +26,7 @@ const ACTIONS: &[(&str, &str)] = &[
 
 /// `GET /audit`
 pub(crate) async fn list(call: Call) -> Answer {
-    let listing = Ask::get("/v1/audit", &[]).with_query_of(&call).ask(&call).await?;
+    let listing = Ask::get("/v1/audit", &[]).with_query_of(&call).list(&call).await?;
     let content = html! {
         div.head {
             div.grow { h1 { "Audit" } p.sub { "Every entry of the history, newest first: who did, changed or was refused what." } }
@@ -39,7 +39,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         (parts::chips(&call, "/audit", KEYS, "action", "What", ACTIONS))
         (parts::narrowed(&call, "/audit", KEYS, NAMES))
         div.panel.flush {
-            (table(listing.list("items")))
+            @if !parts::goes_on(&listing) { (table(listing.list("items"))) }
             (parts::paging(&call, "/audit", KEYS, &listing))
         }
     };

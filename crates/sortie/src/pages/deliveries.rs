@@ -11,6 +11,8 @@ use super::{flow, link, parts, runs};
 use crate::http::route::{Answer, Call, Verb};
 
 const KEYS: &[&str] = &["status", "destination", "playbook", "alert", "case", "tenant", "since", "until"];
+/// What narrows the deliveries that are sent again.
+const CHOSEN: &[&str] = &["destination", "playbook", "alert", "case", "event", "tenant", "since", "until"];
 const STATUSES: &[(&str, &str)] = &[
     ("", "All"),
     ("failed", "Failed"),
@@ -32,18 +34,74 @@ const DONE: &[(&str, &str)] = &[("sent", "It was sent again, with the same webho
 
 /// `GET /deliveries`
 pub(crate) async fn list(call: Call) -> Answer {
-    let listing = Ask::get("/v1/deliveries", &[]).with_query_of(&call).ask(&call).await?;
+    let listing = Ask::get("/v1/deliveries", &[]).with_query_of(&call).list(&call).await?;
     let first = call.query.get("cursor").is_none();
     let content = html! {
         div.head { div.grow { h1 { "Deliveries" } p.sub { "One payload for one destination each, those of the newest run in front." } } }
         (parts::chips(&call, "/deliveries", KEYS, "status", "Status", STATUSES))
         (parts::narrowed(&call, "/deliveries", KEYS, NAMES))
         div.panel.flush id="deliveries" data-live[first] {
-            (table(&call, listing.list("items"), &parts::empty("No delivery is here", &html! { "Deliveries are made by steps that send to destinations." })))
+            @if !parts::goes_on(&listing) { (table(&call, listing.list("items"), &parts::empty("No delivery is here", &html! { "Deliveries are made by steps that send to destinations." }))) }
             (parts::paging(&call, "/deliveries", KEYS, &listing))
+        }
+        @if call.query.get("status") == Some("failed") && !listing.list("items").is_empty() {
+            @let chosen: Vec<(&str, &str)> = CHOSEN.iter().filter_map(|key| Some((*key, call.query.get(key)?))).collect();
+            (again_form(&call, &chosen))
         }
     };
     layout::page(&call, Section::Deliveries, "Deliveries", &content)
+}
+
+/// The form that sends all failed deliveries again that fit what was chosen, a page at a time.
+pub(super) fn again_form(call: &Call, chosen: &[(&str, &str)]) -> Markup {
+    html! {
+        @if inside::may(call, Verb::Post, "/v1/deliveries/redeliver") {
+            section.panel aria-label="Send again" {
+                form.inline method="post" action="/deliveries/again" data-confirm="Send all failed deliveries of this list again?" {
+                    (parts::word(call))
+                    @for (key, value) in chosen { input type="hidden" name=(key) value=(value); }
+                    button type="submit" { "Send all failed ones again" }
+                    span.muted { "Each goes with the webhook-id that it had, so that a receiver recognises a repeat." }
+                }
+            }
+        }
+    }
+}
+
+/// `POST /deliveries/again`: sends a page of failed deliveries again and says what became of each.
+pub(crate) async fn again_all(call: Call, form: Form) -> Answer {
+    let mut ask = Ask::post("/v1/deliveries/redeliver", &[], json!({}));
+    for key in CHOSEN.iter().chain(&["cursor"]) {
+        ask = ask.with(key, form.get(key));
+    }
+    let told = ask.ask(&call).await?;
+    let (items, taken) = (told.list("items"), told.list("items").iter().filter(|one| one.flag("ok")).count());
+    let content = html! {
+        div.head { div.grow { h1 { "Sent again" } p.sub { (taken) " of " (items.len()) " were taken by their receivers." } } }
+        div.panel.flush {
+            @if items.is_empty() { (parts::empty("Nothing was left to send again", &html! { a href="/deliveries" { "All deliveries" } })) } @else {
+                div.scroll { table {
+                    thead { tr { th scope="col" { "Outcome" } th scope="col" { "Destination" } th scope="col" { "What was said" } th scope="col" { "Delivery" } } }
+                    tbody { @for one in items { tr {
+                        td { (parts::badge(if one.flag("ok") { "delivered" } else { "failed" })) }
+                        td { (one.text("destination")) }
+                        td.wide { (one.some("message").unwrap_or("taken")) }
+                        td { a.mono href=(link::path(&["deliveries", one.text("delivery_id")])) { (one.text("delivery_id")) } }
+                    } } }
+                } }
+            }
+        }
+        @if let Some(cursor) = told.some("next_cursor") {
+            form.inline method="post" action="/deliveries/again" {
+                (parts::word(&call))
+                @for key in CHOSEN { input type="hidden" name=(key) value=(form.get(key)); }
+                input type="hidden" name="cursor" value=(cursor);
+                button.primary type="submit" { "Go on with the older ones" }
+            }
+        }
+        p { a.button href="/deliveries?status=failed" { "What has failed still" } }
+    };
+    layout::page(&call, Section::Deliveries, "Sent again", &content)
 }
 
 /// Deliveries as a table.

@@ -7,7 +7,7 @@ use super::form::Form;
 use super::inside::{self, Ask};
 use super::json::Read as _;
 use super::layout::{self, Section};
-use super::{deliveries, json as text, link, parts};
+use super::{deliveries, destination_form, json as text, link, parts};
 use crate::http::problem::Problem;
 use crate::http::route::{Answer, Call, Verb};
 
@@ -17,15 +17,25 @@ const DELIVERIES: &str = "20";
 const DONE: &[(&str, &str)] = &[
     ("on", "It is switched on."),
     ("off", "It is switched off. Deliveries to it are noted as not sent; everything else of it stays."),
+    ("made", "It is saved and in force. Send a test to see whether it answers."),
+    ("changed", "The changes are in force."),
+    ("same", "Nothing was different, so nothing was changed."),
+    ("deleted", "It is deleted."),
 ];
+/// The form of a new one.
+const ADD: &str = "/destinations/_new";
 
 /// `GET /destinations`
 pub(crate) async fn list(call: Call) -> Answer {
     let listing = Ask::get("/v1/destinations", &[]).with_query_of(&call).ask(&call).await?;
     let content = html! {
-        div.head { div.grow { h1 { "Destinations" } p.sub { "The places that receive threat details. Addresses and secrets are never shown whole." } } }
-        div.panel.flush {
-            (table(listing.list("items")))
+        (parts::done(&call, DONE))
+        div.head {
+            div.grow { h1 { "Destinations" } p.sub { "The places that receive threat details. Addresses and secrets are never shown whole." } }
+            div.actions { @if inside::may(&call, Verb::Get, ADD) { a.button.primary href=(ADD) { "New destination" } } }
+        }
+        div.panel.flush id="destinations" data-live {
+            (table(&call, listing.list("items")))
             (parts::paging(&call, "/destinations", &[], &listing))
         }
     };
@@ -42,9 +52,13 @@ fn state(item: &Value) -> Markup {
     }
 }
 
-fn table(items: &[Value]) -> Markup {
+fn table(call: &Call, items: &[Value]) -> Markup {
     if items.is_empty() {
-        return parts::empty("There are no destinations", &html! { "They stand in " code { "destinations.yaml" } "." });
+        let help = html! {
+            @if inside::may(call, Verb::Get, ADD) { a href=(ADD) { "Make one here" } ", or write it into " } @else { "They stand in " }
+            code { "destinations.yaml" } ". Playbooks send to them by name."
+        };
+        return parts::empty("There are no destinations yet", &help);
     }
     html! {
         div.scroll { table {
@@ -84,31 +98,29 @@ async fn page(call: &Call, tested: Option<&Value>) -> Answer {
     let id = call.segment(0).to_owned();
     let destination = Ask::get("/v1/destinations/{id}", &[&id]).ask(call).await?;
     let sent = Ask::get("/v1/deliveries", &[]).with("destination", &id).with("limit", DELIVERIES).ask(call).await?;
+    let made = destination.text("origin") != "file";
     let content = html! {
         (parts::done(call, DONE))
-        (outcome(tested))
+        @if let Some(tested) = tested { (destination_form::outcome(tested)) }
         (head(call, &id, &destination))
+        (resting(&destination))
         section.panel aria-label="About the destination" { (facts(&destination)) }
         section.panel.flush aria-labelledby="sent" id="sent-list" data-live {
             h2 id="sent" { "Last deliveries" }
             (deliveries::table(call, sent.list("items"), &parts::empty("Nothing was sent here yet", &html! { "Send a test, or a case by hand." })))
         }
+        @if sent.list("items").iter().any(|one| one.text("status") == "failed") { (deliveries::again_form(call, &[("destination", &id)])) }
+        @if made { (destination_form::delete_form(call, &id)) }
     };
     layout::page(call, Section::Destinations, &id, &content)
 }
 
-/// How the test went.
-fn outcome(tested: Option<&Value>) -> Markup {
+/// Said about a destination that rests after too many failures.
+fn resting(destination: &Value) -> Markup {
+    let breaker = destination.full("breaker");
     html! {
-        @if let Some(tested) = tested {
-            div class={ "note " (if tested.flag("ok") { "good" } else { "bad" }) } role="status" {
-                p {
-                    strong { @if tested.flag("ok") { "The test was received. " } @else { "The test failed. " } }
-                    (tested.text("message"))
-                    @if let Some(status) = tested.number("http_status") { " HTTP " (status) "." }
-                    @if let Some(millis) = tested.number("latency_ms") { " It took " (parts::took(millis)) "." }
-                }
-            }
+        @if let Some(until) = breaker.and_then(|breaker| breaker.some("open_until")) {
+            div.note.warn { p { strong { "It rests" } " after " (breaker.and_then(|breaker| breaker.number("failures")).unwrap_or(0)) " failures in a row; the next try is " (parts::time(until)) ". What is to be sent waits. A test that is received ends the rest at once." } }
         }
     }
 }
@@ -122,6 +134,12 @@ fn head(call: &Call, id: &str, destination: &Value) -> Markup {
             div.actions {
                 @if inside::may(call, Verb::Post, "/v1/destinations/{id}/test") {
                     (parts::button(call, &link::path(&["destinations", id, "test"]), "Send a test", "primary", None))
+                    @if ["login", "oauth2"].iter().any(|way| destination.text("auth").starts_with(way)) {
+                        (parts::button(call, &link::path(&["destinations", id, "validate"]), "Check the login", "", None))
+                    }
+                }
+                @if destination.text("origin") != "file" && inside::may(call, Verb::Patch, "/v1/destinations/{id}") {
+                    a.button href=(link::path(&["destinations", id, "edit"])) { "Change" }
                 }
                 @if inside::may(call, Verb::Post, path) {
                     form.inline method="post" action=(link::path(&["destinations", id, "switch"])) {
@@ -151,7 +169,7 @@ fn facts(destination: &Value) -> Markup {
             @if let Some(open) = breaker.and_then(|breaker| breaker.some("open_until")) { dt { "Rests until" } dd { (parts::time(open)) } }
             @if let Some(failures) = breaker.and_then(|breaker| breaker.number("failures")).filter(|n| *n > 0) { dt { "Failures in a row" } dd { (failures) } }
             dt { "Times are written as" } dd { (destination.text("time_format")) }
-            dt { "Kept in" } dd { @if destination.text("origin") == "file" { code { "destinations.yaml" } } @else { (destination.text("origin")) } }
+            dt { "Kept in" } dd { @if destination.text("origin") == "file" { code { "destinations.yaml" } ", and changed there; the switch is here" } @else { "the store, encrypted: made here or through the API" } }
         }
     }
 }
@@ -161,6 +179,13 @@ pub(crate) async fn test(call: Call, _form: Form) -> Answer {
     let id = call.segment(0).to_owned();
     let tested = Ask::post("/v1/destinations/{id}/test", &[&id], json!({})).ask(&call).await?;
     page(&call, Some(&tested)).await
+}
+
+/// `POST /destinations/{id}/validate`: the page again, with whether the login yields a token.
+pub(crate) async fn validate(call: Call, _form: Form) -> Answer {
+    let id = call.segment(0).to_owned();
+    let looked = Ask::post("/v1/destinations/{id}/validate", &[&id], json!({})).ask(&call).await?;
+    page(&call, Some(&looked)).await
 }
 
 /// `POST /destinations/{id}/switch`

@@ -127,17 +127,17 @@ fn sentence(listening: usize, ran: usize) -> String {
 
 /// One decision, with the piece of the playbook that decided.
 pub(super) fn decision_row(decision: &Value) -> Markup {
-    let playbook = decision.text("playbook");
+    let (playbook, digest) = (decision.text("playbook"), decision.text("playbook_digest"));
     let at = decision.full("at");
     html! {
         tr {
             td { (parts::badge(decision.text("verdict"))) }
-            td.wide { a href=(link::playbook(playbook)) { (playbook) } }
+            td.wide { a href=(link::with(&link::playbook(playbook), &[("version", digest)])) title="the text that decided" { (playbook) } }
             td.wide { (decision.text("reason")) }
             td {
                 @if let Some(at) = at {
                     @let line = at.number("line").unwrap_or(1);
-                    a href=(link::playbook_line(playbook, line)) title=(format!("{}, column {}", at.text("file"), at.number("column").unwrap_or(1))) {
+                    a href=(link::playbook_line(playbook, digest, line)) title=(format!("{}, column {}", at.text("file"), at.number("column").unwrap_or(1))) {
                         "line " (line)
                     }
                 } @else { span.muted { "–" } }

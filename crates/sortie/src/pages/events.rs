@@ -22,7 +22,7 @@ const NAMES: &[(&str, &str)] = &[
 
 /// `GET /events`
 pub(crate) async fn list(call: Call) -> Answer {
-    let listing = Ask::get("/v1/events", &[]).with_query_of(&call).ask(&call).await?;
+    let listing = Ask::get("/v1/events", &[]).with_query_of(&call).list(&call).await?;
     let first = call.query.get("cursor").is_none();
     let content = html! {
         div.head {
@@ -34,7 +34,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         (search(&call))
         (parts::narrowed(&call, "/events", KEYS, NAMES))
         div.panel.flush id="events" data-live[first] {
-            (table(listing.list("items")))
+            @if !parts::goes_on(&listing) { (table(listing.list("items"))) }
             (parts::paging(&call, "/events", KEYS, &listing))
         }
     };

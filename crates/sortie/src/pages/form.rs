@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::Digest;
 use subtle::ConstantTimeEq as _;
 
+use super::upload::{self, File};
 use crate::auth::sender::bearer;
 use crate::auth::session;
 use crate::http::App;
@@ -32,9 +33,23 @@ const FIELDS_MAX: usize = 200;
 pub(crate) struct Form(BTreeMap<String, Vec<String>>);
 
 impl Form {
+    /// Of fields that are read already.
+    pub(super) fn of(pairs: Vec<(String, String)>) -> Form {
+        let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in pairs {
+            fields.entry(name).or_default().push(value);
+        }
+        Form(fields)
+    }
+
     /// A field; empty when it was not sent.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.get(name).and_then(|all| all.first()).map_or("", String::as_str)
+    }
+
+    /// Whether a field was sent.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// What follows `prefix` in the names of the fields that begin with it.
@@ -54,12 +69,41 @@ impl Form {
 /// 403 when it comes from elsewhere; 400, 413, 415 when it is no form.
 pub(crate) async fn posted<F: Future<Output = Answer>>(mut call: Call, handler: fn(Call, Form) -> F) -> Answer {
     let form = read(&mut call).await?;
-    let by_hand = bearer(&call.headers).is_some();
-    if !by_hand && !same(form.get(WORD), &word(&call.app, &call.headers)) {
-        let detail = "this form was made for another session; load the page again";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "other_session", detail));
-    }
+    must_be_of_this_session(&call, &form)?;
     handler(call, form).await
+}
+
+/// The same for a form with a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// 403 when it comes from elsewhere; 400, 413, 415 when it is no form.
+pub(crate) async fn uploaded<F: Future<Output = Answer>>(
+    mut call: Call,
+    bytes_max: usize,
+    handler: fn(Call, Form, File) -> F,
+) -> Answer {
+    must_come_from_here(&call)?;
+    let kind = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(boundary) = upload::boundary(kind) else {
+        let detail = "send the form as `multipart/form-data`";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail).and_close());
+    };
+    let body = call.body.take();
+    let limit = Limit::Fixed(bytes_max + FORM_BYTES_MAX);
+    let held = body::read(&call.headers, body, limit, &call.app.budget).await?;
+    let parsed = upload::parse(&held.bytes, &boundary);
+    let (form, file) = parsed.ok_or_else(|| Problem::bad("invalid_form", "the form cannot be read"))?;
+    must_be_of_this_session(&call, &form)?;
+    handler(call, form, file).await
+}
+
+fn must_be_of_this_session(call: &Call, form: &Form) -> Result<(), Problem> {
+    let by_hand = bearer(&call.headers).is_some();
+    if by_hand || same(form.get(WORD), &word(&call.app, &call.headers)) {
+        return Ok(());
+    }
+    let detail = "this form was made for another session; load the page again";
+    Err(Problem::new(StatusCode::FORBIDDEN, "other_session", detail))
 }
 
 /// The same for the form of signing in, which no session stands behind yet.
@@ -118,7 +162,7 @@ fn same(given: &str, expected: &str) -> bool {
 /// Reads `a=b&c=d`.
 fn parse(bytes: &[u8]) -> Option<Form> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut fields = Vec::new();
     for (n, pair) in text.split('&').filter(|pair| !pair.is_empty()).enumerate() {
         if n >= FIELDS_MAX {
             return None;
@@ -126,9 +170,9 @@ fn parse(bytes: &[u8]) -> Option<Form> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         // A browser sends line breaks as CR LF.
         let value = decode(value)?.replace("\r\n", "\n");
-        fields.entry(decode(name)?).or_default().push(value);
+        fields.push((decode(name)?, value));
     }
-    Some(Form(fields))
+    Some(Form::of(fields))
 }
 
 fn decode(text: &str) -> Option<String> {

@@ -3,8 +3,11 @@
 //! Invariant: the role is asked again for the route of the API that is used, so that no page can give what its caller
 //! could not get there.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
@@ -13,6 +16,9 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::route::{Answer, Call, Route, Unread, Verb};
 use crate::http::table::ROUTES;
+
+/// How long a page goes on looking for the first item of a listing.
+const LOOK_ON: Duration = Duration::from_millis(400);
 
 /// One question to the API.
 pub(super) struct Ask<'a> {
@@ -25,7 +31,15 @@ pub(super) struct Ask<'a> {
     /// The query.
     pub(super) query: Vec<(String, String)>,
     /// The body.
-    pub(super) body: Option<Value>,
+    pub(super) body: Option<Sent>,
+}
+
+/// The body of a question.
+pub(super) enum Sent {
+    /// JSON.
+    Json(Value),
+    /// A file, with its media type.
+    File(String, Bytes),
 }
 
 impl<'a> Ask<'a> {
@@ -36,7 +50,22 @@ impl<'a> Ask<'a> {
 
     /// Does.
     pub(super) fn post(path: &'static str, segments: &'a [&'a str], body: Value) -> Ask<'a> {
-        Ask { verb: Verb::Post, body: Some(body), ..Ask::get(path, segments) }
+        Ask { verb: Verb::Post, body: Some(Sent::Json(body)), ..Ask::get(path, segments) }
+    }
+
+    /// Changes.
+    pub(super) fn patch(path: &'static str, segments: &'a [&'a str], body: Value) -> Ask<'a> {
+        Ask { verb: Verb::Patch, ..Ask::post(path, segments, body) }
+    }
+
+    /// Removes.
+    pub(super) fn delete(path: &'static str, segments: &'a [&'a str]) -> Ask<'a> {
+        Ask { verb: Verb::Delete, ..Ask::get(path, segments) }
+    }
+
+    /// Puts a file there.
+    pub(super) fn upload(path: &'static str, segments: &'a [&'a str], media_type: String, file: Bytes) -> Ask<'a> {
+        Ask { verb: Verb::Post, body: Some(Sent::File(media_type, file)), ..Ask::get(path, segments) }
     }
 
     /// The same with a key of the query; an empty value is left out.
@@ -70,6 +99,29 @@ impl<'a> Ask<'a> {
         serde_json::from_slice(&bytes).map_err(|error| Problem::inside(error.to_string()))
     }
 
+    /// Asks for a listing. A listing may look for a bounded time and find nothing yet: then it is asked to go on, so that
+    /// what lies deeper in the history is not shown as absent.
+    ///
+    /// # Errors
+    /// What the API refuses.
+    pub(super) async fn list(self, call: &Call) -> Result<Value, Problem> {
+        let Ask { verb, path, segments, mut query, .. } = self;
+        let began = Instant::now();
+        loop {
+            let ask = Ask { verb, path, segments, query: query.clone(), body: None };
+            let listing = ask.ask(call).await?;
+            let empty = listing.get("items").and_then(Value::as_array).is_none_or(Vec::is_empty);
+            let next = listing.get("next_cursor").and_then(Value::as_str);
+            match next {
+                Some(next) if empty && began.elapsed() < LOOK_ON => {
+                    query.retain(|(key, _)| key != "cursor");
+                    query.push(("cursor".to_owned(), next.to_owned()));
+                }
+                _ => return Ok(listing),
+            }
+        }
+    }
+
     /// Asks, and hands the answer on as it comes.
     ///
     /// # Errors
@@ -81,9 +133,15 @@ impl<'a> Ask<'a> {
         let mut headers = HeaderMap::new();
         let body = match self.body {
             None => Body::empty(),
-            Some(value) => {
+            Some(Sent::Json(value)) => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 Body::from(value.to_string())
+            }
+            Some(Sent::File(media_type, file)) => {
+                if let Ok(value) = HeaderValue::from_str(&media_type) {
+                    headers.insert(header::CONTENT_TYPE, value);
+                }
+                Body::from(file)
             }
         };
         let inner = Call {

@@ -24,6 +24,8 @@ pub(super) enum Section {
     Alerts,
     /// `/cases`
     Cases,
+    /// `/watchlist`
+    Watchlist,
     /// `/playbooks`
     Playbooks,
     /// `/destinations`
@@ -56,6 +58,7 @@ const NAVIGATION: &[Entry] = &[
     entry(Section::Events, "/events", "Events", false),
     entry(Section::Alerts, "/alerts", "Alerts", true),
     entry(Section::Cases, "/cases", "Cases", false),
+    entry(Section::Watchlist, "/watchlist", "Watchlist", false),
     entry(Section::Playbooks, "/playbooks", "Playbooks", true),
     entry(Section::Destinations, "/destinations", "Destinations", false),
     entry(Section::Deliveries, "/deliveries", "Deliveries", false),

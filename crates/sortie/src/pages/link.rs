@@ -60,9 +60,9 @@ pub(super) fn playbook(id: &str) -> String {
     path(&["playbooks", id])
 }
 
-/// A line on the page of a playbook.
-pub(super) fn playbook_line(id: &str, line: u64) -> String {
-    format!("{}#L{line}", playbook(id))
+/// A line of one text of a playbook; of the one in force where the digest is empty.
+pub(super) fn playbook_line(id: &str, digest: &str, line: u64) -> String {
+    format!("{}#L{line}", with(&playbook(id), &[("version", digest)]))
 }
 
 /// The page of an alert or a case; the tenant is named where there are several.

@@ -1,5 +1,7 @@
 //! `/alerts/{id}` and `/cases/{id}`: one object, what happened to it, and what a person can do about it.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
@@ -7,18 +9,19 @@ use super::form::Form;
 use super::inside::{self, Ask};
 use super::json::Read as _;
 use super::objects::{self, ALERT, CASE, Kind};
-use super::{json as text, layout, link, parts, runs};
+use super::{attachments, json as text, layout, link, parts, runs};
 use crate::http::problem::Problem;
 use crate::http::route::{Answer, Call, Verb};
 
-/// Fields that the form of changing offers, with their labels. The reasons of closing follow the stage.
+/// Fields that the form of changing offers, with their labels. The reasons of closing are asked by a form of their own, and
+/// can be corrected once it is closed.
 const FIELDS: &[(&str, &str)] = &[
     ("stage", "Stage"),
     ("priority", "Priority"),
     ("assignee", "Assignee"),
     ("queue", "Queue"),
-    ("closed_reason", "Reason, when closing"),
-    ("close_supporting_reason", "In your words, when closing"),
+    ("closed_reason", "Reason of closing"),
+    ("close_supporting_reason", "In your words"),
 ];
 /// Fields that have a place of their own on the page, or say nothing to a person.
 const ELSEWHERE: &[&str] = &[
@@ -49,6 +52,8 @@ const DONE: &[(&str, &str)] = &[
     ("changed", "Changed. Playbooks that listen to this change have been asked; the history below says what followed."),
     ("same", "Nothing was different, so nothing was changed."),
     ("commented", "The comment is in the history."),
+    ("attached", "The file is attached; its digest is in the history."),
+    ("detached", "The file was taken off. That it was there stays in the history."),
 ];
 
 /// `GET /alerts/{id}`
@@ -78,6 +83,7 @@ async fn show(call: Call, kind: Kind) -> Answer {
         false => Value::Null,
     };
     let name = object.some("name").unwrap_or(&id);
+    let files = attachments::section(&call, kind, &id, &tenant).await?;
     let content = html! {
         (parts::done(&call, DONE))
         (head(&call, kind, &id, &object, name))
@@ -86,6 +92,7 @@ async fn show(call: Call, kind: Kind) -> Answer {
             (actions(&call, kind, &id, &object, &destinations))
         }
         (detections(&object))
+        (files)
         section.panel.flush aria-labelledby="runs-title" id="last-runs" data-live {
             h2 id="runs-title" { "Runs about it" }
             (runs::table(&call, last.list("items"), &parts::empty("No playbook has run about it", &html! {
@@ -109,8 +116,44 @@ fn head(call: &Call, kind: Kind, id: &str, object: &Value, name: &str) -> Markup
                 }
             }
             div.actions {
+                @if kind == CASE && inside::may(call, Verb::Patch, kind.one) { (quick(call, id, object)) }
                 a.button href=(link::with("/events", &[(kind.name, id), ("tenant", tenant_key(call, object))])) { "Its events" }
             }
+        }
+    }
+}
+
+/// What is done to cases most, in one click.
+fn quick(call: &Call, id: &str, object: &Value) -> Markup {
+    let words = &call.app.engine.context().words;
+    let closed = object.text("stage") == words.closed();
+    let one = |label: &str, class: &str, name: &str, value: &str| {
+        html! {
+            form.inline method="post" action=(target(CASE, id, "change")) {
+                (parts::word(call)) (tenant_field(object))
+                input type="hidden" name=(name) value=(value);
+                button class=(class) type="submit" { (label) }
+            }
+        }
+    };
+    html! {
+        @if object.text("assignee") != call.caller.name { (one("Assign to me", "", "assignee", &call.caller.name)) }
+        @if closed {
+            @if let Some(stage) = words.stages.get(words.stages.len().saturating_sub(2)) { (one(&format!("Reopen as {stage}"), "primary", "stage", stage)) }
+        } @else { a.button href="#do-close" { "Close…" } }
+    }
+}
+
+/// The form that closes a case, with its reason.
+fn close_form(call: &Call, id: &str, object: &Value) -> Markup {
+    let words = &call.app.engine.context().words;
+    html! {
+        form.stack method="post" action=(target(CASE, id, "change")) {
+            (parts::word(call)) (tenant_field(object))
+            input type="hidden" name="stage" value=(words.closed());
+            label { "Reason" select name="closed_reason" required { option value="" { "choose one" } @for reason in &words.close_reasons { option value=(reason) { (reason) } } } }
+            label { "In your words" textarea name="close_supporting_reason" maxlength="2000" {} }
+            div { button.primary type="submit" { "Close the case" } }
         }
     }
 }
@@ -176,6 +219,9 @@ fn actions(call: &Call, kind: Kind, id: &str, object: &Value, destinations: &Val
             section.panel aria-label="What you can do" {
                 h2 { "What you can do" }
                 @if change { details open[kind == CASE] id="do-change" { summary { strong { "Change" } } (change_form(call, kind, id, object)) } }
+                @if change && kind == CASE && object.text("stage") != call.app.engine.context().words.closed() {
+                    details id="do-close" { summary { strong { "Close" } ", with a reason" } (close_form(call, id, object)) }
+                }
                 @if comment { details open id="do-comment" { summary { strong { "Comment" } }
                     form.stack method="post" action=(target(kind, id, "comment")) {
                         (parts::word(call)) (tenant_field(object))
@@ -196,18 +242,27 @@ fn tenant_field(object: &Value) -> Markup {
 fn change_form(call: &Call, kind: Kind, id: &str, object: &Value) -> Markup {
     let words = &call.app.engine.context().words;
     let priorities: Vec<String> = model::record::PRIORITIES.iter().map(|p| (*p).to_owned()).collect();
+    let closed = object.text("stage") == words.closed();
+    let stages: Vec<String> = words.stages.iter().filter(|stage| closed || *stage != words.closed()).cloned().collect();
+    let triage = call.app.engine.triage();
+    let queues: Vec<&String> = triage.rules.queues.keys().collect();
+    let people: BTreeSet<&String> = triage.rules.queues.values().flatten().collect();
     html! {
+        datalist id="queues" { @for queue in queues { option value=(queue) {} } }
+        datalist id="people" { @for person in people { option value=(person) {} } }
         form.stack method="post" action=(target(kind, id, "change")) {
             (parts::word(call)) (tenant_field(object))
-            @for (name, label) in offered(kind) {
+            @for (name, label) in offered(kind).filter(|(name, _)| closed || !name.starts_with("close")) {
                 @let now = object.text(name);
                 input type="hidden" name=(format!("was-{name}")) value=(now);
                 label { (label)
                     @match name {
-                        "stage" => (choice(name, now, &words.stages)),
+                        "stage" => (choice(name, now, &stages)),
                         "priority" => (choice(name, now, &priorities)),
                         "closed_reason" => (choice(name, now, &words.close_reasons)),
-                        _ => input type="text" name=(name) value=(now) maxlength="500" autocomplete="off";,
+                        "queue" => input type="text" name=(name) value=(now) list="queues" maxlength="500" autocomplete="off";,
+                        "assignee" => input type="text" name=(name) value=(now) list="people" maxlength="500" autocomplete="off";,
+                        _ => input type="text" name=(name) value=(now) maxlength="2000" autocomplete="off";,
                     }
                 }
             }
@@ -234,7 +289,7 @@ fn send_form(call: &Call, kind: Kind, id: &str, object: &Value, destinations: &V
     let all = destinations.list("items");
     html! {
         @if all.is_empty() {
-            p.muted { "There are no destinations. They stand in " code { "destinations.yaml" } "." }
+            p.muted { "There are no destinations yet. " a href="/destinations" { "Destinations" } " says how to make one." }
         } @else {
             form.stack method="post" action=(target(kind, id, "send")) {
                 (parts::word(call)) (tenant_field(object))
@@ -330,7 +385,7 @@ fn done(kind: Kind, id: &str, form: &Form, word: &str, call: &Call) -> Answer {
 async fn change(call: Call, form: Form, kind: Kind) -> Answer {
     let id = call.segment(0).to_owned();
     let mut fields = Map::new();
-    for (name, _) in offered(kind) {
+    for (name, _) in offered(kind).filter(|(name, _)| form.has(name)) {
         let now = form.get(name);
         // Only what the person has changed: what others have changed meanwhile stays.
         if now != form.get(&format!("was-{name}")) {
@@ -341,8 +396,7 @@ async fn change(call: Call, form: Form, kind: Kind) -> Answer {
         return done(kind, &id, &form, "same", &call);
     }
     let segments = [id.as_str()];
-    let ask = Ask { verb: Verb::Patch, ..Ask::post(kind.one, &segments, Value::Object(fields)) };
-    ask.with("tenant", form.get("tenant")).ask(&call).await?;
+    Ask::patch(kind.one, &segments, Value::Object(fields)).with("tenant", form.get("tenant")).ask(&call).await?;
     done(kind, &id, &form, "changed", &call)
 }
 

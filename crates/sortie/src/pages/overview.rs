@@ -137,7 +137,7 @@ fn charts(activity: &Value) -> Markup {
     let slices = activity.list("items");
     html! {
         @if !slices.is_empty() {
-            div.columns { @for (name, good, bad) in CHARTS { (chart(slices, name, good, bad)) } }
+            div.columns.three { @for (name, good, bad) in CHARTS { (chart(slices, name, good, bad)) } }
             p.muted { "Ten minutes a bar, since " (parts::time(slices.first().map_or("", |slice| slice.text("from")))) "; a restart begins anew." }
         }
     }

@@ -111,6 +111,16 @@ pub(super) fn word(call: &Call) -> Markup {
     html! { input type="hidden" name=(form::WORD) value=(form::word(&call.app, &call.headers)); }
 }
 
+/// A choice: values with their names. A value that is none of them stands in front.
+pub(super) fn select(name: &str, now: &str, all: &[(&str, &str)]) -> Markup {
+    html! {
+        select name=(name) {
+            @if !now.is_empty() && !all.iter().any(|(value, _)| *value == now) { option value=(now) selected { (now) } }
+            @for (value, shown) in all { option value=(value) selected[*value == now] { (shown) } }
+        }
+    }
+}
+
 /// JSON to read, that opens; nothing when there is none.
 pub(super) fn data(title: &str, value: Option<&Value>) -> Markup {
     html! {
@@ -126,17 +136,24 @@ pub(super) fn empty(what: &str, help: &Markup) -> Markup {
     html! { div.empty { p { (what) } div { (help) } } }
 }
 
+/// Whether nothing was found so far, and there is more to look at.
+pub(super) fn goes_on(listing: &Value) -> bool {
+    listing.list("items").is_empty() && listing.some("next_cursor").is_some()
+}
+
 /// The links under a page of a listing.
 pub(super) fn paging(call: &Call, path: &str, keys: &[&str], listing: &Value) -> Markup {
     let next = listing.some("next_cursor");
+    let none_yet = goes_on(listing);
     let later = call.query.get("cursor").is_some();
     let kept: Vec<(&str, &str)> = keys.iter().map(|key| (*key, call.query.get(key).unwrap_or_default())).collect();
     html! {
         @if next.is_some() || later {
             nav.paging aria-label="Pages of this list" {
+                @if none_yet { span.muted { "Nothing yet among what was looked at; the history goes further back." } }
                 @if later { a.button href=(link::with(path, &kept)) { "Newest" } }
                 @if let Some(cursor) = next {
-                    a.button rel="next" href=(link::with(path, &[&kept[..], &[("cursor", cursor)]].concat())) { "Older" }
+                    a.button rel="next" href=(link::with(path, &[&kept[..], &[("cursor", cursor)]].concat())) { @if none_yet { "Look further back" } @else { "Older" } }
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! `/playbooks/{id}`: its text, its versions and what is different between them, its switch, its last runs, and a form to
 //! run it by hand.
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -24,7 +25,12 @@ const VERSIONS: &str = "20";
 /// `GET /playbooks/{id}`
 pub(crate) async fn show(call: Call) -> Answer {
     let id = call.segment(0).to_owned();
-    let playbook = Ask::get("/v1/playbooks/{id}", &[&id]).ask(&call).await?;
+    let playbook = match Ask::get("/v1/playbooks/{id}", &[&id]).ask(&call).await {
+        Err(problem) if problem.status == StatusCode::NOT_FOUND && call.query.get("version").is_some() => {
+            return gone(&call, &id).await;
+        }
+        found => found?,
+    };
     let versions = Ask::get("/v1/playbooks/{id}/versions", &[&id]).with("limit", VERSIONS).ask(&call).await?;
     let shown = match call.query.get("version") {
         Some(digest) if digest != playbook.text("digest") => {
@@ -52,6 +58,19 @@ pub(crate) async fn show(call: Call) -> Answer {
         (history(&id, &playbook, &versions))
     };
     layout::page(&call, Section::Playbooks, playbook.some("name").unwrap_or(&id), &content)
+}
+
+/// A text of a playbook that is not loaded any more.
+async fn gone(call: &Call, id: &str) -> Answer {
+    let digest = call.query.get("version").unwrap_or_default();
+    let old = Ask::get("/v1/playbooks/{id}/versions/{digest}", &[id, digest]).ask(call).await?;
+    let content = html! {
+        div.head { div.grow { h1 { (id) } p.sub { "Version " code { (event::short(old.text("digest"))) } } } }
+        div.note.warn { p { "This playbook is not loaded any more: its file is gone. The text below decided at its time, and is kept as long as the history needs it." } }
+        section.panel aria-labelledby="text" { h2 id="text" { "The text of this version" } (run::listing(old.text("text"), &[])) }
+        p { a.button href=(link::with("/runs", &[("playbook", id)])) { "Its runs" } }
+    };
+    layout::page(call, Section::Playbooks, id, &content)
 }
 
 fn head(call: &Call, id: &str, playbook: &Value) -> Markup {

@@ -148,7 +148,7 @@ fn decision(run: &Value, cause: Option<&Value>) -> Markup {
                     p { (parts::badge(decision.text("verdict"))) " " (decision.text("reason")) }
                     @if let Some(at) = decision.full("at") {
                         @let line = at.number("line").unwrap_or(1);
-                        p { a href=(link::playbook_line(run.text("playbook"), line)) { "Line " (line) " of the playbook" } }
+                        p { a href=(format!("#L{line}")) { "Line " (line) " of the text" } " decided." }
                     }
                     p { a href=(link::event(event.text("event_id"))) { "All decisions about this event" } }
                 },

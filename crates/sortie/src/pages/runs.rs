@@ -35,7 +35,7 @@ const NAMES: &[(&str, &str)] = &[
 
 /// `GET /runs`
 pub(crate) async fn list(call: Call) -> Answer {
-    let listing = Ask::get("/v1/runs", &[]).with_query_of(&call).ask(&call).await?;
+    let listing = Ask::get("/v1/runs", &[]).with_query_of(&call).list(&call).await?;
     let first = call.query.get("cursor").is_none();
     let content = html! {
         div.head {
@@ -45,7 +45,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         (parts::chips(&call, "/runs", KEYS, "status", "Status", STATUSES))
         (parts::narrowed(&call, "/runs", KEYS, NAMES))
         div.panel.flush id="runs" data-live[first] {
-            (table(&call, listing.list("items"), &empty(&call)))
+            @if !parts::goes_on(&listing) { (table(&call, listing.list("items"), &empty(&call))) }
             (parts::paging(&call, "/runs", KEYS, &listing))
         }
     };

@@ -13,6 +13,7 @@ use engine::registry::DestinationError;
 use model::id::is_name;
 use model::record::PRIORITIES;
 use model::{Record, Seq};
+use playbook::Backoff;
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{Cursor, Page};
@@ -39,6 +40,9 @@ struct Item {
     dedupe_seconds: Option<u64>,
     timeout_ms: Option<u64>,
     retry_max: Option<u32>,
+    retry_backoff: Option<&'static str>,
+    retry_first_ms: Option<u64>,
+    retry_cap_ms: Option<u64>,
     time_format: &'static str,
     rate: Option<PerTime>,
     concurrency: usize,
@@ -93,6 +97,13 @@ impl Item {
             dedupe_seconds: destination.dedupe.map(|d| d.as_secs()),
             timeout_ms: destination.timeout.map(millis),
             retry_max: destination.retry.as_ref().map(|retry| retry.max),
+            retry_backoff: destination.retry.as_ref().map(|retry| match retry.backoff {
+                Backoff::Exponential => "exponential",
+                Backoff::Linear => "linear",
+                Backoff::Fixed => "fixed",
+            }),
+            retry_first_ms: destination.retry.as_ref().map(|retry| millis(retry.first)),
+            retry_cap_ms: destination.retry.as_ref().map(|retry| millis(retry.cap)),
             time_format: match destination.time_format {
                 TimeFormat::Rfc3339 => "rfc3339",
                 TimeFormat::EpochMicros => "epoch_micros",

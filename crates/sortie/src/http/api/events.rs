@@ -1,11 +1,12 @@
 //! `/v1/events` and `/v1/explain`: what arrived, and what was decided about it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use engine::view::{self, events::Found};
 use engine::{Engine, decide};
-use model::{Decision, EventId, Transition};
+use model::{Decision, Digest, EventId, Transition};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -153,6 +154,8 @@ async fn seen(call: &Call) -> Result<(view::events::Event, Told), Problem> {
 /// What was decided: what is recorded, and what follows from the triggers' own arguments.
 struct Told {
     decisions: Vec<Decision>,
+    /// The text of each playbook that was in force then.
+    texts: BTreeMap<String, Digest>,
     /// Whether the decisions that are not recorded could be worked out: only with the set of playbooks of that time.
     complete: bool,
 }
@@ -160,9 +163,10 @@ struct Told {
 fn told(engine: &Engine, store: &dyn store::Store, event: &view::events::Event) -> Result<Told, view::Error> {
     let accepted = &event.accepted;
     let mut decisions = accepted.decisions.clone();
+    let texts = engine.texts_of(accepted.set)?.unwrap_or_default();
     let Some(set) = engine.set_of(accepted.set)? else {
         let complete = decisions.len() >= accepted.decisions_total;
-        return Ok(Told { decisions, complete });
+        return Ok(Told { decisions, texts, complete });
     };
     let about: Arc<model::Event> = accepted.event();
     let key = about.object();
@@ -173,7 +177,18 @@ fn told(engine: &Engine, store: &dyn store::Store, event: &view::events::Event) 
     let heard = set.hear(&accepted.kind, &accepted.tenant, key.as_ref(), &accepted.transitions);
     decide::fill(&mut decisions, &heard.listening, &set, &about, &accepted.transitions, object.as_ref());
     let complete = decisions.len() >= accepted.decisions_total;
-    Ok(Told { decisions, complete })
+    Ok(Told { decisions, texts, complete })
+}
+
+impl Told {
+    /// The decisions as they are shown, each with the text that decided.
+    fn shown(&self) -> Vec<Decided<'_>> {
+        let mut all: Vec<Decided<'_>> = self.decisions.iter().map(Decided::of).collect();
+        for (shown, decision) in all.iter_mut().zip(&self.decisions) {
+            shown.playbook_digest = self.texts.get(&*decision.playbook).map(ToString::to_string);
+        }
+        all
+    }
 }
 
 /// `GET /v1/events/{id}`
@@ -198,7 +213,7 @@ pub(in crate::http) async fn show(call: Call) -> Answer {
         raw: accepted.raw,
         raw_base64: accepted.raw_base64,
         transitions: accepted.transitions.iter().map(Change::of).collect(),
-        decisions: told.decisions.iter().map(Decided::of).collect(),
+        decisions: told.shown(),
         decisions_total: accepted.decisions_total,
         decisions_complete: told.complete,
         runs: accepted.runs.iter().map(|start| start.id.to_string()).collect(),
@@ -231,7 +246,7 @@ pub(in crate::http) async fn explain(call: Call) -> Answer {
         event_id: event.id.to_string(),
         r#type: &accepted.kind,
         transitions: accepted.transitions.iter().map(Change::of).collect(),
-        decisions: told.decisions.iter().map(Decided::of).collect(),
+        decisions: told.shown(),
         decisions_total: accepted.decisions_total,
         decisions_complete: told.complete,
         note,

@@ -162,20 +162,38 @@ struct Text {
     text: String,
 }
 
-/// `GET /v1/playbooks/{id}/versions/{digest}`: a text that this playbook had. Texts are kept by digest alone, so that the
-/// text itself must say whose it is.
+/// `GET /v1/playbooks/{id}/versions/{digest}`: a text that this playbook had, also when its file is gone. Texts are kept by
+/// digest alone, so that the text itself must say whose it is, and for which tenants.
 pub(in crate::http) async fn version(call: Call) -> Answer {
-    let id = find(&call)?.id.to_string();
+    let loaded = match find(&call) {
+        Ok(playbook) => Some(playbook),
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => None,
+        Err(problem) => return Err(problem),
+    };
+    let id = call.segment(0).to_owned();
     let missing = || Problem::not_found("version", call.segment(1));
     let digest: model::Digest = call.segment(1).parse().map_err(|_| missing())?;
     let bytes = call.app.look(move |store| Ok(store.text(&digest)?)).await?;
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(missing)?;
     let root = playbook::yaml::parse(&std::sync::Arc::from("version.yaml"), &text).map_err(|_| missing())?;
     let whose = root.get("playbook").and_then(playbook::yaml::Node::as_text);
-    if whose != Some(id.as_str()) {
+    // Whoever sees the playbook of today sees its past; of one that is gone, its own tenants do.
+    if whose != Some(id.as_str()) || (loaded.is_none() && !is_for(&call, &root)) {
         return Err(missing());
     }
     json(StatusCode::OK, &Text { playbook: id, digest: digest.to_string(), text })
+}
+
+/// Whether a text is for a tenant that the caller sees.
+fn is_for(call: &Call, root: &playbook::yaml::Node) -> bool {
+    match root.get("tenants").map(playbook::yaml::Node::to_json) {
+        Some(serde_json::Value::Array(all)) => {
+            all.iter().filter_map(serde_json::Value::as_str).any(|tenant| call.caller.sees(tenant))
+        }
+        Some(serde_json::Value::String(one)) => call.caller.sees(&one),
+        // Where another is loaded under this id that the caller does not see, its past is not for the caller either.
+        _ => call.app.engine.playbooks().find(call.segment(0)).is_none(),
+    }
 }
 
 /// `POST /v1/playbooks/{id}/enable`

@@ -120,22 +120,42 @@ GET /alerts/{id}: *
 POST /alerts/{id}/change: admin, analyst
 POST /alerts/{id}/comment: admin, analyst
 POST /alerts/{id}/send: admin, analyst
+GET /alerts/{id}/files/{file}: *
+POST /alerts/{id}/attach: admin, analyst
+POST /alerts/{id}/detach: admin, analyst
 GET /cases: *
 GET /cases/{id}: *
 POST /cases/{id}/change: admin, analyst
 POST /cases/{id}/comment: admin, analyst
 POST /cases/{id}/send: admin, analyst
+GET /cases/{id}/files/{file}: *
+POST /cases/{id}/attach: admin, analyst
+POST /cases/{id}/detach: admin, analyst
+POST /searches: *
+POST /searches/delete: *
+GET /watchlist: *
+POST /watchlist: admin, analyst
+POST /watchlist/remove: admin, analyst
+POST /mutes: admin, analyst
+POST /mutes/end: admin, analyst
 GET /playbooks: *
 GET /playbooks/{id}: *
 POST /playbooks/{id}/switch: admin, author
 POST /playbooks/{id}/run: admin, author, analyst
 GET /destinations: *
+POST /destinations: admin, author
+GET /destinations/_new: admin, author
 GET /destinations/{id}: *
 POST /destinations/{id}/test: admin, author
 POST /destinations/{id}/switch: admin, author
+POST /destinations/{id}/validate: admin, author
+GET /destinations/{id}/edit: admin, author
+POST /destinations/{id}/change: admin, author
+POST /destinations/{id}/delete: admin, author
 GET /deliveries: *
 GET /deliveries/{id}: *
 POST /deliveries/{id}/again: admin, analyst
+POST /deliveries/again: admin, analyst
 GET /approvals: *
 POST /approvals/{id}: admin, approver
 GET /audit: admin, auditor

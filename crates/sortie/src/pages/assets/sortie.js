@@ -1,5 +1,6 @@
 // The one script of the pages. Nothing here is needed to read a page or to send a form: it writes times in the reader's
-// zone, keeps lists fresh, asks before what cannot be undone, and lets "/" jump to the search box.
+// zone, keeps lists fresh, asks before what cannot be undone, folds away fields that were not chosen, and lets "/" jump to
+// the search box.
 "use strict";
 
 const EVERY_MS = 3000;
@@ -84,6 +85,25 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
+// Of several ways only the fields of the chosen one are shown; without the script all of them stand there.
+function onlyChosen() {
+  for (const group of document.querySelectorAll("[data-when]")) {
+    const [name, value] = group.dataset.when.split("=");
+    const chosen = group.closest("form")?.elements[name];
+    if (chosen) group.hidden = chosen.value !== value;
+  }
+}
+document.addEventListener("change", onlyChosen);
+
+// A link to something that is folded away unfolds it.
+function unfold() {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  for (let e = target; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
+  target.scrollIntoView({ block: "center" });
+}
+addEventListener("hashchange", unfold);
+
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -92,4 +112,6 @@ document.addEventListener("keydown", (event) => {
 });
 
 times(document);
+onlyChosen();
+unfold();
 keepFresh();
