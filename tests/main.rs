@@ -66,6 +66,7 @@ mod pages;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod receiving;
 mod reload;
 #[cfg(test)]
 mod runs;

@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Makes a folder to start from: a configuration, a playbook, a destination
     Init(InitArguments),
+    /// Receives webhooks on this machine and shows them, to try destinations out
+    Receive(ReceiveArguments),
     /// Starts the server
     Serve(ServeArguments),
     /// Checks playbooks (files or folders) and says everything that is wrong with them

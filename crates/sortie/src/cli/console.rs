@@ -108,6 +108,21 @@ impl Console {
         out.write_all(b"\n")
     }
 
+    /// Writes a line of printed JSON, its key in a tone.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    pub(crate) fn json_line(&self, line: &str) -> io::Result<()> {
+        let line = one_line(line);
+        match line.trim_start().strip_prefix('"').and_then(|rest| rest.split_once("\": ")) {
+            None => self.data(&line),
+            Some((key, value)) => {
+                let indent = " ".repeat(line.len() - line.trim_start().len());
+                self.data(&format!("{indent}{}: {value}", self.paint(Tone::Accent, &format!("\"{key}\""))))
+            }
+        }
+    }
+
     /// Writes talk and a line end to stderr. A closed stderr is no reason to fail.
     pub(crate) fn talk(&self, text: &str) {
         let mut err = io::stderr().lock();

@@ -22,7 +22,7 @@ const DESTINATIONS: &str = "\
 destinations:
   soc-desk:
     kind: webhook
-    url: http://127.0.0.1:9000/hook   # your receiver
+    url: http://127.0.0.1:9000/hook   # `sortie receive` listens here and shows what arrives
 ";
 
 const PLAYBOOK: &str = "\
@@ -71,6 +71,7 @@ const README: &str = "\
     sortie test playbooks                        # their tests; nothing is sent
     sortie explain --event event.json            # what would run for this event, and why
     sortie dry-run notify-desk-about-critical-cases --event event.json   # what would be sent, with which body
+    sortie receive                               # in a terminal of its own: shows what the destination gets
     sortie serve                                 # starts the server
     curl -H 'Content-Type: application/json' -d @event.json http://127.0.0.1:7300/v1/in/generic
     sortie runs list                             # what ran

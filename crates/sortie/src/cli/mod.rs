@@ -22,6 +22,8 @@ mod init;
 mod messages;
 mod operands;
 mod places;
+mod receive;
+mod receiver;
 mod records;
 mod sarif;
 mod schema;
@@ -154,5 +156,6 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Doctor(arguments) => doctor::run(world, &arguments),
         Command::Init(arguments) => init::run(world, &arguments),
         Command::Demo(arguments) => demo::run(world, &arguments),
+        Command::Receive(arguments) => receive::run(world, &arguments),
     }
 }

@@ -1,5 +1,6 @@
 //! The arguments of what leaves: destinations, deliveries, secrets, sending by hand.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -118,4 +119,21 @@ pub(crate) struct SendArguments {
     /// Its tenant, where the id stands in several
     #[arg(long)]
     pub(crate) tenant: Option<String>,
+}
+
+/// `sortie receive`.
+#[derive(Debug, Args)]
+pub(crate) struct ReceiveArguments {
+    /// Where to listen, on this machine
+    #[arg(long, default_value = "127.0.0.1:9000", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// The status it answers with, such as 503 to see retries
+    #[arg(long, default_value_t = 200, value_name = "STATUS")]
+    pub(crate) answer: u16,
+    /// Ends after so many messages
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) count: Option<u64>,
+    /// How it is written.
+    #[command(flatten)]
+    pub(crate) output: Output,
 }

@@ -6,17 +6,18 @@
 
 mod events;
 mod files;
-mod receiver;
 mod tell;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::outbound::Secret;
 use engine::outbound::admin::Admin;
 use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -24,19 +25,21 @@ use super::World;
 use super::api::{self, Api, Ask};
 use super::args::DemoArguments;
 use super::exit::Error;
+use super::receiver::{self, Answers, Arrived};
 use crate::auth::first;
 use crate::config::{Config, SenderAuth, Source};
 use crate::http;
 use crate::serve::{self, Purpose};
 use crate::telemetry::{self, Format};
 use files::Workplace;
-use receiver::Arrived;
 use tell::Teller;
 
 /// How long the runs may take altogether.
 const RUNS_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is asked whether they are done.
 const PERIOD: Duration = Duration::from_millis(50);
+/// The path whose first message is refused.
+const SLOW: &str = "/siem";
 /// The statuses of runs that are not done.
 const OPEN: &str = "queued,running,waiting";
 
@@ -55,7 +58,9 @@ pub(super) fn run(world: &World, arguments: &DemoArguments) -> Result<(), Error>
 
 async fn show(world: &World, workplace: &Workplace, keep: bool, began: Instant) -> Result<(), Error> {
     let teller = Teller::new(world.console);
-    let (receiver, mut inbox) = receiver::start().await.map_err(|e| io("listen", &e))?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|e| io("listen", &e))?;
+    let receiver = listener.local_addr().map_err(|e| io("listen", &e))?;
+    let mut inbox = receiver::start(listener, Answers { status: StatusCode::OK, refuse_first_to: Some(SLOW) });
     let config = prepare(workplace, receiver).map_err(|e| io("prepare the folder", &e))?;
     let started = serve::start(&config, serve::open(&config)?, Purpose::Serve).await?;
     let engine = started.engine;

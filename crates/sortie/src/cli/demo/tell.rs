@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::console::{Console, Tone, one_line};
+use super::super::console::{Console, Tone};
 use super::super::exit::Error;
+use super::super::receiver::Arrived;
 use super::super::records::RUNS;
 use super::super::show;
-use super::receiver::Arrived;
 
 /// Lines of a delivered message that are shown.
 const MESSAGE_LINES_MAX: usize = 60;
@@ -99,23 +99,9 @@ impl Teller {
         let Some(details) = details else { return Ok(()) };
         self.heading("\"Send all threat details via webhook\": the message itself")?;
         for line in format!("{:#}", details.body).lines().take(MESSAGE_LINES_MAX) {
-            self.json_line(line)?;
+            self.console.json_line(line)?;
         }
         Ok(())
-    }
-
-    /// A line of printed JSON, its key in a tone.
-    fn json_line(&self, line: &str) -> Told {
-        let line = one_line(line);
-        let key = line.trim_start().strip_prefix('"').and_then(|rest| rest.split_once("\": "));
-        match key {
-            None => self.line(Tone::Plain, &line),
-            Some((key, value)) => {
-                let indent = line.len() - line.trim_start().len();
-                let key = self.console.paint(Tone::Accent, &format!("\"{key}\""));
-                Ok(self.console.data(&format!("{}{key}: {value}", " ".repeat(indent)))?)
-            }
-        }
     }
 
     /// The runs.
