@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::run::{Awaited, RunStatus, RunSummary, WaitOn};
-use model::{EventId, RunId};
-use playbook::{Condition, Scope};
+use model::{EventId, Record, RunId, Time};
+use playbook::{Condition, Root, Scope};
+use serde::{Deserialize, Serialize};
 use store::{Cursor, RunFilter, Store};
 use tokio::sync::watch;
 
@@ -44,6 +45,32 @@ pub(crate) fn answer_signal(run: RunId, path: &str) -> String {
     format!("{}answer", signals(run, path))
 }
 
+/// What is kept of an event that came for a wait.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Signal {
+    /// Whether the condition of the wait has said yes; otherwise the run asks it, of what is kept here.
+    pub(crate) fits: bool,
+    /// The alert that the run is about, as the event left it; in the same way the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) alert: Option<Arc<Record>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) case: Option<Arc<Record>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) entity: Option<Arc<Record>>,
+}
+
+impl Signal {
+    /// What the condition of a wait looks at when this event came.
+    pub(crate) fn scope(&self, scope: Scope, event: Arc<Record>, at: Time) -> Scope {
+        scope
+            .at(at)
+            .known(Root::Event, Some(event))
+            .known(Root::Alert, self.alert.clone())
+            .known(Root::Case, self.case.clone())
+            .known(Root::Entity, self.entity.clone())
+    }
+}
+
 /// A condition of a wait, with what it looks at besides the event.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
@@ -54,7 +81,7 @@ pub(crate) struct Look {
 /// A step that may wait for an event.
 #[derive(Debug, Clone)]
 pub(crate) struct Ear {
-    pub(crate) run: RunId,
+    pub(crate) run: Arc<RunSummary>,
     pub(crate) path: String,
     /// Its condition; nothing when it has none, or the run must be asked.
     pub(crate) look: Option<Arc<Look>>,
@@ -146,8 +173,9 @@ impl Waits {
     /// Keeps the condition of a wait, so that events it is not about wake nobody.
     pub(crate) fn look(&self, run: RunId, path: &str, look: Look) {
         let mut table = self.table();
-        if table.looks.len() < LOOKS_MAX {
-            table.looks.insert((run, path.to_owned()), Arc::new(look));
+        let key = (run, path.to_owned());
+        if table.looks.len() < LOOKS_MAX || table.looks.contains_key(&key) {
+            table.looks.insert(key, Arc::new(look));
         }
     }
 
@@ -163,7 +191,7 @@ impl Waits {
         for run in runs.iter().filter_map(|run| table.runs.get(run)).filter(|run| run.tenant == tenant) {
             for wait in run.waits.iter().filter(|wait| hears(wait, kind)) {
                 let look = table.looks.get(&(run.id, wait.path.clone())).cloned();
-                ears.push(Ear { run: run.id, path: wait.path.clone(), look });
+                ears.push(Ear { run: Arc::clone(run), path: wait.path.clone(), look });
             }
         }
         ears

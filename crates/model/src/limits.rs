@@ -58,8 +58,11 @@ pub const SCAN_KEYS_MAX: usize = 50_000;
 pub const SCAN_MILLIS_MAX: u64 = 50;
 /// How long a repeat of an event is recognised, in seconds (7 days).
 pub const REPLAY_WINDOW_SECONDS: u64 = 7 * 86_400;
-/// Longest active time of a run, in seconds (24 hours).
+/// Longest active time of a run, in seconds (24 hours): while an action of it is at work. Waits, questions, pauses, the time
+/// between two tries and the time in which the server is down do not count.
 pub const RUN_ACTIVE_SECONDS_MAX: u64 = 86_400;
+/// Longest time for what a run does about its failure, and in any case, once its own time is over, in seconds (5 minutes).
+pub const RUN_CLEANUP_SECONDS_MAX: u64 = 300;
 /// Most runs at once that a playbook's `concurrency` may allow.
 pub const CONCURRENCY_RUNS_MAX: u32 = 1_000;
 /// Most runs or events that a playbook's limits over a period may count.

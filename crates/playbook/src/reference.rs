@@ -45,7 +45,7 @@ pub(crate) static PLAYBOOK_KEYS: &[(&str, &str)] = &[
         "`{ runs, per }`: so many runs at least there should be in each period; when there were fewer an event \
          `playbook.silent` is raised, for the trigger of the same name",
     ),
-    ("timeout", "how long a run may be active"),
+    ("timeout", "how long a run may take, its waits included; at most 90 days"),
     (
         "inputs",
         "what a caller or a person gives: by name `{type, required, default, description}`; read as `inputs.name`",
@@ -71,7 +71,7 @@ pub(crate) static STEP_KEYS: &[(&str, &str)] = &[
     (
         "retry",
         "`max` (tries after the first; 0 means one call only), `backoff` (exponential, linear, fixed), `first`, `cap`. \
-         Actions that talk to the network have `{ max: 3, backoff: exponential, first: 1s, cap: 1m }` by themselves",
+         What a step says counts before what its destination says. Actions that talk to the network have `{ max: 3, backoff: exponential, first: 1s, cap: 1m }` by themselves",
     ),
     ("on_error", "`fail` (default), `continue`, or a list of steps, which read `error`"),
 ];

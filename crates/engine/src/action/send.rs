@@ -240,7 +240,7 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, tri
     let ended_at = (call.ctx.clock)();
     let probe = pass.is_probe();
     pass.report(news(&sent), ended_at);
-    let policy = destination.retry.as_ref().or(call.retry).unwrap_or(&Retry::NETWORK);
+    let policy = call.retry.or(destination.retry.as_ref()).unwrap_or(&Retry::NETWORK);
     let random = unit(mix(call.random, &destination.id, tried + 1));
     // What a probe finds out is of use to all that wait: it costs its own delivery nothing but the first of its tries.
     let lost = probe && !sent.accepted() && retry::retryable(sent.status, sent.error.as_ref());

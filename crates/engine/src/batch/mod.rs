@@ -366,7 +366,7 @@ impl<'a> Batch<'a> {
         for (name, value) in decided.marks {
             self.marks.insert(name, value);
         }
-        self.signal(event, position);
+        self.signal(event, position)?;
         let decisions_total = decided.listening.len().max(decided.decisions.len());
         let mut decisions = decided.decisions;
         let after = object_after.as_deref();

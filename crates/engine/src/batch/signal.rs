@@ -4,45 +4,61 @@ use std::sync::Arc;
 
 use model::history::EntryKind;
 use model::run::{Awaited, RunSummary, WaitOn};
-use model::{Event, EventId, RunId, Seq};
-use playbook::{Budget, Root};
+use model::{Event, EventId, Kind, Record, RunId, Seq};
+use playbook::Budget;
 
 use super::Batch;
 use crate::approval::Decision;
-use crate::decide::{self, Position};
+use crate::decide::{self, Position, View as _};
 use crate::refusal::Refusal;
-use crate::waits::{self, Ear};
+use crate::waits::{self, Ear, Signal};
 use crate::writer::Answer;
 
 impl Batch<'_> {
-    /// Tells the runs that wait for an event of this kind that it came.
-    pub(super) fn signal(&mut self, event: &Event, at: Position) {
+    /// Tells the runs that wait for an event of this kind that it came. Whether it is the one that is waited for is judged
+    /// by the state that it leaves; where that cannot be said here, the state is kept for the run to judge by.
+    pub(super) fn signal(&mut self, event: &Event, at: Position) -> Result<(), Refusal> {
         let id = EventId { seq: at.seq, tag: at.tag };
         let mut ears = self.shared.waits.ears(&event.kind, &event.tenant);
         // Those that began to wait in this very commit.
         for write in self.commit.runs.iter().filter(|write| write.summary.tenant == event.tenant) {
-            let run = write.summary.id;
-            for wait in write.summary.waits.iter().filter(|wait| waits::hears(wait, &event.kind)) {
-                if ears.iter().all(|ear| ear.run != run || ear.path != wait.path) {
-                    ears.push(Ear { run, path: wait.path.clone(), look: None });
+            let run = &write.summary;
+            for wait in run.waits.iter().filter(|wait| waits::hears(wait, &event.kind)) {
+                if ears.iter().all(|ear| ear.run.id != run.id || ear.path != wait.path) {
+                    ears.push(Ear { run: Arc::new(run.clone()), path: wait.path.clone(), look: None });
                 }
             }
         }
         if ears.is_empty() {
-            return;
+            return Ok(());
         }
         let record = Arc::new(decide::event_record(event));
         for ear in ears {
-            let fits = ear.look.as_ref().is_none_or(|look| {
-                let scope = look.scope.clone().known(Root::Event, Some(Arc::clone(&record)));
-                let answer = look.when.answer(&self.shared.evaluator, &scope, Budget::WHEN);
-                !matches!(answer, playbook::Answer::No { .. })
-            });
-            if fits {
-                self.marks.insert(waits::event_signal(ear.run, &ear.path, id), Some(Vec::new()));
-                self.woken.push(ear.run);
-            }
+            let Some(signal) = self.signal_for(&ear, &record)? else { continue };
+            let kept = serde_json::to_vec(&signal)
+                .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
+            self.marks.insert(waits::event_signal(ear.run.id, &ear.path, id), Some(kept));
+            self.woken.push(ear.run.id);
         }
+        Ok(())
+    }
+
+    /// What is kept of an event for a step that waits; nothing when it is another that is waited for.
+    fn signal_for(&self, ear: &Ear, event: &Arc<Record>) -> Result<Option<Signal>, Refusal> {
+        let record = |kind: Kind| -> Result<Option<Arc<Record>>, Refusal> {
+            let Some(key) = ear.run.object(kind) else { return Ok(None) };
+            let object = self.object(&key).map_err(|error| Refusal::from(&error))?;
+            Ok(object.map(|object| Arc::clone(&object.record)))
+        };
+        let (alert, case, entity) = (record(Kind::Alert)?, record(Kind::Case)?, record(Kind::Entity)?);
+        let signal = Signal { fits: false, alert, case, entity };
+        let Some(look) = &ear.look else { return Ok(Some(signal)) };
+        let scope = signal.scope(look.scope.clone(), Arc::clone(event), self.now);
+        Ok(match look.when.answer(&self.shared.evaluator, &scope, Budget::WHEN) {
+            playbook::Answer::Yes => Some(Signal { fits: true, ..Signal::default() }),
+            playbook::Answer::No { .. } => None,
+            playbook::Answer::Failed { .. } => Some(signal),
+        })
     }
 
     /// A run as it will be.

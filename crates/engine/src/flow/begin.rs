@@ -6,7 +6,7 @@ use playbook::{Approve, Body, Budget, Case, Each, Input, Items, OnDeadline, Step
 use serde_json::{Value, json};
 
 use super::{Ended, Follows, Means, asked, error, of_script};
-use crate::next::Todo;
+use crate::next::{self, Todo};
 
 /// Longest question to a person, in characters.
 const ASK_CHARS_MAX: usize = 2_000;
@@ -154,12 +154,13 @@ fn instant(value: &Value) -> Result<Time, StepError> {
 fn waited(wait: &Wait, step: &Step, path: &str, now: Time) -> Fact {
     let ended = match wait {
         Wait::For(_) | Wait::Until(_) => Ended::well(Value::Null),
-        Wait::Event(event) if event.fails => {
+        Wait::Event(event) => {
             let period = model::period::format(event.timeout);
             let message = format!("no event of type {} came within {period}", event.types.join(" or "));
-            Ended::badly(StepStatus::TimedOut, error("wait_timeout", message))
+            let output = json!({ "event": null, "timed_out": true });
+            let why = error(next::WAIT_TIMEOUT, message);
+            Ended { output, handled: !event.fails, ..Ended::badly(StepStatus::TimedOut, why) }
         }
-        Wait::Event(_) => Ended::well(json!({ "event": null, "timed_out": true })),
     };
     ended.fact(step, path, now)
 }
@@ -186,13 +187,12 @@ fn described(field: &Input) -> Value {
 /// A question whose deadline has passed.
 fn unanswered(approve: &Approve, step: &Step, path: &str, now: Time) -> Fact {
     let period = model::period::format(approve.deadline);
-    let output = |decision: &str| json!({ "decision": decision, "by": null, "comment": format!("nobody answered within {period}"), "fields": {} });
+    let comment = format!("nobody answered within {period}");
+    let output = |decision: &str| json!({ "decision": decision, "by": null, "comment": comment, "fields": {}, "timed_out": true });
     let ended = match approve.on_deadline {
         OnDeadline::Approve => Ended::well(output("approve")),
         OnDeadline::Deny => denied(output("deny"), format!("nobody answered within {period}, which means no")),
-        OnDeadline::Fail => {
-            Ended::badly(StepStatus::TimedOut, error("no_answer", format!("nobody answered within {period}")))
-        }
+        OnDeadline::Fail => Ended::badly(StepStatus::TimedOut, error("no_answer", comment.clone())),
     };
     ended.fact(step, path, now)
 }

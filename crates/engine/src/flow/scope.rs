@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::run::{RunState, StepState, StepStatus};
+use model::run::{RunState, StepError, StepState, StepStatus};
 use model::{Event, Kind, ObjectKey, Record, Time};
 use playbook::{Playbook, Root, Scope, Steps};
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ pub fn scope(
         scope = scope.known(Root::Error, Some(Arc::new(failed(path, state))));
     }
     if let Some(failure) = next::failure(state, sight.playbook, now) {
-        scope = scope.known(Root::Failure, Some(Arc::new(failed(&failure.path, state))));
+        scope = scope.known(Root::Failure, Some(Arc::new(told(failure.path.as_deref(), failure.error.as_ref()))));
     }
     Ok(scope)
 }
@@ -129,9 +129,15 @@ fn vars(state: &RunState, playbook: &Playbook) -> Arc<Value> {
 
 /// The failure of a step as scripts read it.
 fn failed(path: &str, state: &RunState) -> Record {
+    told(Some(path), state.steps.get(path).and_then(|step| step.error.as_ref()))
+}
+
+fn told(path: Option<&str>, error: Option<&StepError>) -> Record {
     let mut facts = Record::new();
-    facts.insert("step".to_owned(), Value::String(path.to_owned()));
-    if let Some(error) = state.steps.get(path).and_then(|step| step.error.as_ref()) {
+    if let Some(path) = path {
+        facts.insert("step".to_owned(), Value::String(path.to_owned()));
+    }
+    if let Some(error) = error {
         facts.insert("code".to_owned(), Value::String(error.code.clone()));
         facts.insert("message".to_owned(), Value::String(error.message.clone()));
     }

@@ -69,6 +69,37 @@ impl<'a> Frame<'a> {
         })
     }
 
+    /// The list in which a step stands, by what is left of its path from here on. `failed_in` says which step of a list
+    /// failed.
+    pub(super) fn descend(
+        &self,
+        rest: &str,
+        state: &RunState,
+        failed_in: &dyn Fn(&Frame<'a>) -> Option<String>,
+    ) -> Option<Frame<'a>> {
+        let (segment, rest) = rest.split_once('/').map_or((rest, None), |(segment, rest)| (segment, Some(rest)));
+        let step = self.steps().iter().find(|step| step.segment() == segment)?;
+        let Some(rest) = rest else { return Some(self.clone()) };
+        let (between, rest) = rest.split_once('/')?;
+        let path = self.path(step);
+        let number = between.parse::<u32>().ok();
+        let known = |(name, _): &(String, &[Step])| name == between || (name == "*" && number.is_some());
+        let (_, list) = step.lists().into_iter().find(known)?;
+        let around = match (&step.body, between, number) {
+            (_, "on_error", _) => {
+                let culprit = state.steps.get(&path).and_then(|step| step.culprit.clone());
+                Around::Error { path: culprit.unwrap_or_else(|| path.clone()) }
+            }
+            (Body::ForEach(each), _, Some(index)) => Around::Item { var: &each.var, path: path.clone(), index },
+            (Body::Try(guard), "catch", _) => {
+                let tried = self.inside(&guard.steps, format!("{path}/try/"), Around::Nothing);
+                failed_in(&tried).map_or(Around::Nothing, |path| Around::Error { path })
+            }
+            _ => Around::Nothing,
+        };
+        self.inside(list, format!("{path}/{between}/"), around).descend(rest, state, failed_in)
+    }
+
     /// The steps with an id that may be read from here, with their paths; a later one of the same id counts.
     pub fn readable(&self, state: &RunState) -> Vec<(&'a str, String)> {
         let mut found = Vec::new();

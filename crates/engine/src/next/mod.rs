@@ -8,18 +8,22 @@
 mod frame;
 #[cfg(test)]
 mod tests;
+mod time;
 mod walk;
 
 use model::Time;
-use model::run::{RunState, RunStatus, StepError, StepStatus};
+use model::run::{Overdue, RunState, RunStatus, StepError, StepStatus};
 use playbook::{Playbook, Step};
 use serde_json::Value;
 
 pub use frame::{Around, Frame};
+pub use time::{active_left, deadlines};
 use walk::{Stand, Walk};
 
 /// The code of a step that was left out because its `if` said no.
 pub const CONDITION: &str = "condition";
+/// The code of a wait for an event that did not come in time.
+pub const WAIT_TIMEOUT: &str = "wait_timeout";
 
 /// What comes next.
 #[derive(Debug)]
@@ -32,6 +36,12 @@ pub enum Next<'a> {
         todo: Vec<Todo<'a>>,
         /// When there will be more, if nothing happens before.
         at: Option<Time>,
+    },
+    /// The time of the run is over: what is open of its steps ends ([`RunState::cut_off`]), and what comes after that is
+    /// asked again.
+    CutOff {
+        /// What is over.
+        reason: String,
     },
     /// The run is over.
     End {
@@ -81,8 +91,8 @@ pub enum What {
 /// The failure that `on_failure` and the end of the run speak of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The path of the step.
-    pub path: String,
+    /// The path of the step; nothing when the time of the run was over between two steps.
+    pub path: Option<String>,
     /// What went wrong.
     pub error: Option<StepError>,
 }
@@ -100,28 +110,19 @@ pub fn next<'a>(state: &RunState, playbook: &'a Playbook, now: Time, busy: &dyn 
         return Next::Start;
     }
     let mut walk = Walk { state, now, busy, todo: Vec::new(), at: None };
+    if let Some(overdue) = &state.overdue {
+        return after_cut(walk, playbook, overdue);
+    }
     let stand = walk.list(&Frame::top(&playbook.steps, ""));
-    let overdue = deadline(state, playbook).is_some_and(|deadline| now >= deadline);
-    match stand {
-        Stand::Attention(reason) => attention(reason),
-        Stand::Open if overdue => timed_out(playbook),
-        Stand::Failed(path) if overdue && has_status(state, &path, StepStatus::TimedOut) => timed_out(playbook),
-        Stand::Open => walk.work(),
-        Stand::Failed(path) => failed(walk, playbook, path, overdue),
-        stand => finally(walk, playbook, stand, overdue),
+    let over = time::over(state, playbook, now);
+    match (stand, over) {
+        (Stand::Attention(reason), _) => attention(reason),
+        (Stand::Open, Some(reason)) => Next::CutOff { reason },
+        (Stand::Failed(path), Some(reason)) if time::cut(state, playbook, &path) => Next::CutOff { reason },
+        (Stand::Open, None) => walk.work(),
+        (Stand::Failed(path), _) => failed(walk, playbook, path),
+        (stand, _) => finally(walk, playbook, stand),
     }
-}
-
-/// What could be done at this time if the run had no deadline.
-pub(crate) fn undated<'a>(state: &RunState, playbook: &'a Playbook, now: Time) -> Next<'a> {
-    let mut todo = Vec::new();
-    for frame in frames(playbook) {
-        let mut walk = Walk { state, now, busy: &|_| false, todo: Vec::new(), at: None };
-        walk.list(&frame);
-        // What has not begun in a later list is not open yet; what waits there has begun.
-        todo.append(&mut walk.todo);
-    }
-    Next::Work { todo, at: None }
 }
 
 /// The lists of a playbook; each may read the steps of those before it.
@@ -132,27 +133,60 @@ fn frames(playbook: &Playbook) -> [Frame<'_>; 3] {
     [steps, on_failure, finally]
 }
 
+/// The list that a step of a run stands in, by its path.
+pub(crate) fn frame_of<'a>(state: &RunState, playbook: &'a Playbook, path: &str) -> Option<Frame<'a>> {
+    let failed_in = |list: &Frame<'a>| {
+        let mut walk = Walk { state, now: Time::EPOCH, busy: &|_| false, todo: Vec::new(), at: None };
+        match walk.list(list) {
+            Stand::Failed(culprit) => Some(culprit),
+            _ => None,
+        }
+    };
+    let lists = playbook.lists().into_iter().zip(frames(playbook));
+    lists.into_iter().find_map(|((prefix, _), frame)| frame.descend(path.strip_prefix(prefix)?, state, &failed_in))
+}
+
 /// What comes after a failure that nothing handled.
-fn failed<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, path: String, overdue: bool) -> Next<'a> {
+fn failed<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, path: String) -> Next<'a> {
     walk.forget();
+    let late = time::late(walk.state, playbook, walk.now);
     match walk.list(&frames(playbook)[1]) {
         Stand::Attention(reason) => attention(reason),
-        Stand::Open if !overdue => walk.work(),
-        _ => finally(walk, playbook, Stand::Failed(path), overdue),
+        Stand::Open if !late => walk.work(),
+        _ => finally(walk, playbook, Stand::Failed(path)),
     }
 }
 
 /// What is done in any case, and the end.
-fn finally<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, stand: Stand, overdue: bool) -> Next<'a> {
+fn finally<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, stand: Stand) -> Next<'a> {
     walk.forget();
+    let late = time::late(walk.state, playbook, walk.now);
     let last = walk.list(&frames(playbook)[2]);
     match (stand, last) {
         (_, Stand::Attention(reason)) => attention(reason),
-        (_, Stand::Open) if !overdue => walk.work(),
+        (_, Stand::Open) if !late => walk.work(),
         (Stand::Done { .. }, Stand::Failed(path)) => end(walk.state, Stand::Failed(path)),
         (Stand::Done { .. }, Stand::Done { warned: true }) => end(walk.state, Stand::Done { warned: true }),
         (stand, _) => end(walk.state, stand),
     }
+}
+
+/// What comes when the time of a run is over: what its blocks do in any case, what it does about a failure, and what it
+/// does in any case itself, for as long as there is time for that. It has timed out, whatever comes of them.
+fn after_cut<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, overdue: &Overdue) -> Next<'a> {
+    let ended = |reason| Next::End { status: RunStatus::TimedOut, reason: Some(reason) };
+    if time::late(walk.state, playbook, walk.now) {
+        let most = model::period::format(time::CLEANUP);
+        return ended(format!("{}; what comes after a failure was not done within {most}", overdue.reason));
+    }
+    for (n, frame) in frames(playbook).iter().enumerate() {
+        match if n == 0 { walk.left_over(frame) } else { walk.list(frame) } {
+            Stand::Attention(reason) => return attention(reason),
+            Stand::Open => return walk.work(),
+            _ => {}
+        }
+    }
+    ended(overdue.reason.clone())
 }
 
 impl<'a> Walk<'a, '_> {
@@ -203,31 +237,17 @@ fn attention<'a>(reason: String) -> Next<'a> {
     Next::End { status: RunStatus::NeedsAttention, reason: Some(reason) }
 }
 
-fn timed_out<'a>(playbook: &Playbook) -> Next<'a> {
-    let most = playbook.timeout.unwrap_or(RUN_MAX).min(RUN_MAX);
-    let reason = format!("it took longer than {}", model::period::format(most));
-    Next::End { status: RunStatus::TimedOut, reason: Some(reason) }
-}
-
-fn has_status(state: &RunState, path: &str, status: StepStatus) -> bool {
-    state.steps.get(path).is_some_and(|step| step.status == status)
-}
-
-/// The longest time that a run may take, with its waits.
-const RUN_MAX: std::time::Duration = std::time::Duration::from_secs(model::limits::RUN_WAIT_SECONDS_MAX);
-
-/// When a run must be looked at again even if nothing happens.
-pub fn deadline(state: &RunState, playbook: &Playbook) -> Option<Time> {
-    Some(state.started_at?.plus(playbook.timeout.unwrap_or(RUN_MAX).min(RUN_MAX)))
-}
-
 /// The failure that makes the run fail, if there is one.
 pub fn failure(state: &RunState, playbook: &Playbook, now: Time) -> Option<Failure> {
+    if let Some(overdue) = &state.overdue {
+        let error = StepError { code: "timeout".to_owned(), message: overdue.reason.clone(), at: None };
+        return Some(Failure { path: overdue.step.clone(), error: Some(error) });
+    }
     let mut walk = Walk { state, now, busy: &|_| false, todo: Vec::new(), at: None };
     match walk.list(&Frame::top(&playbook.steps, "")) {
         Stand::Failed(path) => {
             let error = state.steps.get(&path).and_then(|step| step.error.clone());
-            Some(Failure { path, error })
+            Some(Failure { path: Some(path), error })
         }
         _ => None,
     }

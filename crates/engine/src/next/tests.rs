@@ -133,6 +133,7 @@ fn says(on_error: OnError, facts: &[Fact], second: i64) -> String {
             ([], Some(time)) => format!("at {}", time.millis() / 1000),
             (todo, _) => todo.iter().map(|todo| todo.path.as_str()).collect::<Vec<_>>().join(" "),
         },
+        Next::CutOff { .. } => "timed_out".to_owned(),
         Next::End { status, .. } => status.name().to_owned(),
     }
 }
@@ -172,7 +173,7 @@ fn the_reason_of_a_failed_run_is_the_first_failure() {
     assert_eq!(reason.unwrap(), "step `a` failed: no (http_status)");
     let state = state(&facts);
     let playbook = playbook(OnError::Fail);
-    assert_eq!(failure(&state, &playbook, at(2)).unwrap().path, "a");
+    assert_eq!(failure(&state, &playbook, at(2)).unwrap().path.as_deref(), Some("a"));
 }
 
 #[test]
@@ -223,16 +224,55 @@ fn a_run_that_takes_too_long_has_timed_out_unless_it_is_over() {
     for (facts, expected) in [
         (&[begun()][..], "timed_out"),
         (&waiting, "timed_out"),
-        (&[begun(), ended("a", TimedOut)], "timed_out"),
-        (&[begun(), ended("a", Failed)], "failed"),
+        (&[begun(), ended("a", TimedOut)], "on_failure/f"),
+        (&[begun(), ended("a", Failed)], "on_failure/f"),
         (&[begun(), ended("a", Failed), ended("on_failure/f", Succeeded), ended("on_failure/g", Succeeded)], "failed"),
         (&[begun(), ended("a", Succeeded), ended("b", Succeeded), ended("c", Succeeded)], "succeeded"),
     ] {
         assert_eq!(says(OnError::Fail, facts, 10), expected, "{facts:?}");
     }
     assert_eq!(says(OnError::Fail, &waiting, 9), "at 30", "just before its timeout");
-    assert_eq!(deadline(&state(&[begun()]), &playbook(OnError::Fail)), Some(at(10)));
-    assert_eq!(deadline(&state(&[]), &playbook(OnError::Fail)), None, "the queue does not count");
+    assert_eq!(deadlines(&state(&[begun()]), &playbook(OnError::Fail)), Some([at(10), at(310)]));
+    assert_eq!(deadlines(&state(&[]), &playbook(OnError::Fail)), None, "the queue does not count");
+    assert_eq!(says(OnError::Fail, &[begun(), ended("a", Failed)], 310), "failed", "what comes after has an end too");
+}
+
+#[test]
+fn what_the_playbook_does_about_a_failure_is_done_when_its_time_is_over_too() {
+    let overdue = || Fact::Overdue { at: at(10), reason: "it took longer than 10s".into(), step: Some("a".into()) };
+    let mut facts = vec![begun(), ended("a", StepStatus::TimedOut), overdue()];
+    for expected in ["on_failure/f", "on_failure/g"] {
+        assert_eq!(says(OnError::Continue, &facts, 20), expected);
+        assert_eq!(says(OnError::Continue, &facts, 310), "timed_out", "with an end");
+        facts.push(ended(expected, StepStatus::Succeeded));
+    }
+    assert_eq!(says(OnError::Continue, &facts, 20), "timed_out");
+    let told = failure(&state(&facts), &playbook(OnError::Continue), at(20)).unwrap();
+    assert_eq!((told.path.as_deref(), told.error.unwrap().message.as_str()), (Some("a"), "it took longer than 10s"));
+}
+
+#[test]
+fn a_run_is_active_for_a_day_at_most_and_its_rests_do_not_count() {
+    let day = i64::try_from(model::limits::RUN_ACTIVE_SECONDS_MAX).unwrap();
+    let spent = |path: &str, from: i64, to: i64| {
+        let Fact::Attempted { path, attempt } = tried(path, None, AttemptOutcome::Succeeded) else { panic!("a try") };
+        let attempt = Attempt { started_at: at(from), ended_at: at(to), ..attempt };
+        Fact::Attempted { path, attempt }
+    };
+    let mut slow = playbook(OnError::Fail);
+    slow.timeout = None;
+    let says = |facts: &[Fact], second: i64| match next(&state(facts), &slow, at(second), &|_| false) {
+        Next::Work { todo, .. } => todo[0].path.clone(),
+        Next::CutOff { reason } => reason,
+        other => format!("{other:?}"),
+    };
+    // Two tries overlap, the second begins long after the first.
+    let half =
+        [begun(), acting("a", false), spent("a", 0, day / 2), spent("a", 1, day / 2), spent("a", day * 9, day * 9 + 1)];
+    assert_eq!(says(&half, day * 9 + 1), "a", "half a day and a second");
+    let whole = [&half[..], &[spent("a", day * 20, day * 20 + day / 2), ended("a", StepStatus::Succeeded)]].concat();
+    assert_eq!(says(&whole, day * 21), "it was active for longer than 1d");
+    assert_eq!(active_left(&state(&half), false).as_secs(), model::limits::RUN_ACTIVE_SECONDS_MAX / 2 - 1);
 }
 
 #[test]

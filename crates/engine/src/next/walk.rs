@@ -4,10 +4,10 @@
 
 use model::Time;
 use model::run::{AttemptOutcome, RunState, StepState, StepStatus};
-use playbook::{Body, Each, Guard, OnError, Repeat, Step};
+use playbook::{Body, Each, Guard, OnError, Repeat, Step, Wait};
 
 use super::frame::{Around, Frame};
-use super::{Todo, What};
+use super::{Todo, WAIT_TIMEOUT, What};
 
 /// How a list of steps stands.
 pub(super) enum Stand {
@@ -46,6 +46,46 @@ impl<'a> Walk<'a, '_> {
             }
         }
         Stand::Done { warned }
+    }
+
+    /// What is still to be done in a list that was cut off: what stands under `finally` of a `try` that had begun, the
+    /// innermost first. Nothing else begins any more.
+    pub(super) fn left_over(&mut self, frame: &Frame<'a>) -> Stand {
+        for step in frame.steps() {
+            let path = frame.path(step);
+            // What comes after a step that has not begun has not begun either.
+            let Some(at) = self.state.steps.get(&path) else { break };
+            if at.status == StepStatus::NeedsAttention {
+                return Stand::Attention(needs_attention(&path, at));
+            }
+            let guard = match &step.body {
+                Body::Try(guard) if !at.status.is_final() => Some(guard),
+                _ => None,
+            };
+            for (between, steps) in open_lists(step, at) {
+                if guard.is_some() && between == "finally" {
+                    continue;
+                }
+                let around = match &step.body {
+                    Body::ForEach(each) => match between.parse() {
+                        Ok(index) => Around::Item { var: &each.var, path: path.clone(), index },
+                        Err(_) => Around::Nothing,
+                    },
+                    _ => Around::Nothing,
+                };
+                let inner = frame.inside(steps, format!("{path}/{between}/"), around);
+                if let open @ (Stand::Open | Stand::Attention(_)) = self.left_over(&inner) {
+                    return open;
+                }
+            }
+            if let Some(guard) = guard {
+                let last = frame.inside(&guard.finally, format!("{path}/finally/"), Around::Nothing);
+                if let open @ (Stand::Open | Stand::Attention(_)) = self.list(&last) {
+                    return open;
+                }
+            }
+        }
+        Stand::Done { warned: true }
     }
 
     fn step(&mut self, step: &'a Step, frame: &Frame<'a>) -> Stand {
@@ -98,6 +138,9 @@ impl<'a> Walk<'a, '_> {
 
     fn failed(&mut self, step: &'a Step, path: String, frame: &Frame<'a>, at: &StepState) -> Stand {
         let culprit = at.culprit.clone().unwrap_or_else(|| path.clone());
+        if goes_on(step, at) {
+            return Stand::Done { warned: true };
+        }
         match &step.on_error {
             OnError::Fail => Stand::Failed(culprit),
             OnError::Continue => Stand::Done { warned: true },
@@ -220,6 +263,34 @@ impl<'a> Walk<'a, '_> {
         };
         self.open(step, path, frame, What::End { culprit, warned })
     }
+}
+
+/// Whether it was a wait for an event that did not come, with `on_timeout: continue`.
+fn goes_on(step: &Step, at: &StepState) -> bool {
+    at.status == StepStatus::TimedOut
+        && matches!(&step.body, Body::Wait(Wait::Event(wait)) if !wait.fails)
+        && at.error.as_ref().is_some_and(|error| error.code == WAIT_TIMEOUT)
+}
+
+/// The lists in a step that are at work, each with what comes between its own path and theirs.
+fn open_lists<'a>(step: &'a Step, at: &StepState) -> Vec<(String, &'a [Step])> {
+    let open = !at.status.is_final();
+    let rounds = at.rounds.as_deref();
+    let all = step.lists().into_iter().filter(|(between, _)| open != (between == "on_error"));
+    all.flat_map(|(between, steps)| {
+        let numbers: Vec<u32> = match (&step.body, between.as_str()) {
+            (Body::ForEach(each), "*") => {
+                let none = model::run::Rounds::default();
+                rounds.unwrap_or(&none).open(at.items().len(), each.max_parallel).collect()
+            }
+            (Body::Repeat(_), "*") => {
+                u32::try_from(rounds.map_or(0, |rounds| rounds.ends().len())).into_iter().collect()
+            }
+            _ => return vec![(between, steps)],
+        };
+        numbers.into_iter().map(|number| (number.to_string(), steps)).collect()
+    })
+    .collect()
 }
 
 /// The earliest time at which a try is due. Nothing when there is something to do anyway: a destination that was not tried

@@ -73,15 +73,17 @@ impl Work {
             context: Arc::clone(&runner.context),
             random: runner.shared.random(),
             now,
-            limit: self.time_left(step, now),
+            limit: self.time_left(step, &todo.path, now),
             once: action.effect(with) == Effect::Once,
         })
     }
 
     /// How long the action may take before it is cut off from outside.
-    fn time_left(&self, step: &Step, now: Time) -> Duration {
-        let whole = Duration::from_secs(limits::RUN_ACTIVE_SECONDS_MAX);
-        let own = step.timeout.map_or(whole, |timeout| timeout + OVERTIME);
-        next::deadline(&self.state, &self.playbook).map_or(own, |deadline| own.min(deadline.since(now)))
+    fn time_left(&self, step: &Step, path: &str, now: Time) -> Duration {
+        let after = path.starts_with("on_failure/") || path.starts_with("finally/") || self.state.overdue.is_some();
+        let active = next::active_left(&self.state, after);
+        let own = step.timeout.map_or(active, |timeout| active.min(timeout + OVERTIME));
+        next::deadlines(&self.state, &self.playbook)
+            .map_or(own, |[deadline, last]| own.min(if after { last } else { deadline }.since(now)))
     }
 }

@@ -13,8 +13,7 @@ use super::{Runner, load};
 use crate::approval::{Decision, Reply};
 use crate::decide::event_record;
 use crate::flow::{self, Ended, error};
-use crate::next::{Frame, Next};
-use crate::waits::{self, Look};
+use crate::waits::{self, Look, Signal};
 
 /// What has come for a step.
 struct Came {
@@ -62,11 +61,12 @@ impl Work {
                     return Ok(None);
                 }
                 let mut ended = None;
-                for (name, _) in &signals {
+                for (name, kept) in &signals {
                     let id = name.rsplit('/').next().and_then(|id| id.parse::<EventId>().ok());
                     let event = id.and_then(|id| load::event_of(store.as_ref(), id.seq).ok().map(|event| (id, event)));
                     if let Some((id, event)) = event.filter(|_| ended.is_none()) {
-                        ended = self.matches(runner, path, (id, &event), now);
+                        let signal = serde_json::from_slice::<Signal>(kept).ok();
+                        ended = self.matches(runner, path, (id, &event), signal.as_ref(), now);
                     }
                 }
                 Ok(Some(Came { ended, used: signals.into_iter().map(|(name, _)| (name, None)).collect() }))
@@ -80,14 +80,19 @@ impl Work {
         runner: &Runner,
         path: &str,
         (id, event): (EventId, &model::Event),
+        signal: Option<&Signal>,
         now: Time,
     ) -> Option<Ended> {
         let playbook = Arc::clone(&self.playbook);
         let Some(Body::Wait(Wait::Event(wait))) = playbook.step_at(path).map(|step| &step.body) else { return None };
         let mut record = event_record(event);
-        if let Some(when) = &wait.when {
+        if let Some(when) = wait.when.as_ref().filter(|_| signal.is_none_or(|signal| !signal.fits)) {
             let scope = self.scope_at(runner, path, now)?;
-            let scope = scope.known(Root::Event, Some(Arc::new(record.clone())));
+            let came = Arc::new(record.clone());
+            let scope = match signal {
+                Some(signal) => signal.scope(scope, came, event.received),
+                None => scope.known(Root::Event, Some(came)),
+            };
             match when.answer(&runner.shared.evaluator, &scope, Budget::STEP) {
                 playbook::Answer::Yes => {}
                 playbook::Answer::No { .. } => return None,
@@ -118,24 +123,8 @@ impl Work {
     /// The scope of a step that waits.
     fn scope_at(&mut self, runner: &Runner, path: &str, now: Time) -> Option<playbook::Scope> {
         let playbook = Arc::clone(&self.playbook);
-        // As if its time had come: then it is among what can be done.
-        let until = self.state.steps.get(path).and_then(|step| step.wait.as_ref()?.until);
-        let then = until.map_or(now, |until| until.max(now));
-        let frame = frame_of(&self.state, &playbook, then, path)?;
+        let frame = crate::next::frame_of(&self.state, &playbook, path)?;
         self.scope(runner, &frame, now).ok()
-    }
-}
-
-/// The list that a step stands in which can be done at this time.
-fn frame_of<'a>(
-    state: &model::run::RunState,
-    playbook: &'a playbook::Playbook,
-    then: Time,
-    path: &str,
-) -> Option<Frame<'a>> {
-    match crate::next::undated(state, playbook, then) {
-        Next::Work { todo, .. } => todo.into_iter().find(|todo| todo.path == path).map(|todo| todo.frame),
-        _ => None,
     }
 }
 
@@ -144,7 +133,8 @@ fn answer(answered: Reply) -> Ended {
     let Reply { decision, by, comment, fields, .. } = answered;
     let said = comment.as_deref().map_or(String::new(), |comment| format!(": {comment}"));
     let message = format!("{by} said no{said}");
-    let output = json!({ "decision": decision.name(), "by": by, "comment": comment, "fields": fields });
+    let output =
+        json!({ "decision": decision.name(), "by": by, "comment": comment, "fields": fields, "timed_out": false });
     match decision {
         Decision::Approve => Ended::well(output),
         Decision::Deny => flow::denied(output, message),

@@ -14,7 +14,7 @@ use model::run::{Fact, RunStart, RunState, RunStatus, RunSummary, StepError, Ste
 use model::{Event, Record, RunId, Seq, Time, limits};
 use playbook::{Body, Playbook, Scope, Step};
 use serde_json::Value;
-use store::{Expect, Lease, Mark};
+use store::{Expect, Lease, Mark, Window};
 use tokio::task::JoinSet;
 
 use super::acting::Acted;
@@ -29,6 +29,9 @@ use crate::outbound::HELD_LOOK;
 use crate::refusal::Refusal;
 use crate::shared::Fresh;
 use crate::waits;
+
+/// Signals that were not what is waited for and are kept until there is something else to record.
+const SIGNALS_KEPT_MAX: usize = 100;
 
 /// A run at work.
 pub(super) struct Work {
@@ -58,6 +61,8 @@ pub(super) struct Work {
     pub(super) looks: bool,
     /// Signals that were taken over, to be taken away with the next record.
     pub(super) used: Vec<Mark>,
+    /// Windows of deliveries that were cut off, to be released with the next record.
+    pub(super) released: Vec<Window>,
     /// Answers that must not have come when the next record is made.
     pub(super) unless: Vec<String>,
 }
@@ -120,6 +125,7 @@ async fn take_up(runner: &Arc<Runner>, lease: Lease) -> Result<Work, load::LoadE
         paused: false,
         looks: true,
         used: Vec::new(),
+        released: Vec::new(),
         unless: Vec::new(),
     })
 }
@@ -169,6 +175,7 @@ impl Work {
                 Ok(Turn::Go)
             }
             Next::Work { todo, at } => self.work(runner, todo, at, now).await,
+            Next::CutOff { reason } => self.cut_off(runner, reason, now),
             Next::End { status, reason } => self.end(runner, status, reason, now).await,
         }
     }
@@ -252,7 +259,8 @@ impl Work {
     async fn rest(&mut self, runner: &Arc<Runner>, at: Option<Time>, now: Time) -> Result<Turn, Halt> {
         self.held.retain(|_, until| *until > now);
         let due = at.into_iter().chain(self.held.values().copied());
-        let due = due.chain(next::deadline(&self.state, &self.playbook)).min().unwrap_or(now);
+        let ends = next::deadlines(&self.state, &self.playbook).into_iter().flatten().filter(|end| *end > now);
+        let due = due.chain(ends).min().unwrap_or(now);
         if self.next_acted(runner, Some(due.since(now))).await? {
             return Ok(Turn::Go);
         }
@@ -263,7 +271,7 @@ impl Work {
             return self.park(runner, due, now).await;
         }
         self.listen(runner, now);
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.used.len() < SIGNALS_KEPT_MAX {
             let _ = runner.shared.store.release(self.lease, due);
         } else {
             self.record(runner, due, false, Extra::default()).await?;
@@ -329,6 +337,18 @@ impl Work {
         self.busy.remove(&acted.path);
         self.take(runner, acted).await?;
         Ok(true)
+    }
+
+    /// The time of the run is over: what is open of its steps ends, and what is at work is dropped.
+    fn cut_off(&mut self, runner: &Runner, reason: String, now: Time) -> Result<Turn, Halt> {
+        self.acting.abort_all();
+        self.acting = JoinSet::new();
+        self.busy.clear();
+        self.held.clear();
+        let held = action::held_windows(&self.state, runner.shared.store.as_ref()).map_err(|_| Halt::Later)?;
+        self.released.extend(held);
+        self.state.cut_off(now, reason).into_iter().try_for_each(|fact| self.apply(fact))?;
+        Ok(Turn::Go)
     }
 
     async fn end(
@@ -417,6 +437,7 @@ impl Work {
     ) -> Result<(), Refusal> {
         extra.marks.extend(self.used.iter().cloned());
         extra.unless.extend(self.unless.iter().cloned());
+        extra.windows.extend(self.released.iter().cloned());
         let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
         let mut summary = self.summary.clone();
         summary.follow(&self.state, Seq::default(), due);
@@ -424,8 +445,13 @@ impl Work {
         self.summary.follow(&self.state, seq, due);
         self.pending.clear();
         self.used.clear();
+        self.released.clear();
         self.unless.clear();
         self.outcome_pending = false;
+        // What waits beside something that is at work looks at what that has done.
+        if !self.busy.is_empty() && self.state.waiting().next().is_some() {
+            self.listen(runner, runner.shared.store.now());
+        }
         Ok(())
     }
 }

@@ -3,8 +3,10 @@
 // `cfg(test)` tells the lints that all of this is test code.
 #![cfg(test)]
 
+mod again;
 mod blocks;
 mod crash;
+mod overdue;
 mod people;
 mod receiver;
 mod runs;

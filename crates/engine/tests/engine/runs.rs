@@ -244,3 +244,27 @@ async fn a_text_that_no_set_holds_any_more_goes_and_one_that_is_in_force_stays()
     assert_eq!(engine.forget_texts(model::Time::MAX).await.unwrap(), 1, "now the other one");
     engine.stop(Duration::from_secs(5)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_often_a_step_tries_is_said_by_the_step_then_by_the_destination_then_by_default() {
+    const TRIES: &str = r#"
+playbook: tries
+triggers:
+  - event: { type: go }
+steps:
+  - { id: own, action: webhook.send, with: { to: desk, body: { n: own } }, retry: { max: 1, backoff: fixed, first: 1ms, cap: 1ms }, on_error: continue }
+  - { id: never, action: webhook.send, with: { to: desk, body: { n: never } }, retry: { max: 0 }, on_error: continue }
+  - { id: theirs, action: webhook.send, with: { to: desk, body: { n: theirs } }, on_error: continue }
+"#;
+    let world = World::new(&[TRIES]).await;
+    world.receiver.answers(|_| Some(503));
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    engine.ingest(vec![plain("go", json!({}))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    let received = world.receiver.received();
+    let calls = |name: &str| received.iter().filter(|one| one.body.contains(name)).count();
+    // The destinations of these tests say three tries after the first.
+    assert_eq!((calls("own"), calls("never"), calls("theirs")), (2, 1, 4));
+    engine.stop(std::time::Duration::from_secs(1)).await;
+}

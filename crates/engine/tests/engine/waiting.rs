@@ -73,7 +73,7 @@ async fn a_run_that_waits_for_an_event_goes_on_when_the_right_one_comes() {
 async fn a_wait_for_an_event_that_never_comes_ends_as_the_playbook_says() {
     for (then, expected) in [
         ("fail", "ticket failed: closed=timed_out"),
-        ("continue", "ticket succeeded: closed=succeeded after=succeeded"),
+        ("continue", "ticket succeeded_with_warnings: closed=timed_out after=succeeded"),
     ] {
         let world = World::new(&[&TICKET.replace("TIMEOUT", "200ms").replace("THEN", then)]).await;
         let store = world.open().await;
@@ -81,7 +81,54 @@ async fn a_wait_for_an_event_that_never_comes_ends_as_the_playbook_says() {
         let run = go(&engine, json!({})).await;
         quiet(store.as_ref()).await;
         assert_eq!(stand(store.as_ref(), run), expected);
+        assert_eq!(said(store.as_ref(), run, "closed"), json!({ "event": null, "timed_out": true }));
         engine.stop(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_judges_its_event_by_the_state_that_the_event_found_and_not_by_what_was_or_what_comes() {
+    const READY: &str = r#"
+playbook: ready
+triggers:
+  - case.created
+steps:
+  - id: ready
+    wait: { event: { type: [ping, case.updated], when: 'case.priority == "critical"' }, timeout: 1d }
+  - { id: after, action: log, with: { message: "${{ steps.ready.output.event.type }}" } }
+"#;
+    let case = |kind: &str, priority: &str| {
+        crate::world::snapshot(kind, &json!({ "id": "C-1", "name": "c", "priority": priority }))
+    };
+    let ping = || plain("ping", json!({}));
+    for restarts in [false, true] {
+        for events in [
+            vec![ping(), case("case.updated", "critical"), case("case.updated", "low"), ping()],
+            vec![
+                ping(),
+                case("case.updated", "high"),
+                ping(),
+                case("case.updated", "critical"),
+                case("case.updated", "low"),
+            ],
+        ] {
+            let world = World::new(&[READY]).await;
+            let mut store = world.open().await;
+            let mut engine = world.start(store.clone()).await;
+            let answer = engine.ingest(vec![case("case.created", "low")]).await.remove(0).unwrap();
+            let run = answer.decisions[0].run_id.unwrap();
+            waits(store.as_ref(), run).await;
+            if restarts {
+                // What the run looks at is not known yet: what it needs to judge later is kept.
+                gone(engine, store).await;
+                store = world.open().await;
+                engine = world.start(store.clone()).await;
+            }
+            engine.ingest(events).await.into_iter().for_each(|one| drop(one.unwrap()));
+            quiet(store.as_ref()).await;
+            assert_eq!(said(store.as_ref(), run, "after")["message"], "case.updated", "restarts: {restarts}");
+            engine.stop(Duration::from_secs(1)).await;
+        }
     }
 }
 
@@ -424,7 +471,8 @@ async fn the_playbooks_of_the_pages_about_blocks_do_what_the_pages_say() {
     let ends: Vec<String> =
         all_runs(store.as_ref()).iter().map(|run| format!("{} {}", run.playbook, run.status.name())).collect();
     assert_eq!(ends.len(), all.len(), "{ends:#?}");
-    assert!(ends.iter().all(|end| end.ends_with(" succeeded")), "{ends:#?}");
+    let warned = "wait-for-the-ticket succeeded_with_warnings";
+    assert!(ends.iter().all(|end| end.ends_with(" succeeded") || end == warned), "{ends:#?}");
     engine.stop(Duration::from_secs(1)).await;
 }
 

@@ -155,6 +155,17 @@ pub enum Fact {
         #[serde(flatten)]
         end: RoundEnd,
     },
+    /// The run ran out of its time: what was open of its steps has ended, and nothing of them begins any more. What the
+    /// playbook does about a failure, and in any case, comes after this.
+    Overdue {
+        /// When.
+        at: Time,
+        /// What was over.
+        reason: String,
+        /// The first step that was cut off.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<String>,
+    },
     /// A person asked to stop the run; nothing starts after this.
     CancelRequested {
         /// Who.

@@ -4,6 +4,7 @@
 //! a fact that does not fit the state is an error, not a shrug.
 
 mod delivery;
+mod ends;
 mod fact;
 #[cfg(test)]
 mod fold_tests;
@@ -17,6 +18,6 @@ mod tests;
 pub use delivery::{Delivery, DeliveryStatus};
 pub use fact::{Answer, Ask, Attempt, AttemptOutcome, Caller, Fact, Gate, RunStart, StepError, Wait, WaitOn};
 pub use rounds::{RoundEnd, Rounds};
-pub use state::{BLOCKS, RunError, RunState, SET, StepState};
+pub use state::{BLOCKS, Overdue, RunError, RunState, SET, StepState};
 pub use status::{RunStatus, StepStatus};
 pub use summary::{Awaited, RunSummary};

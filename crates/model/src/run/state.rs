@@ -4,6 +4,7 @@
 //! follows from the steps that act and those that rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -76,6 +77,17 @@ impl StepState {
     }
 }
 
+/// That a run ran out of its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// When that was noticed.
+    pub at: Time,
+    /// What was over.
+    pub reason: String,
+    /// The first step that was cut off.
+    pub step: Option<String>,
+}
+
 /// The state of a run, folded from its facts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
@@ -93,6 +105,10 @@ pub struct RunState {
     pub output: Option<Value>,
     /// Who asked to stop it.
     pub cancel: Option<String>,
+    /// That its time is over, if it is.
+    pub overdue: Option<Overdue>,
+    /// How long it has been active: an action of it was at work.
+    pub active: Duration,
     /// Its steps by path.
     pub steps: BTreeMap<String, StepState>,
     /// The paths in the order in which the steps started.
@@ -101,6 +117,8 @@ pub struct RunState {
     pub vars: Record,
     /// How many facts were applied.
     pub version: u32,
+    /// Up to when its active time is counted.
+    active_until: Time,
     deliveries: Deliveries,
     /// The paths of the steps that wait.
     waiting: BTreeSet<String>,
@@ -155,6 +173,12 @@ pub enum RunError {
         /// The status.
         status: RunStatus,
     },
+    /// A run runs out of its time once, and not before it has started.
+    #[error("run {run} has not started, or has run out of its time before")]
+    NotOverdue {
+        /// Which run.
+        run: RunId,
+    },
     /// A run cannot start twice.
     #[error("run {run} has already started")]
     AlreadyStarted {
@@ -178,6 +202,9 @@ impl RunState {
             reason: None,
             output: None,
             cancel: None,
+            overdue: None,
+            active: Duration::ZERO,
+            active_until: Time::EPOCH,
             steps: BTreeMap::new(),
             order: Vec::new(),
             vars: Record::new(),
@@ -191,6 +218,7 @@ impl RunState {
             state.apply(fact)?;
         }
         state.status = RunStatus::Queued;
+        (state.active, state.active_until) = (Duration::ZERO, Time::EPOCH);
         Ok(state)
     }
 
@@ -228,6 +256,7 @@ impl RunState {
     /// | step started, waiting, step ended | not ended, and the step has not ended |
     /// | attempted | not ended, and the step has started and not ended |
     /// | round ended | not ended, the loop has started and not ended, and the round has not ended |
+    /// | overdue | started, not ended, not overdue |
     /// | cancel requested | not ended |
     /// | redelivered | the step exists |
     /// | ended | not ended, with a final status |
@@ -265,6 +294,7 @@ impl RunState {
                     true
                 })?;
                 self.deliveries.take(path, attempt);
+                self.spend(attempt.started_at, attempt.ended_at);
             }
             Fact::Waiting { path, wait, .. } => self.change(path, None, |step| {
                 step.status = StepStatus::Waiting;
@@ -286,6 +316,12 @@ impl RunState {
                 noted
             })?,
             Fact::StepEnded { .. } => self.end_step(fact)?,
+            Fact::Overdue { at, reason, step } => {
+                if self.started_at.is_none() || self.overdue.is_some() {
+                    return Err(RunError::NotOverdue { run });
+                }
+                self.overdue = Some(Overdue { at: *at, reason: reason.clone(), step: step.clone() });
+            }
             Fact::CancelRequested { by, .. } => self.cancel = Some(by.clone()),
             Fact::Redelivered { path, attempt, .. } => {
                 let step =
@@ -364,35 +400,18 @@ impl RunState {
         Ok(())
     }
 
+    /// Counts a try towards the active time; what overlaps with one that is counted already counts once.
+    fn spend(&mut self, from: Time, to: Time) {
+        let from = from.max(self.active_until);
+        if to > from {
+            self.active += to.since(from);
+            self.active_until = to;
+        }
+    }
+
     /// The status that follows from the steps.
     fn follow_steps(&mut self) {
         self.status = if self.acting == 0 && self.resting > 0 { RunStatus::Waiting } else { RunStatus::Running };
-    }
-
-    /// The facts that end the run now: what is still open of its steps ends with it, so that nothing is left that looks
-    /// as if it were at work.
-    pub fn ending(&self, status: RunStatus, at: Time, reason: Option<String>) -> Vec<Fact> {
-        let open = self.order.iter().filter_map(|path| Some((path, self.steps.get(path)?)));
-        let mut facts: Vec<Fact> = open
-            .filter(|(_, step)| !step.status.is_final())
-            .map(|(path, step)| {
-                let (status, code, message) = match status {
-                    _ if step.outcome_unknown() => (
-                        StepStatus::NeedsAttention,
-                        "unknown_outcome",
-                        "it was begun, and whether it happened is not known",
-                    ),
-                    RunStatus::TimedOut => (StepStatus::TimedOut, "timeout", "the run took longer than its timeout"),
-                    RunStatus::Cancelled => (StepStatus::Cancelled, "cancelled", "the run was cancelled"),
-                    _ => (StepStatus::Failed, "run_ended", "the run ended before it did"),
-                };
-                let error = Some(StepError { code: code.to_owned(), message: message.to_owned(), at: None });
-                let (path, action) = (path.clone(), step.action.clone());
-                Fact::StepEnded { path, action, status, at, output: None, error, handled: false, culprit: None }
-            })
-            .collect();
-        facts.push(Fact::Ended { status, at, reason, output: None });
-        facts
     }
 }
 

@@ -7,8 +7,9 @@ use super::delivery::Delivery;
 use super::fact::{Gate, RunStart, Wait};
 use super::state::RunState;
 use super::status::RunStatus;
-use crate::id::{Digest, EventId, RunId, Seq};
+use crate::id::{Digest, EventId, ObjectKey, RunId, Seq};
 use crate::limits;
+use crate::record::Kind;
 use crate::time::Time;
 
 /// A step that waits for what others do.
@@ -43,6 +44,9 @@ pub struct RunSummary {
     /// The case it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<String>,
+    /// The entity it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
     /// How it stands.
     pub status: RunStatus,
     /// When it was created.
@@ -103,6 +107,7 @@ impl RunSummary {
             event: start.event,
             alert: start.alert.clone(),
             case: start.case.clone(),
+            entity: start.entity.clone(),
             status: RunStatus::Queued,
             created_at: now,
             started_at: None,
@@ -119,6 +124,16 @@ impl RunSummary {
             gate: start.gate.clone(),
             observed: start.observed,
         }
+    }
+
+    /// The object of this kind that the run is about.
+    pub fn object(&self, kind: Kind) -> Option<ObjectKey> {
+        let id = match kind {
+            Kind::Alert => &self.alert,
+            Kind::Case => &self.case,
+            Kind::Entity => &self.entity,
+        };
+        id.as_ref().map(|id| ObjectKey { tenant: self.tenant.clone(), kind, id: id.clone() })
     }
 
     /// Brings the summary up to the state after an entry; `due_at` is when there is something to do next.

@@ -98,7 +98,10 @@ pub(crate) static BLOCKS: &[Block] = &[
                 "for which event: `type` (one, a list, or a prefix such as `holm.*`) and `when`, in which `event` is the one that came",
             ),
             ("timeout", "with `event`, required: how long at most"),
-            ("on_timeout", "with `event`: `fail` (default), or `continue`"),
+            (
+                "on_timeout",
+                "with `event`: `fail` (default), or `continue`: the step has `timed_out`, the run goes on with a warning",
+            ),
         ],
         output: "with `event`, the event that came as `event`; else nothing",
         example: "- id: closed\n  wait:\n    event: { type: ticket.closed, when: 'event.data.number == vars.ticket' }\n    timeout: 2d\n    on_timeout: continue\n",

@@ -156,6 +156,12 @@ impl Scope {
         self.now_text.get_or_init(|| self.now.to_string())
     }
 
+    /// The same at another time.
+    #[must_use]
+    pub fn at(self, now: Time) -> Scope {
+        Scope { now, now_text: OnceLock::new(), ..self }
+    }
+
     /// Sets a record; nothing when there is none.
     #[must_use]
     pub fn known(mut self, root: Root, record: Option<Arc<Record>>) -> Scope {

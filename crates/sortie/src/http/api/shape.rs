@@ -373,6 +373,11 @@ impl Moment {
                 shown.status = Some(end.status.name());
                 shown.detail = end.error.as_ref().map(|error| error.message.clone());
             }
+            Fact::Overdue { reason, step, .. } => {
+                shown.fact = "overdue";
+                shown.path.clone_from(step);
+                shown.detail = Some(reason.clone());
+            }
             Fact::CancelRequested { by, .. } => {
                 shown.fact = "cancel_requested";
                 shown.detail = Some(by.clone());
