@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::delivery::{Deliveries, Delivery};
 use super::fact::{Attempt, AttemptOutcome, Fact, RunStart, StepError, Wait, WaitOn};
-use super::rounds::Rounds;
+use super::rounds::{RoundEnd, Rounds};
 use super::status::{RunStatus, StepStatus};
 use super::summary::Awaited;
 use crate::id::RunId;
@@ -301,20 +301,7 @@ impl RunState {
                 step.wait = Some(Box::new(wait.clone()));
                 true
             })?,
-            Fact::RoundEnded { path, index, end } => self.change(path, None, |step| {
-                let most = if step.input.is_some() { step.items().len() } else { limits::LOOP_ROUNDS_MAX };
-                if usize::try_from(*index).is_ok_and(|index| index >= most) {
-                    return false;
-                }
-                let again = end.again;
-                let noted = step.rounds.get_or_insert_default().note(*index, end.clone());
-                if noted && let Some(again) = again {
-                    step.status = StepStatus::Waiting;
-                    let wait = Wait { on: WaitOn::Time, until: Some(again) };
-                    step.wait = Some(Box::new(wait));
-                }
-                noted
-            })?,
+            Fact::RoundEnded { path, index, end } => self.change(path, None, |step| end_round(step, *index, end))?,
             Fact::StepEnded { .. } => self.end_step(fact)?,
             Fact::Overdue { at, reason, step } => {
                 if self.started_at.is_none() || self.overdue.is_some() {
@@ -413,6 +400,20 @@ impl RunState {
     fn follow_steps(&mut self) {
         self.status = if self.acting == 0 && self.resting > 0 { RunStatus::Waiting } else { RunStatus::Running };
     }
+}
+
+/// Takes over the end of a round; answers whether the loop has such a round, and it was open.
+fn end_round(step: &mut StepState, index: u32, end: &RoundEnd) -> bool {
+    let most = if step.input.is_some() { step.items().len() } else { limits::LOOP_ROUNDS_MAX };
+    if usize::try_from(index).is_ok_and(|index| index >= most) {
+        return false;
+    }
+    let noted = step.rounds.get_or_insert_default().note(index, end.clone());
+    if let Some(again) = end.again.filter(|_| noted) {
+        step.status = StepStatus::Waiting;
+        step.wait = Some(Box::new(Wait { on: WaitOn::Time, until: Some(again) }));
+    }
+    noted
 }
 
 /// A step that begins.
