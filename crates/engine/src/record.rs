@@ -1,5 +1,6 @@
 //! The payloads of history entries: what is written, and how it is read back.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -122,11 +123,16 @@ struct AcceptedOut<'a> {
     warnings: &'a [String],
 }
 
-/// Writes the payload of `event.accepted`.
+/// Writes the payload of `event.accepted`; answers where in it the fields of the subject stand as well.
 ///
 /// # Errors
 /// [`RecordError`] when something in it cannot be written as JSON.
-pub fn accepted(event: &Event, raw: &Raw, decided: &Decided, set: Digest) -> Result<Vec<u8>, RecordError> {
+pub fn accepted(
+    event: &Event,
+    raw: &Raw,
+    decided: &Decided,
+    set: Digest,
+) -> Result<(Vec<u8>, Range<usize>), RecordError> {
     let (json, base64) = match raw {
         Raw::Json(bytes) => (Some(bytes), None),
         Raw::Bytes(bytes) if bytes.is_empty() => (None, None),
@@ -156,13 +162,16 @@ pub fn accepted(event: &Event, raw: &Raw, decided: &Decided, set: Digest) -> Res
     // The two large parts are put in before the last bracket: the fields by the faster writer, and the body as it is,
     // which was read as JSON before it came here ([`Raw::Json`]).
     payload.pop();
+    let mut fields = 0..0;
     if let Some(subject) = &event.subject {
         payload.extend_from_slice(b",\"subject\":{\"kind\":");
         json::write_text(subject.kind.name(), &mut payload);
         payload.extend_from_slice(b",\"id\":");
         json::write_text(&subject.id, &mut payload);
         payload.extend_from_slice(b",\"fields\":");
+        fields.start = payload.len();
         json::write_fields(&subject.fields, &mut payload);
+        fields.end = payload.len();
         payload.push(b'}');
     }
     if let Some(body) = json {
@@ -170,7 +179,7 @@ pub fn accepted(event: &Event, raw: &Raw, decided: &Decided, set: Digest) -> Res
         payload.extend_from_slice(body);
     }
     payload.push(b'}');
-    Ok(payload)
+    Ok((payload, fields))
 }
 
 /// Reads the payload of `event.accepted`.

@@ -46,6 +46,13 @@ pub fn write_fields(fields: &Map<String, Value>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// The text of an object.
+pub fn text_of(fields: &Map<String, Value>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_fields(fields, &mut out);
+    out
+}
+
 /// Appends a text, in quotes.
 pub fn write_text(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();

@@ -95,13 +95,22 @@ impl Attachment {
 }
 
 impl Object {
-    /// Appends it as JSON, as its `Serialize` would write it.
+    /// Appends it as JSON, as its `Serialize` would write it. `fields` is the text of its fields, where somebody has
+    /// written them already.
     ///
     /// # Errors
     /// [`serde_json::Error`] when it cannot be written; never in practice.
-    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    pub fn write(&self, fields: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         out.extend_from_slice(b"{\"record\":");
-        json::write_fields(&self.record, out);
+        let start = out.len();
+        match fields {
+            Some(text) => out.extend_from_slice(text),
+            None => json::write_fields(&self.record, out),
+        }
+        debug_assert!(
+            fields.is_none() || json::text_of(&self.record) == out[start..],
+            "the text is that of the fields"
+        );
         out.extend_from_slice(b",\"meta\":");
         serde_json::to_writer(&mut *out, &self.meta)?;
         out.push(b'}');
@@ -534,8 +543,11 @@ mod tests {
     fn an_object_is_written_as_its_serialisation_says() {
         let (object, _) = after(None, &event("generic", "case.created", json!({"id": "C", "name": "\"x\"\n"})));
         let mut out = Vec::new();
-        object.write(&mut out).unwrap();
+        object.write(None, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&object).unwrap());
+        let (fields, mut again) = (json::text_of(&object.record), Vec::new());
+        object.write(Some(&fields), &mut again).unwrap();
+        assert_eq!(String::from_utf8(again).unwrap(), serde_json::to_string(&object).unwrap());
     }
 
     #[test]

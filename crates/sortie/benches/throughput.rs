@@ -4,6 +4,8 @@
 //! `cargo bench -p sortie --bench throughput`; `docs/benchmarks.md` says what the figures mean and what can be set.
 //! The process is the load generator; started again with a word it is the receiver or one of the ceilings.
 
+#[path = "throughput/flood.rs"]
+mod flood;
 #[path = "throughput/pipeline.rs"]
 mod pipeline;
 #[path = "throughput/playbooks.rs"]

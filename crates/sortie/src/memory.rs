@@ -7,8 +7,6 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 
-use mimalloc::MiMalloc;
-
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
 }
@@ -23,46 +21,61 @@ fn count(bytes: isize) {
     let _ = HELD.try_with(|held| held.set(held.get().wrapping_add(bytes)));
 }
 
+/// Every block of the allocator begins at a multiple of this many bytes, whatever its size.
+const NATURAL_ALIGN: usize = size_of::<usize>();
+
 struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 #[expect(unsafe_code, reason = "an allocator can only be written so; each method passes its own contract on unchanged")]
-// SAFETY: every method hands its arguments to `MiMalloc`, which keeps the contract of `GlobalAlloc`, and answers what it
-// answered. The counting touches a thread-local without a destructor and does not allocate.
+// SAFETY: every method hands its arguments to mimalloc and answers what that answered. What needs no more than the
+// natural alignment goes the plain way, which keeps the contract by [`NATURAL_ALIGN`]; the way for other alignments takes
+// larger blocks than needed for all sizes that are no power of two. The counting touches a thread-local without a
+// destructor and does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `alloc`.
-        let block = unsafe { MiMalloc.alloc(layout) };
+        let block = if layout.align() <= NATURAL_ALIGN {
+            // SAFETY: the caller keeps the contract of `alloc`; mimalloc takes any size.
+            unsafe { libmimalloc_sys::mi_malloc(layout.size()) }
+        } else {
+            // SAFETY: as above; the alignment of a layout is a power of two.
+            unsafe { libmimalloc_sys::mi_malloc_aligned(layout.size(), layout.align()) }
+        };
         if !block.is_null() {
             count(layout.size().cast_signed());
         }
-        block
+        block.cast()
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-        let block = unsafe { MiMalloc.alloc_zeroed(layout) };
+        let block = if layout.align() <= NATURAL_ALIGN {
+            // SAFETY: the caller keeps the contract of `alloc_zeroed`; mimalloc takes any size.
+            unsafe { libmimalloc_sys::mi_zalloc(layout.size()) }
+        } else {
+            // SAFETY: as above; the alignment of a layout is a power of two.
+            unsafe { libmimalloc_sys::mi_zalloc_aligned(layout.size(), layout.align()) }
+        };
         if !block.is_null() {
             count(layout.size().cast_signed());
         }
-        block
+        block.cast()
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-layout.size().cast_signed());
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { MiMalloc.dealloc(block, layout) }
+        // SAFETY: the caller keeps the contract of `dealloc`: the block came from here, and so from mimalloc.
+        unsafe { libmimalloc_sys::mi_free(block.cast()) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `realloc`.
-        let moved = unsafe { MiMalloc.realloc(block, layout, size) };
+        // SAFETY: the caller keeps the contract of `realloc`. Up to the natural alignment this goes the plain way itself.
+        let moved = unsafe { libmimalloc_sys::mi_realloc_aligned(block.cast(), size, layout.align()) };
         if !moved.is_null() {
             count(size.cast_signed() - layout.size().cast_signed());
         }
-        moved
+        moved.cast()
     }
 }
 

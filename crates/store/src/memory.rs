@@ -63,6 +63,8 @@ struct State {
     tree: Tree,
     tiles: BTreeMap<(u8, u64), Vec<Digest>>,
     epochs: u64,
+    /// Whose run was given out last.
+    last_turn: String,
     commits: u64,
 }
 
@@ -374,15 +376,20 @@ impl Store for Memory {
 
     fn take_due(&self, now: Time, max: usize, lease: Duration) -> Result<Vec<Lease>, Error> {
         let mut state = self.lock();
-        let mut due: Vec<(Time, RunId)> = state
-            .open()
-            .filter(|h| !state.is_held_back(h))
-            .map(|h| (h.due(), h.summary.id))
-            .filter(|d| d.0 <= now)
-            .collect();
-        due.sort_unstable();
+        let mut due: BTreeMap<String, BTreeSet<(Time, RunId)>> = BTreeMap::new();
+        for held in state.open().filter(|h| !state.is_held_back(h) && h.due() <= now) {
+            due.entry(held.summary.tenant.clone()).or_default().insert((held.due(), held.summary.id));
+        }
+        // By rank within the tenant, and within a rank those after the one who had the last turn first.
+        let mut turns: Vec<(usize, bool, &str, RunId)> = Vec::new();
+        for (tenant, runs) in &due {
+            let had_its_turn = tenant.as_str() <= state.last_turn.as_str();
+            turns.extend(runs.iter().enumerate().map(|(rank, (_, run))| (rank, had_its_turn, tenant.as_str(), *run)));
+        }
+        turns.sort_unstable();
         let mut taken = Vec::new();
-        for (_, run) in due.into_iter().take(max) {
+        for (_, _, tenant, run) in turns.into_iter().take(max) {
+            tenant.clone_into(&mut state.last_turn);
             state.epochs += 1;
             let epoch = state.epochs;
             if let Some(held) = state.runs.get_mut(&(run.seq, run.n)) {

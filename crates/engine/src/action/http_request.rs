@@ -174,6 +174,7 @@ fn prepare(call: &Call<'_>, params: &mut Params<'_>) -> Result<Ready, StepError>
         body,
         timeout: call.timeout.unwrap_or(TOTAL_TIMEOUT),
         keep_bytes: BODY_BYTES_MAX.max(RESPONSE_CAPTURE_BYTES_MAX),
+        tenant: call.start.tenant.clone(),
         places: None,
         fresh: effect == Effect::Once,
         redactor,

@@ -215,6 +215,7 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, tri
     };
     let (body, content_type) = parcel.body.form(destination);
     let message = Message {
+        tenant: call.start.tenant.clone(),
         id: idempotency_key(call.start.id, call.path, &destination.id),
         body: body.clone(),
         content_type,

@@ -20,7 +20,7 @@ use model::history::{Entry, EntryKind, Salt};
 use model::run::{RunStart, RunSummary};
 use model::{ChainLink, Digest, Event, EventId, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
 use serde_json::json;
-use store::{Claim, Commit, Expect, RunWrite, Tally, Window};
+use store::{Claim, Commit, Expect, Fields, RunWrite, Tally, Window};
 
 use crate::action;
 use crate::brakes::{Brakes, Mute, Suspension};
@@ -63,7 +63,7 @@ pub(crate) struct Batch<'a> {
 struct Savepoint {
     set: Arc<Set>,
     next: Seq,
-    lengths: [usize; 6],
+    lengths: [usize; 7],
     fresh: usize,
     points: [usize; 5],
 }
@@ -265,6 +265,7 @@ impl<'a> Batch<'a> {
             next: self.next,
             lengths: [
                 commit.entries.len(),
+                commit.fields.len(),
                 commit.object_blocks.len(),
                 commit.files.len(),
                 commit.claims.len(),
@@ -283,10 +284,11 @@ impl<'a> Batch<'a> {
     }
 
     fn roll_back(&mut self, to: Savepoint) {
-        let [entries, blocks, files, claims, runs, texts] = to.lengths;
+        let [entries, fields, blocks, files, claims, runs, texts] = to.lengths;
         self.set = to.set;
         self.next = to.next;
         self.commit.entries.truncate(entries);
+        self.commit.fields.truncate(fields);
         self.commit.object_blocks.truncate(blocks);
         self.commit.files.truncate(files);
         self.commit.claims.truncate(claims);
@@ -341,7 +343,7 @@ impl<'a> Batch<'a> {
         decided: Decided,
     ) -> Result<Accepted, Refusal> {
         let position = at.0;
-        let payload = record::accepted(event, raw, &decided, self.set.digest())
+        let (payload, fields) = record::accepted(event, raw, &decided, self.set.digest())
             .map_err(|error| Refusal::Invalid { code: "internal", message: error.to_string() })?;
         if let Some(replay) = &event.replay {
             self.remember(event, replay, position);
@@ -350,6 +352,11 @@ impl<'a> Batch<'a> {
         self.entry(EntryKind::EventAccepted, at, event.actor.clone(), about, payload);
         let mut object_after = None;
         if let Some((key, mut object)) = decided.object {
+            if let Some(subject) = event.subject.as_ref().filter(|subject| Arc::ptr_eq(&subject.fields, &object.record))
+            {
+                let (record, entry) = (Arc::clone(&subject.fields), self.commit.entries.len() - 1);
+                self.commit.fields.push(Fields { record, entry, bytes: fields });
+            }
             if let Some(block) = object.note_entry(position.seq) {
                 self.commit.object_blocks.push((key.clone(), block));
             }

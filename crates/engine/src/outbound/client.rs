@@ -8,7 +8,6 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Egress;
@@ -16,17 +15,21 @@ use super::login::Tokens;
 use super::resolve::{Guard, ResolveError, Resolver};
 use super::target::Target;
 use super::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, ConnectError, Limits, Request, SendError, Sent};
+use crate::fair::{Bounds, Place, Places, Share};
+use crate::slot;
 
 /// Most clients kept, one for each port and kind of connection.
 const CLIENTS_MAX: usize = 64;
 /// Most keys whose requests in flight are counted before those without any are forgotten.
 const KEYS_MAX: usize = 1024;
-/// How long a request waits for a place among those in flight for its key. A burst passes in that time; where a
-/// destination hangs, the run should rather rest than wait here.
+/// How long a request waits for a place among those in flight for its key, while none becomes free: where a destination
+/// hangs, the run should rather rest than wait here.
 const PLACE_WAIT: Duration = Duration::from_millis(250);
-/// Most requests that wait for a place for one key: as many as a commit full of events makes runs at once. What one
-/// destination holds up is bounded by this and the requests in flight, whatever its backlog.
-const WAITING_PER_KEY_MAX: usize = 96;
+/// How long it waits at most, where the destination only has much to do.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Most requests that wait for a place for one key: of one tenant as many as a few commits full of events make runs. They
+/// hold no slot of the runner ([`slot`]), so that what one destination holds up holds up nobody else.
+const WAITING_PER_KEY: Bounds = Bounds { share: 256, all: 512 };
 /// How long an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most unused connections kept for a host.
@@ -62,30 +65,8 @@ struct Shared {
     /// By port and whether connections are used once. The resolver must know the port to judge an address.
     clients: Mutex<HashMap<(u16, bool), reqwest::Client>>,
     /// By key and number of places.
-    slots: Mutex<HashMap<(String, usize), Slots>>,
+    slots: Mutex<HashMap<(String, usize), Places>>,
     tokens: Tokens,
-}
-
-/// The places for one key.
-#[derive(Clone)]
-struct Slots {
-    in_flight: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-}
-
-impl Slots {
-    fn are_used(&self) -> bool {
-        Arc::strong_count(&self.in_flight) > 1 || Arc::strong_count(&self.waiting) > 1
-    }
-
-    /// A place in flight; a little later, when there is none now.
-    async fn take(self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.in_flight).try_acquire_owned() {
-            return Some(place);
-        }
-        let _waiting = self.waiting.try_acquire().ok()?;
-        tokio::time::timeout(PLACE_WAIT, self.in_flight.acquire_owned()).await.ok()?.ok()
-    }
 }
 
 impl std::fmt::Debug for Outbound {
@@ -126,11 +107,20 @@ impl Outbound {
     }
 
     /// Sends one request and waits for its answer, no longer than it says. Never panics, never follows, never retries.
+    #[cfg(test)]
     pub(super) async fn send(&self, request: Request) -> Sent {
-        let place = self.slots(&request.key, request.places).take().await;
+        self.send_unless(request, || false).await
+    }
+
+    /// The same, unless `paused` when its turn has come.
+    pub(super) async fn send_unless(&self, request: Request, paused: impl Fn() -> bool) -> Sent {
+        let place = self.place(&request).await;
         let started = Instant::now();
         let failed = |error: SendError| Sent::without_answer(error, started.elapsed());
         let Some(_place) = place else { return failed(SendError::Busy) };
+        if paused() {
+            return failed(SendError::Paused);
+        }
         let deadline = started + request.timeout.min(super::TOTAL_TIMEOUT_MAX);
         match timeout_at(deadline, self.head(&request)).await {
             Err(_) => failed(SendError::Timeout),
@@ -139,24 +129,28 @@ impl Outbound {
         }
     }
 
-    /// The places among the requests in flight for a key.
-    fn slots(&self, key: &str, places: Option<usize>) -> Slots {
+    /// A place among the requests in flight for its key; a little later, when there is none now.
+    async fn place(&self, request: &Request) -> Option<Place> {
+        let places = self.places(&request.key, request.places);
+        match places.take(1) {
+            Some(place) => Some(place),
+            None => {
+                slot::lend();
+                places.enter(Share::of(&request.tenant), 1, PLACE_WAIT, PLACE_WAIT_MAX).await
+            }
+        }
+    }
+
+    /// The places for a key.
+    fn places(&self, key: &str, places: Option<usize>) -> Places {
         let most = self.shared.limits.in_flight_per_key;
         let places = places.map_or(most, |places| places.clamp(1, most));
         let key = (key.to_owned(), places);
         let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= KEYS_MAX && !slots.contains_key(&key) {
-            slots.retain(|_, slots| slots.are_used());
+            slots.retain(|_, places| places.are_used());
         }
-        if let Some(known) = slots.get(&key) {
-            return known.clone();
-        }
-        let new = Slots {
-            in_flight: Arc::new(Semaphore::new(places)),
-            waiting: Arc::new(Semaphore::new(WAITING_PER_KEY_MAX)),
-        };
-        slots.insert(key, new.clone());
-        new
+        slots.entry(key).or_insert_with(|| Places::new(places, WAITING_PER_KEY)).clone()
     }
 
     /// Sends and waits for the headers of the answer.

@@ -30,6 +30,8 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 /// One message.
 #[derive(Debug, Clone)]
 pub struct Message {
+    /// Whose run it is of.
+    pub tenant: String,
     /// Its `webhook-id`: the same on each try.
     pub id: String,
     /// Its body, the same on each try.
@@ -163,6 +165,7 @@ fn request(
         body: message.body.clone(),
         timeout,
         key: destination.id.clone(),
+        tenant: message.tenant.clone(),
         places: Some(destination.concurrency),
         keep_bytes: model::limits::RESPONSE_CAPTURE_BYTES_MAX,
         fresh: false,

@@ -176,7 +176,7 @@ impl Effects {
             return sent(Reply::Nothing(SendError::Paused), &request);
         }
         match &self.way {
-            Way::Live(outbound) => outbound.send(request).await,
+            Way::Live(outbound) => outbound.send_unless(request, || self.is_paused()).await,
             Way::Recorded(recorder) => recorder.take(&request),
         }
     }

@@ -115,6 +115,7 @@ async fn ask(
         body,
         timeout: PATIENCE,
         key: "identity-provider".to_owned(),
+        tenant: String::new(),
         places: None,
         keep_bytes: ANSWER_BYTES_MAX,
         fresh: false,

@@ -173,6 +173,7 @@ async fn ask(effects: &Effects, asked: &Asked<'_>, headers: HeaderMap, body: Byt
         timeout: asked.timeout,
         // Of its own: the messages that wait for the token hold the places of the destination.
         key: format!("{} login", asked.key),
+        tenant: String::new(),
         places: None,
         keep_bytes: ANSWER_BYTES_MAX,
         fresh: false,

@@ -48,7 +48,7 @@ pub use self::secret::{Redactor, Secret, Secrets};
 pub use self::target::{Target, UrlProblem};
 
 /// Most requests in flight for one key: a destination, or a host.
-pub const IN_FLIGHT_PER_KEY_MAX: usize = 32;
+pub const IN_FLIGHT_PER_KEY_MAX: usize = 64;
 /// How long a connection may take to open, name resolution and TLS included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole exchange may take when nothing else is said.
@@ -99,6 +99,8 @@ pub struct Request {
     pub timeout: Duration,
     /// What shares a bound of requests in flight: the destination's id, or the host.
     pub key: String,
+    /// Whose request it is: tenants take turns for the places of a key.
+    pub tenant: String,
     /// How many of them there may be, when it is fewer than for every key.
     pub places: Option<usize>,
     /// Most bytes of the answer that are kept.

@@ -17,6 +17,7 @@ fn request(url: &str, egress: &Egress) -> Request {
         timeout: Duration::from_secs(5),
         key: "test".to_owned(),
         keep_bytes: model::limits::RESPONSE_CAPTURE_BYTES_MAX,
+        tenant: String::new(),
         places: None,
         fresh: false,
         redactor: Redactor::default(),

@@ -57,6 +57,7 @@ async fn ask(url: &str, ca: Option<&[u8]>) -> Sent {
         timeout: Duration::from_secs(5),
         key: "tls".to_owned(),
         keep_bytes: 100,
+        tenant: String::new(),
         places: None,
         fresh: false,
         redactor: Redactor::default(),

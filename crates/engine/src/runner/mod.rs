@@ -4,7 +4,8 @@
 //! [`crate::next`] what comes next, does it, and records the outcome before the next step begins; what must not be
 //! repeated is recorded before it is begun. A panic in one run fails that run.
 //!
-//! Invariants: at most [`Runner::runs_max`] runs are at work, and one task for each. Wake-ups may be lost: what is due
+//! Invariants: at most [`Runner::runs_max`] runs are at work, beside [`LOBBY_MAX`] that only wait for their turn at a
+//! destination ([`crate::slot`]), and one task for each. Wake-ups may be lost: what is due
 //! stands in the store. Once the server stops, no step begins any more; those at work may end.
 
 mod acting;
@@ -31,6 +32,7 @@ use tokio::task::AbortHandle;
 
 use crate::action::Context;
 use crate::shared::Shared;
+use crate::slot::{self, Slot};
 use crate::writer::Orders;
 
 /// How long a lease lasts without being prolonged.
@@ -41,6 +43,8 @@ const PROLONG_EVERY: Duration = Duration::from_secs(15);
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// How long a run rests that could not be recorded, because the server is busy or the disk full.
 const REST: Duration = Duration::from_secs(1);
+/// Runs that may wait for their turn at a destination, beside those at work.
+const LOBBY_MAX: usize = 1024;
 /// Texts of playbooks that are kept compiled for runs that started with them.
 const PINNED_MAX: usize = 256;
 
@@ -80,22 +84,23 @@ impl Runner {
     }
 
     async fn begin_due(self: &Arc<Self>) {
-        let slots = Arc::new(Semaphore::new(self.runs_max));
+        let (slots, lobby) = (Arc::new(Semaphore::new(self.runs_max)), Arc::new(Semaphore::new(LOBBY_MAX)));
         let mut stop = self.stop.clone();
         loop {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = self.turn(&slots) => {}
+                () = self.turn(&slots, &lobby) => {}
             }
         }
         // All slots are free when nothing is at work any more; the caller bounds how long it waits for that.
         let all = u32::try_from(self.runs_max).unwrap_or(u32::MAX);
         let _ = slots.acquire_many(all).await;
+        let _ = lobby.acquire_many(u32::try_from(LOBBY_MAX).unwrap_or(u32::MAX)).await;
     }
 
     /// Begins what is due, or sleeps until something is.
-    async fn turn(self: &Arc<Self>, slots: &Arc<Semaphore>) {
+    async fn turn(self: &Arc<Self>, slots: &Arc<Semaphore>, lobby: &Arc<Semaphore>) {
         while self.shared.brakes.now().all().is_some() {
             let _ = tokio::time::timeout(SLEEP_MAX, self.shared.brakes.resumed.notified()).await;
         }
@@ -121,12 +126,9 @@ impl Runner {
                 let _ = self.shared.store.release(lease, now);
                 continue;
             };
-            let runner = Arc::clone(self);
+            let (runner, slot) = (Arc::clone(self), Slot::new(slot, Arc::clone(lobby)));
             let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-            let task = tokio::spawn(async move {
-                runner.work(lease).await;
-                drop(slot);
-            });
+            let task = tokio::spawn(slot::within(slot, async move { runner.work(lease).await }));
             // A lease that ran out while its task was stuck: what that task does no longer counts.
             if let Some((_, lost)) = at_work.insert(lease.run, (lease, task.abort_handle())) {
                 lost.abort();

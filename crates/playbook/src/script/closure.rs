@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rhai::{AST, Array, Dynamic, ImmutableString, Module, NativeCallContext, Scope};
 
+use super::found;
 use super::scope::Fault;
 use super::view::{Given, raise};
 
@@ -63,7 +64,7 @@ impl Closure {
         for (name, value) in self.body.params.iter().zip(values) {
             scope.push_dynamic(name.as_str(), value);
         }
-        context.engine().eval_ast_with_scope::<Dynamic>(&mut scope, &self.body.ast)
+        found::run(context.engine(), &mut scope, &self.body.ast)
     }
 
     /// Calls it with an item and its position; the answer must be yes or no.

@@ -15,6 +15,7 @@ use rhai::{
 };
 
 use super::closure;
+use super::found;
 use super::meter::{self, Meter, Purse, TOO_MUCH_MEMORY, TOO_SLOW};
 use super::scope::{Fault, Root, Scope};
 use super::strict;
@@ -153,7 +154,7 @@ impl Evaluator {
             values.push_dynamic(name.text(), value);
         }
         let _running = Meter::start(purse, self.inner.memory, self.timed);
-        self.inner.engine.eval_ast_with_scope::<Dynamic>(&mut values, ast).map_err(|error| stopped(&error))
+        found::run(&self.inner.engine, &mut values, ast).map_err(|error| stopped(&error))
     }
 }
 
@@ -167,7 +168,7 @@ impl Evaluator {
     ) -> Result<Dynamic, Stopped> {
         let ast = AST::new(statements, Module::new());
         let _running = Meter::start(purse, self.inner.memory, self.timed);
-        self.inner.engine.eval_ast_with_scope::<Dynamic>(values, &ast).map_err(|error| stopped(&error))
+        found::run(&self.inner.engine, values, &ast).map_err(|error| stopped(&error))
     }
 }
 

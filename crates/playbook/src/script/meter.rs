@@ -13,7 +13,7 @@ use super::Budget;
 
 thread_local! {
     /// What the script that runs on this thread may use. Rhai's callback takes no argument of ours.
-    static METER: Cell<Meter> = const { Cell::new(Meter::IDLE) };
+    static METER: Meter = const { Meter::idle() };
 }
 
 /// What is left of a budget while the parts of one script run.
@@ -30,16 +30,16 @@ impl Purse {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Meter {
-    used: u64,
-    operations: u64,
+    used: Cell<u64>,
+    operations: Cell<u64>,
     /// When the clock was looked at last.
-    looked: Option<Instant>,
-    spent: Duration,
-    time: Duration,
-    memory: Option<fn() -> isize>,
-    memory_before: isize,
+    looked: Cell<Option<Instant>>,
+    spent: Cell<Duration>,
+    time: Cell<Duration>,
+    memory: Cell<Option<fn() -> isize>>,
+    memory_before: Cell<isize>,
 }
 
 /// Takes the limits away again when the script has ended.
@@ -47,9 +47,13 @@ pub(super) struct Running<'a>(&'a mut Purse);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let meter = METER.replace(Meter::IDLE);
-        self.0.operations = self.0.operations.saturating_sub(meter.used);
-        self.0.time = self.0.time.saturating_sub(meter.spent);
+        let (used, spent) = METER.with(|meter| {
+            let used = (meter.used.get(), meter.spent.get());
+            meter.begin(u64::MAX, Duration::MAX, None, None);
+            used
+        });
+        self.0.operations = self.0.operations.saturating_sub(used);
+        self.0.time = self.0.time.saturating_sub(spent);
     }
 }
 
@@ -64,52 +68,58 @@ const CLOCK_EVERY: u64 = 4;
 const GAP_MAX: Duration = Duration::from_micros(500);
 
 impl Meter {
-    const IDLE: Meter = Meter {
-        used: 0,
-        operations: u64::MAX,
-        looked: None,
-        spent: Duration::ZERO,
-        time: Duration::MAX,
-        memory: None,
-        memory_before: 0,
-    };
+    const fn idle() -> Meter {
+        Meter {
+            used: Cell::new(0),
+            operations: Cell::new(u64::MAX),
+            looked: Cell::new(None),
+            spent: Cell::new(Duration::ZERO),
+            time: Cell::new(Duration::MAX),
+            memory: Cell::new(None),
+            memory_before: Cell::new(0),
+        }
+    }
 
     pub(super) fn start(purse: &mut Purse, memory: Option<fn() -> isize>, timed: bool) -> Running<'_> {
-        METER.set(Meter {
-            operations: purse.operations,
-            looked: timed.then(Instant::now),
-            time: purse.time,
-            memory,
-            memory_before: memory.map_or(0, |memory| memory()),
-            ..Meter::IDLE
-        });
+        METER.with(|meter| meter.begin(purse.operations, purse.time, memory, timed.then(Instant::now)));
         Running(purse)
     }
 
+    fn begin(&self, operations: u64, time: Duration, memory: Option<fn() -> isize>, looked: Option<Instant>) {
+        self.used.set(0);
+        self.operations.set(operations);
+        self.looked.set(looked);
+        self.spent.set(Duration::ZERO);
+        self.time.set(time);
+        self.memory.set(memory);
+        self.memory_before.set(memory.map_or(0, |memory| memory()));
+    }
+
     /// Counts one operation, and tells why it is one too many.
-    fn count(&mut self) -> Option<i64> {
-        self.used += 1;
-        if self.used > self.operations {
+    fn count(&self) -> Option<i64> {
+        let used = self.used.get() + 1;
+        self.used.set(used);
+        if used > self.operations.get() {
             return Some(TOO_MANY_OPERATIONS);
         }
-        if self.memory.is_some_and(|memory| memory() - self.memory_before > limits::SCRIPT_MEMORY_BYTES_MAX) {
+        if let Some(memory) = self.memory.get()
+            && memory() - self.memory_before.get() > limits::SCRIPT_MEMORY_BYTES_MAX
+        {
             return Some(TOO_MUCH_MEMORY);
         }
-        if self.used.is_multiple_of(CLOCK_EVERY)
-            && let Some(looked) = self.looked
+        if used.is_multiple_of(CLOCK_EVERY)
+            && let Some(looked) = self.looked.get()
         {
             let now = Instant::now();
-            self.spent += now.duration_since(looked).min(GAP_MAX);
-            self.looked = Some(now);
+            self.spent.set(self.spent.get() + now.duration_since(looked).min(GAP_MAX));
+            self.looked.set(Some(now));
         }
-        (self.spent > self.time).then_some(TOO_SLOW)
+        (self.spent.get() > self.time.get()).then_some(TOO_SLOW)
     }
 }
 
 /// Counts one operation. Rhai's own count begins anew in each closure, so it is not used.
 pub(super) fn progress() -> Option<Dynamic> {
-    let mut meter = METER.get();
-    let stop = meter.count();
-    METER.set(meter);
+    let stop = METER.with(Meter::count);
     stop.map(Dynamic::from)
 }

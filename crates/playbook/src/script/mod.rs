@@ -8,6 +8,7 @@ mod chain;
 mod closure;
 mod compile;
 mod engine;
+mod found;
 mod functions;
 mod guard;
 mod lookup;

@@ -27,6 +27,8 @@ pub(crate) struct Load {
     pub(crate) first: u64,
     /// Events in a second; nothing means as fast as they are answered.
     pub(crate) rate: Option<f64>,
+    /// Whose they are, where tenants are configured.
+    pub(crate) tenant: Option<&'static str>,
 }
 
 /// One event that was accepted.
@@ -90,7 +92,11 @@ async fn sender(load: Load, next: Arc<AtomicU64>, start: Instant) -> Result<(Vec
             return Ok((sent, refused));
         }
         let n = next.fetch_add(1, Ordering::Relaxed);
-        let body = request("POST", "/v1/in/generic", &alert::body(n, "", matches(n)));
+        let mut event = alert::body(n, "", matches(n));
+        if let Some(tenant) = load.tenant {
+            event.splice(1..1, format!("\"tenant\":\"{tenant}\",").into_bytes());
+        }
+        let body = request("POST", "/v1/in/generic", &event);
         let from = match load.rate {
             Some(rate) => pace(start + Duration::from_secs_f64((n - load.first) as f64 / rate)).await,
             None => Instant::now(),

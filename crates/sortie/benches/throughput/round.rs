@@ -147,7 +147,7 @@ struct State {
 impl Round {
     async fn load(&self, first: u64, plan: Plan) -> Result<Outcome> {
         let Plan { connections, seconds, rate } = plan;
-        load::run(&Load { address: self.address, connections, seconds, first, rate }).await
+        load::run(&Load { address: self.address, connections, seconds, first, rate, tenant: None }).await
     }
 
     /// Waits until everything that was accepted has arrived and is recorded; answers how many webhooks that were in all.

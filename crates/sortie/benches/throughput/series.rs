@@ -7,6 +7,7 @@ use crate::support::args::Args;
 use crate::support::quantile::{Latencies, median};
 use crate::support::report::{self, Table, figure};
 
+use super::flood;
 use super::pipeline::Volume;
 use super::round::{self, Figures, Plan, Subject};
 
@@ -18,6 +19,8 @@ const ACCEPT_GOAL_MILLIS: f64 = 25.0;
 /// Playbooks that listen to something else, and how much they may slow an event down, in percent.
 const IDLE_PLAYBOOKS: usize = 10_000;
 const IDLE_GOAL_PERCENT: f64 = 10.0;
+/// How much longer a quiet tenant may wait beside one that floods.
+const FLOOD_GOAL: f64 = 2.0;
 /// Connections of the single measurements.
 const CONNECTIONS: usize = 64;
 /// What a bare pipeline writes when nothing else is known: the figures of the trial that the goals come from.
@@ -45,7 +48,7 @@ pub(super) async fn run(args: &Args, binary: &str) -> Result<bool> {
         folder: PathBuf::from(folder),
         seconds: args.get("--seconds", "SORTIE_BENCH_SECONDS", 10.0)?,
         rounds: args.get("--rounds", "SORTIE_BENCH_ROUNDS", 3)?,
-        only: args.get("--only", "SORTIE_BENCH_ONLY", "sortie,bare,empty,open,idle".to_owned())?,
+        only: args.get("--only", "SORTIE_BENCH_ONLY", "sortie,bare,empty,open,idle,flood".to_owned())?,
         rounds_done: 0,
     };
     let connections: Vec<usize> = args.list("--connections", "SORTIE_BENCH_CONNECTIONS", "16,64,256")?;
@@ -64,6 +67,9 @@ pub(super) async fn run(args: &Args, binary: &str) -> Result<bool> {
     }
     if series.wants("idle") {
         good &= series.idle_playbooks().await?;
+    }
+    if series.wants("flood") {
+        good &= series.flood().await?;
     }
     Ok(good)
 }
@@ -154,6 +160,35 @@ impl Series {
             mark(met),
             RATE_GOAL / 2.0
         ));
+        Ok(met)
+    }
+
+    /// A quiet tenant beside one that behaves, and beside one that floods.
+    async fn flood(&mut self) -> Result<bool> {
+        let (mut accept, mut delivery, mut refused, mut times) = (Vec::new(), Vec::new(), 0, Vec::new());
+        for _ in 0..self.rounds {
+            self.rounds_done += 1;
+            let folder = Path::new(&self.folder).join(format!("{:03}", self.rounds_done));
+            let (calm, flooded) = flood::measure(&self.binary, &folder, self.seconds).await?;
+            flood::progress("behaves", &calm);
+            flood::progress("floods", &flooded);
+            refused += flooded.refused;
+            times.push(flooded.other_rate / calm.other_rate);
+            accept.push((calm.accept.millis(0.99), flooded.accept.millis(0.99)));
+            delivery.push((calm.delivery.millis(0.99), flooded.delivery.millis(0.99)));
+        }
+        let mut met = refused == 0;
+        let times = median(times);
+        for (what, rounds) in [("accept", accept), ("delivery", delivery)] {
+            let calm = median(rounds.iter().filter_map(|pair| pair.0));
+            let flooded = median(rounds.iter().filter_map(|pair| pair.1));
+            let fair = flooded <= calm * FLOOD_GOAL;
+            met &= fair;
+            report::line(format!(
+                "{} a tenant that sends {times:.0} times as much: {what} p99 of a quiet one {calm:.1} → {flooded:.1} ms (goal: at most {FLOOD_GOAL:.0} times), refused {refused}",
+                mark(fair)
+            ));
+        }
         Ok(met)
     }
 

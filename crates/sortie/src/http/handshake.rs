@@ -93,6 +93,7 @@ async fn confirm(app: &App, url: &str) -> Answer {
         body: Bytes::new(),
         timeout: CONFIRM_PATIENCE,
         keep_bytes: CONFIRM_KEEP_BYTES,
+        tenant: String::new(),
         places: None,
         fresh: false,
         redactor: Redactor::default(),

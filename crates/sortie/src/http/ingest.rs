@@ -15,7 +15,7 @@ use bytes::Bytes;
 use engine::Accepted;
 use engine::outbound::deliver::CHAIN_HEADER;
 use engine::source::{self, BodyError, InputError, Reading};
-use model::{ChainLink, Decision, RunId, Seq, limits};
+use model::{ChainLink, Decision, RunId, Seq, Time, limits};
 use serde::Serialize;
 
 use super::api::refusal;
@@ -25,6 +25,11 @@ use super::route::{Answer, Call};
 use super::{App, Door, dispatch, handshake};
 use crate::auth::brake::Verdict;
 use crate::auth::sender::Denied;
+
+/// The largest body that is read where it arrived, in bytes: some thirty ordinary events.
+const READ_AT_ONCE_BYTES: usize = 64 * 1024;
+/// Larger bodies that are read at once.
+pub(super) const READING_MAX: usize = 2;
 
 /// What stands for a playbook of another server: no playbook has this id.
 const ELSEWHERE: &str = "(elsewhere)";
@@ -151,22 +156,7 @@ pub(super) async fn take(mut call: Call) -> Answer {
     if let Some(answer) = handshake::in_body(&app, asked, &held.bytes).await {
         return answer;
     }
-    let ctx = source::Context {
-        words: &app.engine.context().words,
-        tenants: app.settings.tenants.as_ref(),
-        tenant: door.tenant.as_deref(),
-        now,
-        header_key: key(&headers, door)?,
-        content_type: match headers.get(header::CONTENT_TYPE) {
-            Some(value) => {
-                Some(value.to_str().map_err(|_| Problem::bad("invalid_header", "`Content-Type` is not text"))?)
-            }
-            None => None,
-        },
-        headers: Some(&headers),
-        limits: app.settings.limits,
-    };
-    let mut reading = source::read(&door.source, held.bytes.clone(), &ctx).map_err(|error| body_problem(&error))?;
+    let (mut reading, headers) = events(&app, &call, door, (headers, &held.bytes), now).await?;
     let behind = chain_behind(door, &headers);
     if !behind.is_empty() {
         for incoming in reading.elements.iter_mut().flatten() {
@@ -194,6 +184,46 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Held, Proble
         Limit::ByForm { one: most.event_bytes, batch: most.batch_bytes }
     };
     body::read(headers, body, limit, &app.budget).await
+}
+
+/// The events of a body. A large one is read on a thread where that may take its time, few of them at once, so that other
+/// requests need not wait for it.
+async fn events(
+    app: &Arc<App>,
+    call: &Call,
+    door: &Door,
+    (headers, bytes): (HeaderMap, &Bytes),
+    now: Time,
+) -> Result<(Reading, HeaderMap), Problem> {
+    if bytes.len() <= READ_AT_ONCE_BYTES {
+        return Ok((read_events(app, door, &headers, bytes, now)?, headers));
+    }
+    let _turn = app.reading.acquire().await.map_err(|error| Problem::inside(error.to_string()))?;
+    let (app, name, bytes) = (Arc::clone(app), call.segment(0).to_owned(), bytes.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let door = app.settings.doors.get(&name).ok_or_else(|| Problem::not_found("source", &name))?;
+        read_events(&app, door, &headers, &bytes, now).map(|reading| (reading, headers))
+    });
+    read.await.map_err(|error| Problem::inside(error.to_string()))?
+}
+
+fn read_events(app: &App, door: &Door, headers: &HeaderMap, bytes: &Bytes, now: Time) -> Result<Reading, Problem> {
+    let ctx = source::Context {
+        words: &app.engine.context().words,
+        tenants: app.settings.tenants.as_ref(),
+        tenant: door.tenant.as_deref(),
+        now,
+        header_key: key(headers, door)?,
+        content_type: match headers.get(header::CONTENT_TYPE) {
+            Some(value) => {
+                Some(value.to_str().map_err(|_| Problem::bad("invalid_header", "`Content-Type` is not text"))?)
+            }
+            None => None,
+        },
+        headers: Some(headers),
+        limits: app.settings.limits,
+    };
+    source::read(&door.source, bytes.clone(), &ctx).map_err(|error| body_problem(&error))
 }
 
 /// Whether the sender is the one that the source expects, as far as the header tells.

@@ -161,6 +161,8 @@ pub(crate) struct App {
     pub(crate) brake: Brake,
     /// What bodies hold together.
     pub(crate) budget: body::Budget,
+    /// Turns for reading large bodies.
+    reading: Semaphore,
     /// What was done lately.
     pub(crate) activity: activity::Activity,
     /// The bound on recorded refusals.
@@ -230,6 +232,7 @@ pub(crate) async fn app(
         provider: oidc::provider::Kept::default(),
         brake: Brake::default(),
         budget: body::Budget::default(),
+        reading: Semaphore::new(ingest::READING_MAX),
         activity: activity::Activity::default(),
         refusals: dispatch::Refusals::default(),
         counters: dispatch::Counters::default(),

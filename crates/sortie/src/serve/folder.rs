@@ -4,6 +4,8 @@
 //! between the look and the opening is noticed, because the opened file must be the one that was looked at. Everything is
 //! bounded: the depth of folders, the number of files, the size of a file.
 
+use std::fs::DirEntry;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -28,28 +30,43 @@ pub(crate) struct Folder {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// What tells one state of a folder from another, without reading the files.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Look(Vec<(PathBuf, u64, u64, i64, i64)>);
+/// What tells one state of a folder from another, without reading the files: how many there are, and the sum of a hash
+/// over each one's name, number, size and time, which does not depend on their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Look {
+    files: u64,
+    sum: u64,
+}
+
+impl Look {
+    fn add(&mut self, path: &Path, data: &std::fs::Metadata) {
+        let mut hasher = DefaultHasher::new();
+        (path, data.ino(), data.len(), data.mtime(), data.mtime_nsec()).hash(&mut hasher);
+        self.files += 1;
+        self.sum = self.sum.wrapping_add(hasher.finish());
+    }
+}
 
 /// Looks at a folder. A folder that is not there looks empty.
 pub(crate) fn look(root: &Path) -> Look {
-    let mut files = Vec::new();
-    let mut problems = Vec::new();
-    walk(root, 0, &mut files, &mut problems);
-    let mut look: Vec<_> = files.into_iter().filter_map(seen).collect();
-    look.sort();
-    Look(look)
+    let mut look = Look::default();
+    // Asked of the entry: its folder need not be found again for every file.
+    let mut found = |file: &DirEntry| {
+        if let Ok(data) = file.metadata() {
+            look.add(&file.path(), &data);
+        }
+    };
+    Walk { files: 0, found: &mut found, problems: &mut Vec::new() }.through(root, 0);
+    look
 }
 
 /// Looks at one file. A file that is not there looks empty.
 pub(crate) fn look_at_file(path: &Path) -> Look {
-    Look(seen(path.to_owned()).into_iter().collect())
-}
-
-fn seen(path: PathBuf) -> Option<(PathBuf, u64, u64, i64, i64)> {
-    let data = std::fs::symlink_metadata(&path).ok()?;
-    Some((path, data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
+    let mut look = Look::default();
+    if let Ok(data) = std::fs::symlink_metadata(path) {
+        look.add(path, &data);
+    }
+    look
 }
 
 /// Reads the configured folder of playbooks, files of tests left out. Its files are named by the folder's own name and the rest, wherever it lies
@@ -75,36 +92,50 @@ pub(crate) fn read(root: &Path, shown: &Path) -> std::io::Result<Folder> {
         return Ok(folder);
     }
     std::fs::read_dir(root)?;
-    let mut files = Vec::new();
-    walk(root, 0, &mut files, &mut folder.diagnostics);
-    files.sort();
-    for path in files {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let mut found = |file: &DirEntry| paths.push(file.path());
+    Walk { files: 0, found: &mut found, problems: &mut folder.diagnostics }.through(root, 0);
+    paths.sort();
+    for path in paths {
         let name = path.strip_prefix(root).map_or_else(|_| path.clone(), |rest| shown.join(rest));
         take(&mut folder, &path, &name.display().to_string());
     }
     Ok(folder)
 }
 
-fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, problems: &mut Vec<Diagnostic>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        // Editors and version control keep their own files beside ours.
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() && depth < DEPTH_MAX {
-            walk(&path, depth + 1, files, problems);
-        } else if kind.is_dir() {
-            problems.push(problem(&path.display().to_string(), format!("folders are nested deeper than {DEPTH_MAX}")));
-        } else if is_playbook(&path) {
-            if files.len() >= FILES_MAX {
-                problems.push(problem(&folder.display().to_string(), format!("there are more than {FILES_MAX} files")));
-                return;
+/// A walk through a folder: what it has seen, and who is told.
+struct Walk<'a> {
+    files: usize,
+    found: &'a mut dyn FnMut(&DirEntry),
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Walk<'_> {
+    fn through(&mut self, folder: &Path, depth: usize) {
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            // Editors and version control keep their own files beside ours.
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
             }
-            files.push(path);
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && depth < DEPTH_MAX {
+                self.through(&entry.path(), depth + 1);
+            } else if kind.is_dir() {
+                self.problem(&entry.path(), format!("folders are nested deeper than {DEPTH_MAX}"));
+            } else if is_playbook(Path::new(&name)) {
+                if self.files >= FILES_MAX {
+                    return self.problem(folder, format!("there are more than {FILES_MAX} files"));
+                }
+                self.files += 1;
+                (self.found)(&entry);
+            }
         }
+    }
+
+    fn problem(&mut self, path: &Path, message: String) {
+        self.problems.push(problem(&path.display().to_string(), message));
     }
 }
 

@@ -66,7 +66,7 @@ impl Library {
 
     /// How everything looked just before it was read at the start: what changes after that is a change.
     pub(super) fn seen(&self) -> Looks {
-        self.seen.clone()
+        self.seen
     }
 
     /// The playbooks at a start: those of the folder, with the last good texts from the store for broken files.

@@ -42,6 +42,7 @@ pub const CASES: &[Case] = &[
     Case { number: "C4", name: "a lease that ended is fenced", run: runs::a_lease_that_ended_is_fenced },
     Case { number: "C5", name: "one start key starts one run", run: commits::one_start_key_starts_one_run },
     Case { number: "C6", name: "a claim has one winner", run: commits::a_claim_has_one_winner },
+    Case { number: "C8", name: "tenants take turns for their runs", run: runs::tenants_take_turns },
     Case { number: "C8", name: "runs are taken in the order in which they are due", run: runs::due_order },
     Case { number: "C8", name: "a limit lets only the oldest of a group go on", run: gates::only_the_oldest_go_on },
     Case { number: "C8", name: "a run is hastened unless it is held", run: gates::a_run_is_hastened },

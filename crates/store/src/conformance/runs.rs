@@ -97,6 +97,28 @@ pub(super) fn a_lease_that_ended_is_fenced(store: &dyn Store) {
     assert_eq!((store.next_due(), store.prolong(&[third], later, LEASE).unwrap()), (None, vec![false]));
 }
 
+pub(super) fn tenants_take_turns(store: &dyn Store) {
+    let now = store.now();
+    let name = |i: usize| match i {
+        0..21 => "loud",
+        21 => "a-quiet",
+        22 => "quiet",
+        _ => "zealous",
+    };
+    let runs = many(store, 24, |i, run| (run.tenant, run.due_at) = (name(i).to_owned(), now));
+    let tenant = |lease: &Lease| runs.iter().find(|run| run.id == lease.run).unwrap().tenant.clone();
+    let taken: Vec<String> = store.take_due(now, 6, LEASE).unwrap().iter().map(tenant).collect();
+    assert_eq!(taken, ["a-quiet", "loud", "quiet", "zealous", "loud", "loud"]);
+    let mut last = store.take_due(now, 1, LEASE).unwrap();
+    assert_eq!(tenant(&last[0]), "loud", "nobody else has anything");
+    // Somebody else has a run again, due later than all of the loud one's: the next turn is his, also with room for one.
+    let lease = last.pop().unwrap();
+    let quiet =
+        many(store, 24, |i, run| (run.tenant, run.due_at) = (if i == 0 { "quiet" } else { "loud" }.to_owned(), now));
+    store.release(lease, now).unwrap();
+    assert_eq!(store.take_due(now, 1, LEASE).unwrap()[0].run, quiet[0].id);
+}
+
 pub(super) fn due_order(store: &dyn Store) {
     let base = store.now().plus(Duration::from_secs(1000));
     let due = |i: usize| base.plus(Duration::from_millis((i * 7919 % 997) as u64));

@@ -4,13 +4,13 @@
 //! lock, and the runs stay reserved until the write has ended, so that nobody is given a run that is being written.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use lz4_flex::block::CompressTable;
 use model::run::RunStatus;
-use model::{Digest, Seq, Time};
+use model::{Digest, Seq};
 use serde::Serialize;
 
 use super::base::lock;
@@ -20,9 +20,10 @@ use super::index::Tails;
 use super::keys::{self, Keyspace, RunKey, run_key};
 use super::ledger::Edge;
 use super::packs::{Packing, Place};
+use super::small;
 use super::values::{self, Writes};
 use super::{Sled, parse};
-use crate::api::{Claim, Commit, Durability, Error, Expect, Store, Tally};
+use crate::api::{Claim, Commit, Durability, Error, Expect, Fields, Store};
 use crate::rules::{self, Standing};
 
 /// A commit that takes longer is reported.
@@ -186,7 +187,7 @@ impl Sled {
         }
         self.encode_objects(committer, commit, &mut writes)?;
         for claim in &commit.claims {
-            writes.put(&keys::claim(&claim.key), &claim_value(claim));
+            writes.put(&keys::claim(&claim.key), &small::claim(claim));
         }
         for window in &commit.windows {
             let key = keys::window(&window.key);
@@ -200,7 +201,7 @@ impl Sled {
             if tally.times.is_empty() {
                 writes.remove_any(&self.base.tree, &key)?;
             } else {
-                writes.replace(&self.base.tree, &key, &tally_value(tally))?;
+                writes.replace(&self.base.tree, &key, &small::tally(tally))?;
             }
         }
         for (name, value) in &commit.marks {
@@ -231,10 +232,13 @@ impl Sled {
     }
 
     fn encode_objects(&self, committer: &mut Committer, commit: &Commit, writes: &mut Writes) -> Result<(), Error> {
+        let known: HashMap<*const model::Record, &[u8]> =
+            commit.fields.iter().filter_map(|fields| text_of(commit, fields)).collect();
         for (key, object) in &commit.objects {
             committer.json.clear();
             let doing = "writing an object";
-            object.write(&mut committer.json).map_err(|e| Error::Database { doing, detail: e.to_string() })?;
+            let fields = known.get(&Arc::as_ptr(&object.record)).copied();
+            object.write(fields, &mut committer.json).map_err(|e| Error::Database { doing, detail: e.to_string() })?;
             rules::check_size(committer.json.len(), rules::VALUE_BYTES_MAX)?;
             let room = (&mut committer.small_table, &mut committer.packed);
             writes.replace_packed(&self.base.tree, &keys::object(key), &committer.json, room)?;
@@ -375,6 +379,13 @@ fn nets(commit: &Commit) -> BTreeMap<RunKey, Net> {
     nets
 }
 
+/// Finds the text of fields that stand in an entry of the commit. Their address names them: the commit holds them, so that no
+/// others can have it.
+fn text_of<'c>(commit: &'c Commit, fields: &Fields) -> Option<(*const model::Record, &'c [u8])> {
+    let text = commit.entries.get(fields.entry)?.payload.get(fields.bytes.clone())?;
+    Some((Arc::as_ptr(&fields.record), text))
+}
+
 /// Packs the entries. Answers how many bytes of history there have been after this.
 fn encode_entries(
     committer: &mut Committer,
@@ -413,46 +424,6 @@ pub(super) const fn status_byte(status: RunStatus) -> Option<u8> {
         RunStatus::NeedsAttention => Some(b'n'),
         _ => None,
     }
-}
-
-const CLAIM_BYTES: usize = 36;
-
-fn claim_value(claim: &Claim) -> [u8; CLAIM_BYTES] {
-    let mut value = [0; CLAIM_BYTES];
-    value[..8].copy_from_slice(&claim.by.0.to_be_bytes());
-    value[8..12].copy_from_slice(&claim.tag.to_be_bytes());
-    value[12..28].copy_from_slice(&claim.body);
-    value[28..].copy_from_slice(&claim.until.micros().to_be_bytes());
-    value
-}
-
-/// A claim from its stored form.
-pub(super) fn read_claim(key: [u8; 16], value: &[u8]) -> Result<Claim, Error> {
-    let cut = || Error::Corrupt { detail: "a claim is cut short".to_owned() };
-    let (by, rest) = value.split_first_chunk::<8>().ok_or_else(cut)?;
-    let (tag, rest) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
-    let (body, rest) = rest.split_first_chunk::<16>().ok_or_else(cut)?;
-    let (by, tag) = (Seq(u64::from_be_bytes(*by)), u32::from_be_bytes(*tag));
-    Ok(Claim { key, by, tag, body: *body, until: read_time(rest)? })
-}
-
-/// Until when it is wanted, then the times, each in eight bytes.
-fn tally_value(tally: &Tally) -> Vec<u8> {
-    let times = std::iter::once(&tally.until).chain(&tally.times);
-    times.flat_map(|time| time.micros().to_be_bytes()).collect()
-}
-
-/// A tally from its stored form: until when it is wanted, and the times.
-pub(super) fn read_tally(value: &[u8]) -> Result<(Time, Vec<Time>), Error> {
-    let (until, times) = value.split_at(value.len().min(size_of::<i64>()));
-    let times = times.chunks(size_of::<i64>()).map(read_time).collect::<Result<Vec<Time>, Error>>()?;
-    Ok((read_time(until)?, times))
-}
-
-/// A time from its stored form.
-pub(super) fn read_time(value: &[u8]) -> Result<Time, Error> {
-    let bytes = value.try_into().map_err(|_| Error::Corrupt { detail: "a time is cut short".to_owned() })?;
-    Ok(Time::from_micros(i64::from_be_bytes(bytes)))
 }
 
 /// The totals of a commit without entries, as stored.

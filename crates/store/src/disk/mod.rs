@@ -22,8 +22,10 @@ mod listing;
 mod open;
 mod packs;
 mod preimages;
+mod ready;
 mod recent;
 mod schedule;
+mod small;
 mod sweep;
 mod values;
 mod verify;
@@ -245,7 +247,7 @@ impl Store for Sled {
     fn claim(&self, key: &[u8; 16], now: Time) -> Result<Option<Claim>, Error> {
         let since = self.absent.generation();
         let value = values::read(&self.base.tree, &keys::claim(key))?;
-        let claim = value.map(|value| committer::read_claim(*key, &value)).transpose()?;
+        let claim = value.map(|value| small::read_claim(*key, &value)).transpose()?;
         let claim = claim.filter(|claim| claim.until > now);
         if claim.is_none() {
             self.absent.remember(key, since);
@@ -255,12 +257,12 @@ impl Store for Sled {
 
     fn window(&self, key: &str, now: Time) -> Result<Option<Time>, Error> {
         let Some(value) = values::read(&self.base.tree, &keys::window(key))? else { return Ok(None) };
-        Ok(Some(committer::read_time(&value)?).filter(|until| *until > now))
+        Ok(Some(small::read_time(&value)?).filter(|until| *until > now))
     }
 
     fn tally(&self, key: &str, now: Time) -> Result<Vec<Time>, Error> {
         let Some(value) = values::read(&self.base.tree, &keys::tally(key))? else { return Ok(Vec::new()) };
-        let (until, times) = committer::read_tally(&value)?;
+        let (until, times) = small::read_tally(&value)?;
         Ok(if now < until { times } else { Vec::new() })
     }
 

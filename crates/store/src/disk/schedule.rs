@@ -7,6 +7,7 @@
 //! its group: this is computed from the runs that are open and never counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::run::{Gate, RunSummary};
@@ -14,6 +15,7 @@ use model::{RunId, Seq, Time};
 
 use super::keys::{RunKey, run_key};
 use super::packs::Place;
+use super::ready::Ready;
 use crate::api::{Error, Lease, RunWrite};
 use crate::rules::{self, Standing};
 
@@ -22,6 +24,7 @@ const EPOCH_BITS: u32 = 32;
 
 #[derive(Debug)]
 struct Open {
+    tenant: Arc<str>,
     tag: u32,
     version: u32,
     due_at: Time,
@@ -46,7 +49,7 @@ impl Open {
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     open: BTreeMap<RunKey, Open>,
-    ready: BTreeSet<(Time, RunKey)>,
+    ready: Ready,
     pins: BTreeMap<Seq, u32>,
     /// How many runs are left in each pack.
     packs: HashMap<u64, usize>,
@@ -72,7 +75,7 @@ impl Schedule {
         let mut before = self.open.remove(&key);
         let mut entries = Vec::new();
         if let Some(open) = &mut before {
-            self.ready.remove(&(open.due(), key));
+            self.ready.remove(&open.tenant, open.due(), key);
             entries = std::mem::take(&mut open.entries);
             let place = open.place;
             self.leave(place);
@@ -96,6 +99,7 @@ impl Schedule {
         }
         entries.extend_from_slice(more);
         let open = Open {
+            tenant: self.ready.tenant(&run.tenant),
             tag: run.id.tag,
             version: run.version,
             due_at: run.due_at,
@@ -122,7 +126,7 @@ impl Schedule {
             return;
         }
         if !open.busy {
-            self.ready.insert((open.due(), key));
+            self.ready.insert(&open.tenant, open.due(), key);
         }
     }
 
@@ -218,7 +222,7 @@ impl Schedule {
         for key in written.keys() {
             if let Some(open) = self.open.get_mut(key) {
                 open.busy = true;
-                self.ready.remove(&(open.due(), *key));
+                self.ready.remove(&open.tenant, open.due(), *key);
             }
         }
         Ok(())
@@ -241,7 +245,7 @@ impl Schedule {
             let before = open.due();
             change(open);
             if !open.busy {
-                self.ready.remove(&(before, key));
+                self.ready.remove(&open.tenant, before, key);
                 self.enter(key);
             }
         }
@@ -249,8 +253,7 @@ impl Schedule {
 
     /// Takes up to `max` runs that are due, the first one due in front.
     pub(super) fn take(&mut self, now: Time, max: usize, lease: Duration) -> Vec<Lease> {
-        let due: Vec<RunKey> =
-            self.ready.iter().take_while(|(due, _)| *due <= now).take(max).map(|(_, key)| *key).collect();
+        let due = self.ready.due(now, max);
         let mut taken = Vec::with_capacity(due.len());
         for key in due {
             self.epoch += 1;
@@ -265,7 +268,7 @@ impl Schedule {
 
     /// When there may be something to take.
     pub(super) fn next_due(&self) -> Option<Time> {
-        self.ready.first().map(|(due, _)| *due)
+        self.ready.next()
     }
 
     fn holds(&self, lease: &Lease) -> bool {

@@ -17,7 +17,7 @@ use super::base::{Base, failed, lock};
 use super::committer::status_byte;
 use super::keys::{self, Keyspace};
 use super::values::{self, Writes};
-use super::{Sled, committer, group, parse};
+use super::{Sled, group, parse, small};
 use crate::api::{Error, Retention, Swept};
 
 /// Groups of history that one step drops or passes over at most. Commits wait during a step.
@@ -254,9 +254,9 @@ impl Sled {
     ) -> Result<u64, Error> {
         let value = values::whole(&self.base.tree, key, stored.clone())?;
         let until = match space {
-            Keyspace::Claim => committer::read_claim([0; 16], &value)?.until,
-            Keyspace::Tally => committer::read_tally(&value)?.0,
-            _ => committer::read_time(&value)?,
+            Keyspace::Claim => small::read_claim([0; 16], &value)?.until,
+            Keyspace::Tally => small::read_tally(&value)?.0,
+            _ => small::read_time(&value)?,
         };
         if until > now {
             return Ok(0);

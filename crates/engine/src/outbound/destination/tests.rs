@@ -161,7 +161,7 @@ fn a_login_or_a_limit_that_cannot_be_is_refused() {
     assert_eq!(wrong_in("    rate: { requests: 5 }\n"), ["DS110"]);
     assert_eq!(wrong_in("    rate: { per: 1m }\n"), ["PB102"]);
     assert_eq!(wrong_in("    concurrency: 0\n"), ["PB104"]);
-    assert_eq!(wrong_in("    concurrency: 33\n"), ["PB104"]);
+    assert_eq!(wrong_in("    concurrency: 65\n"), ["PB104"]);
     assert_eq!(wrong_in("    breaker: { failures: 0 }\n"), ["PB104"]);
     assert_eq!(wrong_in("    breaker: { pause: 1h }\n"), ["DS110"]);
     assert_eq!(wrong_in("    breaker: off\n"), ["PB103"]);

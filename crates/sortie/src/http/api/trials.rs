@@ -90,6 +90,7 @@ async fn send(call: &Call, destination: &Destination) -> Result<Tested, Problem>
         Manner::Slack => chat::blocks(&details, None),
     };
     let message = Message {
+        tenant: String::new(),
         id: format!("test-{}", now.micros()),
         body: body.to_string().into(),
         content_type: "application/json",
