@@ -64,6 +64,10 @@ mod oidc;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod pages_flow;
+#[cfg(test)]
+mod pages_walk;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod receiving;

@@ -35,6 +35,8 @@ pub(crate) struct Browser {
     session: String,
     /// What dialogs have said: an alert is a script that ran.
     pub(crate) dialogs: Vec<String>,
+    /// What scripts and the browser itself have complained about.
+    pub(crate) errors: Vec<String>,
     _profile: tempfile::TempDir,
 }
 
@@ -78,13 +80,15 @@ impl Browser {
                 }
             }
         });
-        let (session, dialogs) = (String::new(), Vec::new());
-        let mut browser = Browser { child, input, messages, next: 0, session, dialogs, _profile: profile };
+        let (session, dialogs, errors) = (String::new(), Vec::new(), Vec::new());
+        let mut browser = Browser { child, input, messages, next: 0, session, dialogs, errors, _profile: profile };
         let target = browser.command("Target.createTarget", json!({ "url": "about:blank" }));
         let id = target["targetId"].as_str().expect("a target").to_owned();
         let attached = browser.command("Target.attachToTarget", json!({ "targetId": id, "flatten": true }));
         browser.session = attached["sessionId"].as_str().expect("a session").to_owned();
-        browser.command("Page.enable", json!({}));
+        for domain in ["Page", "Runtime", "Log", "DOM"] {
+            browser.command(&format!("{domain}.enable"), json!({}));
+        }
         browser.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCH }));
         Some(browser)
     }
@@ -101,6 +105,7 @@ impl Browser {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let answer = self.messages.recv_timeout(left).unwrap_or_else(|error| panic!("{method}: {error}"));
+            self.note(&answer);
             if answer["method"] == "Page.javascriptDialogOpening" {
                 self.dialogs.push(answer["params"]["message"].as_str().unwrap_or_default().to_owned());
                 self.next += 1;
@@ -113,6 +118,42 @@ impl Browser {
                 return if error.is_null() { Ok(answer["result"].clone()) } else { Err(error) };
             }
         }
+    }
+
+    /// Takes down complaints. A page that is refused (404, 403) is one that the tests ask for.
+    fn note(&mut self, message: &Value) {
+        let said = match message["method"].as_str() {
+            Some("Runtime.exceptionThrown") => &message["params"]["exceptionDetails"],
+            Some("Log.entryAdded") if message["params"]["entry"]["level"] == "error" => &message["params"]["entry"],
+            _ => return,
+        };
+        if said["source"] != "network" {
+            self.errors.push(said.to_string());
+        }
+    }
+
+    /// Makes the window so wide, and light or dark.
+    #[track_caller]
+    pub(crate) fn emulate(&mut self, width: u32, dark: bool) {
+        let size = json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false });
+        self.command("Emulation.setDeviceMetricsOverride", size);
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.command("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Chooses a file in a field, as a person does in the dialog of the system.
+    #[track_caller]
+    pub(crate) fn choose(&mut self, selector: &str, file: &std::path::Path) {
+        let root = self.command("DOM.getDocument", json!({}))["root"]["nodeId"].clone();
+        let found = self.command("DOM.querySelector", json!({ "nodeId": root, "selector": selector }));
+        self.command("DOM.setFileInputFiles", json!({ "nodeId": found["nodeId"], "files": [file] }));
+    }
+
+    /// Lets downloads land in a folder.
+    #[track_caller]
+    pub(crate) fn download_to(&mut self, folder: &std::path::Path) {
+        self.command("Page.setDownloadBehavior", json!({ "behavior": "allow", "downloadPath": folder }));
     }
 
     fn write(&mut self, message: &Value) {

@@ -18,6 +18,7 @@ mod serve;
 mod setup;
 mod source_file;
 mod telemetry;
+mod workshop;
 
 fn main() -> std::process::ExitCode {
     telemetry::catch_panics(cli::main)

@@ -13,7 +13,7 @@ use crate::record;
 /// Which entries a listing asks for. Everything given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// By this actor: `token:alice`, or just `alice`.
+    /// By this actor: `token:alice`, or just `alice`; `user:*` is every actor of that kind.
     pub actor: Option<String>,
     /// With this action, or of this kind of entry.
     pub action: Option<String>,
@@ -58,7 +58,8 @@ pub fn page(store: &dyn Store, filter: &Filter, range: Range) -> Result<Page<Ite
         let header = &stored.header;
         let by = |wanted: &str| {
             let actor = header.actor.to_string();
-            actor == wanted || actor.split_once(':').is_some_and(|(_, name)| name == wanted)
+            let of_kind = wanted.strip_suffix('*').is_some_and(|kind| kind.ends_with(':') && actor.starts_with(kind));
+            of_kind || actor == wanted || actor.split_once(':').is_some_and(|(_, name)| name == wanted)
         };
         let fits = filter.actor.as_deref().is_none_or(by)
             && filter.object.as_deref().is_none_or(|object| header.object == object);

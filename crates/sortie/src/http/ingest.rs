@@ -168,6 +168,7 @@ pub(super) async fn take(mut call: Call) -> Answer {
     }
     let unreadable = reading.elements.iter().flatten().filter(|one| one.event.kind.ends_with(".unreadable")).count();
     door.unreadable.fetch_add(unreadable as u64, std::sync::atomic::Ordering::Relaxed);
+    door.heard.store(now.millis(), std::sync::atomic::Ordering::Relaxed);
     let answers = accept(&app, reading.elements).await;
     if reading.batch { batch(&answers) } else { single(answers) }
 }

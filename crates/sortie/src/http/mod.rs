@@ -44,6 +44,7 @@ use crate::auth::sender::Sender;
 use crate::auth::session::{SECRET_BYTES, Sessions};
 use crate::auth::user::Users;
 use crate::auth::{Tokens, first, first_user, oidc};
+use crate::workshop::Workshop;
 use problem::Problem;
 pub(crate) use route::Call;
 
@@ -65,6 +66,8 @@ pub(crate) struct Door {
     pub(crate) tenant: Option<String>,
     /// Bodies that could not be read, or that nothing in the source's file fitted.
     pub(crate) unreadable: Arc<std::sync::atomic::AtomicU64>,
+    /// When it was heard last, in milliseconds since 1970; zero before the first time since the start.
+    pub(crate) heard: Arc<std::sync::atomic::AtomicI64>,
 }
 
 /// What the server is told by the configuration.
@@ -88,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<Network>,
     /// How long requests may go on after the word to stop.
     pub(crate) grace: Duration,
+    /// Where playbooks are tried out.
+    pub(crate) workshop: Arc<Workshop>,
 }
 
 impl Settings {
@@ -104,6 +109,7 @@ impl Settings {
             oidc: None,
             trusted_proxies: Vec::new(),
             grace: Duration::ZERO,
+            workshop: Arc::default(),
         }
     }
 

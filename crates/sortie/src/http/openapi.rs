@@ -268,7 +268,21 @@ fn of_playbooks() -> Vec<(&'static str, Value)> {
         ("DeliveryDetail", with(DELIVERY, "tries:Try[] input:Any")),
         ("Playbook", object(PLAYBOOK)),
         ("Playbooks", page_of("Playbook")),
-        ("PlaybookDetail", with(PLAYBOOK, "text last_runs:Run[]")),
+        ("PlaybookDetail", with(PLAYBOOK, "text inputs:Input[] tests# tested:TestReport last_runs:Run[]")),
+        ("Input", object("name type required! default:Any description")),
+        (
+            "TestReport",
+            object(
+                "playbook_digest at by ok! passed# failed# left_out# took_ms# steps# steps_reached# tests:Any missed:Any wrong[]",
+            ),
+        ),
+        ("BacktestWish", object("days# text?")),
+        (
+            "Backtest",
+            object(
+                "since? until? days# events# complete! took_ms# verdicts:Any before:Any by_day:Any would_send:Any named:Any named_total#",
+            ),
+        ),
         ("VersionItem", object("digest? since actor")),
         ("Versions", page_of("VersionItem")),
         ("Version", object("playbook digest text")),

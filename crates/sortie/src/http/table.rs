@@ -10,7 +10,7 @@ use axum::routing::MethodRouter;
 
 use super::api::{
     approvals, attachments, audit, backup, brakes, deliveries, destinations, events, found, ledger, meta,
-    notifications, objects, playbooks, runs, secrets, tokens, trials, users, watchlist,
+    notifications, objects, playbooks, runs, secrets, tokens, trials, users, watchlist, workshop,
 };
 use super::problem::Problem;
 use super::route::{Access, Key, PAGE as HTML, Route, Verb};
@@ -82,7 +82,7 @@ const ALERTS: &[Key] =
     &[OBJECTS[1], OBJECTS[4], OBJECTS[5], OBJECTS[6], OBJECTS[7], TENANT, SINCE, UNTIL, LIMIT, CURSOR];
 
 const AUDIT: &[Key] = &[
-    key("actor", "by this actor: `token:alice`, or `alice`"),
+    key("actor", "by this actor: `token:alice`, or `alice`; `user:*` for all of a kind"),
     key("action", "with this action, such as `case.updated`, `token.created`, `refused`, or of this kind of entry"),
     key("object", "about this object, such as `case:C-1`"),
     key("format", "`csv` for comma-separated values"),
@@ -225,6 +225,8 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/playbooks/{id}/enable", AUTHORS, "switches a playbook on", &[], Some("Empty"), (200, "Playbook"), playbooks::enable),
     route!(Post "/v1/playbooks/{id}/disable", AUTHORS, "switches a playbook off", &[], Some("Empty"), (200, "Playbook"), playbooks::disable),
     route!(Post "/v1/playbooks/{id}/run", STARTERS, "runs a playbook by hand", OF_TENANT, Some("RunByHand"), (202, "RunMade"), playbooks::run),
+    route!(Post "/v1/playbooks/{id}/test", AUTHORS, "carries out the tests of a playbook; nothing leaves the machine", &[], Some("Empty"), (200, "TestReport"), workshop::test),
+    route!(Post "/v1/playbooks/{id}/backtest", AUTHORS, "what a playbook, or another text of it, would have decided about the events of the last days", OF_TENANT, Some("BacktestWish"), (200, "Backtest"), workshop::backtest),
     route!(Get "/v1/destinations", READERS, "destinations, without their secrets", PAGE, None, (200, "Destinations"), destinations::list),
     route!(Get "/v1/destinations/{id}", READERS, "a destination, without its secrets", &[], None, (200, "Destination"), destinations::show),
     route!(Post "/v1/destinations", AUTHORS, "makes a destination; with `auth` or `sign` it needs the role admin", &[], Some("DestinationWish"), (201, "Destination"), destinations::create),
@@ -323,6 +325,8 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/playbooks/{id}", READERS, "a playbook, for people", PLAYBOOK_PAGE, None, (200, HTML), pages::playbook::show),
     form!("/playbooks/{id}/switch", AUTHORS, "switches a playbook on or off, from its page", pages::playbook::switch),
     form!("/playbooks/{id}/run", STARTERS, "runs a playbook by hand, from its page", pages::playbook::run_by_hand),
+    form!("/playbooks/{id}/test", AUTHORS, "carries out the tests of a playbook, from its page", pages::tryout::test),
+    form!("/playbooks/{id}/backtest", AUTHORS, "tries a playbook on the past, from its page", pages::tryout::backtest),
     route!(Get "/destinations", READERS, "destinations, for people", DESTINATIONS_PAGE, None, (200, HTML), pages::destinations::list),
     form!(
         "/destinations",

@@ -40,7 +40,8 @@ pub(crate) async fn list(call: Call) -> Answer {
     layout::page(&call, Section::Approvals, "Approvals", &content)
 }
 
-fn question(call: &Call, item: &Value, now: Time) -> Markup {
+/// A question, with the form that answers it.
+pub(super) fn question(call: &Call, item: &Value, now: Time) -> Markup {
     let id = item.text("approval_id");
     html! {
         section.panel aria-label={ "Question " (id) } {

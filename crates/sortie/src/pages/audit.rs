@@ -24,6 +24,16 @@ const ACTIONS: &[(&str, &str)] = &[
     ("server", "Server"),
 ];
 
+/// Kinds of actors to choose from.
+const ACTORS: &[(&str, &str)] = &[
+    ("", "All"),
+    ("user:*", "People"),
+    ("token:*", "Tokens"),
+    ("automation:*", "Playbooks"),
+    ("source:*", "Sources"),
+    ("system", "The server"),
+];
+
 /// `GET /audit`
 pub(crate) async fn list(call: Call) -> Answer {
     let listing = Ask::get("/v1/audit", &[]).with_query_of(&call).list(&call).await?;
@@ -36,6 +46,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         }
         (export_form())
         (search(&call))
+        (parts::chips(&call, "/audit", KEYS, "actor", "Who", ACTORS))
         (parts::chips(&call, "/audit", KEYS, "action", "What", ACTIONS))
         (parts::narrowed(&call, "/audit", KEYS, NAMES))
         div.panel.flush {
@@ -52,13 +63,14 @@ fn export_form() -> Markup {
         section.panel aria-labelledby="export" {
             details {
                 summary { strong id="export" { "Take evidence away" } ", to verify on a machine that never saw this server" }
-                form.search method="get" action="/audit/export" {
+                form.search method="get" action="/audit/export" data-download {
                     label { "About the case" input type="text" name="case" autocomplete="off"; }
                     label { "About the alert" input type="text" name="alert" autocomplete="off"; }
                     label { "Since (UTC)" input type="text" name="since" placeholder="2026-11-25T00:00:00Z" autocomplete="off"; }
                     label { "Until (UTC)" input type="text" name="until" placeholder="2026-11-26T00:00:00Z" autocomplete="off"; }
                     button type="submit" { "Download" }
                 }
+                p role="status" data-progress {}
                 p.muted { "The bundle is checked with " code { "sortie audit verify FILE.zip" } ". Empty fields leave nothing out." }
             }
         }

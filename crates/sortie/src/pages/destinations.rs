@@ -97,7 +97,7 @@ pub(crate) async fn show(call: Call) -> Answer {
 async fn page(call: &Call, tested: Option<&Value>) -> Answer {
     let id = call.segment(0).to_owned();
     let destination = Ask::get("/v1/destinations/{id}", &[&id]).ask(call).await?;
-    let sent = Ask::get("/v1/deliveries", &[]).with("destination", &id).with("limit", DELIVERIES).ask(call).await?;
+    let sent = Ask::get("/v1/deliveries", &[]).with("destination", &id).with("limit", DELIVERIES).list(call).await?;
     let made = destination.text("origin") != "file";
     let content = html! {
         (parts::done(call, DONE))

@@ -8,6 +8,7 @@ use model::Time;
 use serde_json::Value;
 
 use super::json::Read as _;
+use super::link;
 use super::outline::{self, Line, Paths};
 use super::parts::{self, Tone};
 
@@ -88,18 +89,56 @@ fn one(line: &Line, done: &mut Done<'_>) -> Markup {
                     span.took { @if !line.path.is_empty() { "not reached" } }
                 }
             } @else {
-                @for step in shown(&found) {
-                    (happened(if found.len() > 1 { step.text("path") } else { &line.name }, step, done.span.as_ref()))
+                @if found.len() > FEW { (many(&line.name, &found, done.span.as_ref())) } @else {
+                    @for step in &found {
+                        (happened(if found.len() > 1 { step.text("path") } else { &line.name }, step, done.span.as_ref()))
+                    }
                 }
             }
-            @if found.len() > TIMES_MAX { p.muted { "and " (found.len() - TIMES_MAX) " more times; the API lists them all" } }
             @if !line.inside.is_empty() { (list(&line.inside, done)) }
         }
     }
 }
 
+/// A step that was done this often is shown each time; more often, it is summed up.
+const FEW: usize = 3;
+
+/// A step of a loop that was done many times: how often it ended how, over which time; the times themselves open.
+fn many(name: &str, found: &[&Value], span: Option<&Span>) -> Markup {
+    let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
+    for step in found {
+        *ends.entry(step.text("status")).or_default() += 1;
+    }
+    let tones = ends.keys().map(|status| parts::tone(status));
+    let worst = tones.max_by_key(|tone| {
+        [Tone::Quiet, Tone::Good, Tone::Busy, Tone::Warn, Tone::Bad].iter().position(|one| one == tone)
+    });
+    let tone = worst.unwrap_or(Tone::Quiet);
+    let from = found.iter().map(|step| step.text("started_at")).min().unwrap_or_default();
+    let to = found.iter().map(|step| step.text("ended_at")).max().unwrap_or_default();
+    let whole = serde_json::json!({ "started_at": from, "ended_at": to });
+    let took = micros(from).zip(micros(to)).map(|(from, to)| (to - from) / 1_000);
+    let said: Vec<String> =
+        ends.iter().map(|(status, n)| format!("{n} {}", parts::words(status).to_lowercase())).collect();
+    html! {
+        details id=(format!("steps-{}", found.first().map_or("", |step| step.text("path")))) {
+            summary { span.line {
+                span class={ "sign " (tone.class()) } aria-hidden="true" { (tone.sign()) }
+                span.name { (name) }
+                span.what { (found.len()) " times: " (said.join(", ")) }
+                span.bar-cell { (bar(&whole, span, tone)) }
+                span.took { @if let Some(millis) = took { (parts::took(u64::try_from(millis).unwrap_or(0))) } }
+            } }
+            div.times {
+                @for step in shown(found) { (happened(step.text("path"), step, span)) }
+                @if found.len() > TIMES_MAX { p.muted { "and " (found.len() - TIMES_MAX) " more times, failures in front; " code { "sortie runs show" } " lists them all" } }
+            }
+        }
+    }
+}
+
 /// Most times that one step of a loop is shown.
-const TIMES_MAX: usize = 50;
+const TIMES_MAX: usize = 30;
 
 /// Of a step that was done many times, the failures first.
 fn shown<'a>(found: &[&'a Value]) -> Vec<&'a Value> {
@@ -133,6 +172,7 @@ fn happened(name: &str, step: &Value, span: Option<&Span>) -> Markup {
                 @if let Some(error) = step.full("error") {
                     p { strong { (error.text("message")) } " " code { (error.text("code")) } (place(error)) }
                 }
+                @if let Some(run) = step.full("input").and_then(|input| input.some("run_id")) { p { "It is a run of its own: " a.mono href=(link::run(run)) { (run) } } }
                 (parts::data("Input", step.full("input")))
                 (attempts(step.list("attempts")))
                 (parts::data("Output", step.full("output")))

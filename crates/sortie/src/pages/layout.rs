@@ -167,7 +167,7 @@ fn top(frame: &Frame<'_>) -> Markup {
         header.top {
             a.brand href="/" { img src=(assets::icon()) alt="" width="24" height="24"; "Sortie" }
             div.who {
-                span.live id="live" role="status" aria-live="off" {}
+                span.live id="live" role="status" {}
                 @if let Some(caller) = frame.caller {
                     a.who-name href="/account" {
                         bdi { (caller.name) } ", " (caller.role.name())

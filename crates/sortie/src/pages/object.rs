@@ -77,7 +77,7 @@ async fn show(call: Call, kind: Kind) -> Answer {
         .ask(&call)
         .await?;
     let last =
-        Ask::get("/v1/runs", &[]).with(kind.name, &id).with("tenant", &tenant).with("limit", RUNS).ask(&call).await?;
+        Ask::get("/v1/runs", &[]).with(kind.name, &id).with("tenant", &tenant).with("limit", RUNS).list(&call).await?;
     let destinations = match inside::may(&call, Verb::Post, kind.send) {
         true => Ask::get("/v1/destinations", &[]).ask(&call).await?,
         false => Value::Null,

@@ -3,14 +3,14 @@
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::diff::{self, Line};
 use super::form::Form;
 use super::inside::{self, Ask};
 use super::json::Read as _;
 use super::layout::{self, Section};
-use super::{event, json as text, link, parts, playbooks, run, runs};
+use super::{event, json as text, link, parts, playbooks, rehearsal, run, runs, tryout};
 use crate::http::problem::Problem;
 use crate::http::route::{Answer, Call, Verb};
 
@@ -19,6 +19,10 @@ const DONE: &[(&str, &str)] = &[
     ("on", "It is switched on. The switch survives reloads and restarts."),
     ("off", "It is switched off. Runs that have started go on."),
 ];
+/// What the name of the field of an input begins with.
+const INPUT: &str = "input-";
+/// What the name of the field with its type begins with.
+const TYPE: &str = "type-";
 /// Versions on the page.
 const VERSIONS: &str = "20";
 
@@ -31,7 +35,7 @@ pub(crate) async fn show(call: Call) -> Answer {
         }
         found => found?,
     };
-    let versions = Ask::get("/v1/playbooks/{id}/versions", &[&id]).with("limit", VERSIONS).ask(&call).await?;
+    let versions = Ask::get("/v1/playbooks/{id}/versions", &[&id]).with("limit", VERSIONS).list(&call).await?;
     let shown = match call.query.get("version") {
         Some(digest) if digest != playbook.text("digest") => {
             Some(Ask::get("/v1/playbooks/{id}/versions/{digest}", &[&id, digest]).ask(&call).await?)
@@ -47,7 +51,11 @@ pub(crate) async fn show(call: Call) -> Answer {
         }
         div.columns {
             (facts(&playbook))
-            (by_hand(&call, &id))
+            (by_hand(&call, &id, &playbook))
+        }
+        div.columns {
+            (tryout::tests(&call, &id, &playbook))
+            (tryout::backtest_form(&call, &id, "7", None))
         }
         section.panel.flush aria-labelledby="runs" id="last-runs" data-live {
             h2 id="runs" { "Last runs" }
@@ -98,10 +106,14 @@ fn head(call: &Call, id: &str, playbook: &Value) -> Markup {
 }
 
 fn current(playbook: &Value) -> Markup {
+    let of_this = |tested: &&Value| tested.text("playbook_digest") == playbook.text("digest");
+    let missed = playbook.full("tested").filter(of_this).map_or(&[][..], |tested| tested.list("missed"));
+    let marks: Vec<u64> = missed.iter().filter_map(|one| one.number("line")).collect();
     html! {
         section.panel aria-labelledby="text" {
             h2 id="text" { "The text in force" }
-            (run::listing(playbook.text("text"), &[]))
+            @if !marks.is_empty() { p.muted { "Marked: what no test reaches." } }
+            (run::listing(playbook.text("text"), &marks))
         }
     }
 }
@@ -148,13 +160,13 @@ fn facts(playbook: &Value) -> Markup {
     }
 }
 
-fn by_hand(call: &Call, id: &str) -> Markup {
+fn by_hand(call: &Call, id: &str, playbook: &Value) -> Markup {
     html! {
         @if inside::may(call, Verb::Post, "/v1/playbooks/{id}/run") {
             section.panel aria-labelledby="by-hand" {
                 h2 id="by-hand" { "Run it by hand" }
-                p.muted { "Its conditions are not asked: a person has decided. Its steps do what they say." }
-                form.stack method="post" action=(link::path(&["playbooks", id, "run"])) data-confirm="Run this playbook now?" {
+                p.muted { "Its conditions are not asked: a person has decided. Its steps do what they say; a rehearsal says what they would do." }
+                form.stack method="post" action=(link::path(&["playbooks", id, "run"])) {
                     (parts::word(call))
                     label { "About" select name="what" {
                         option value="nothing" { "nothing in particular" } option value="alert" { "the alert" }
@@ -164,10 +176,35 @@ fn by_hand(call: &Call, id: &str) -> Markup {
                     @if call.app.settings.tenants.is_some() && call.caller.tenant.is_none() {
                         label { "Tenant" input type="text" name="tenant" autocomplete="off"; }
                     }
-                    label { "Inputs, as JSON" textarea name="inputs" spellcheck="false" placeholder="{}" {} }
-                    div { button.primary type="submit" { "Run" } }
+                    @for input in playbook.list("inputs") { (input_field(input)) }
+                    div.buttons {
+                        button.primary type="submit" name="do" value="run" { "Run" }
+                        button type="submit" name="do" value="rehearse" { "Rehearse, do nothing" }
+                    }
                 }
             }
+        }
+    }
+}
+
+/// The field of an input, by its type.
+fn input_field(input: &Value) -> Markup {
+    let (name, kind, required) = (input.text("name"), input.text("type"), input.flag("required"));
+    let key = format!("{INPUT}{name}");
+    let default = input.full("default");
+    let written =
+        default.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
+    let label = html! { (name) @if let Some(about) = input.some("description") { ": " (about) } @if !required { " (optional)" } };
+    html! {
+        input type="hidden" name={ (TYPE) (name) } value=(kind);
+        @match kind {
+            "boolean" => label { (label) select name=(key) {
+                option value="" { @match default { Some(value) => { "as usual: " (value) }, None => "not given" } }
+                option value="true" { "true" } option value="false" { "false" }
+            } },
+            "number" => label { (label) input type="number" step="any" name=(key) required[required && default.is_none()] placeholder=(written); },
+            "list" | "object" => label { (label) ", as JSON" textarea name=(key) spellcheck="false" required[required && default.is_none()] placeholder=(if written.is_empty() { if kind == "list" { "[]" } else { "{}" } } else { &written }) {} },
+            _ => label { (label) input type="text" name=(key) required[required && default.is_none()] maxlength="2000" autocomplete="off" placeholder=(written); },
         }
     }
 }
@@ -177,7 +214,7 @@ fn history(id: &str, playbook: &Value, versions: &Value) -> Markup {
         section.panel.flush aria-labelledby="versions" {
             h2 id="versions" { "Versions" }
             @if versions.list("items").is_empty() {
-                (parts::empty("No load of it is kept", &html! { "Loads are entries of the history; retention has dropped the older ones." }))
+                (parts::empty("No load of it was found", &html! { @if parts::goes_on(versions) { "It was loaded longer ago than one look takes in." } @else { "Loads are entries of the history; retention has dropped the older ones." } }))
             } @else {
                 div.scroll { table {
                     thead { tr { th scope="col" { "In force since" } th scope="col" { "Version" } th scope="col" { "Loaded by" } th scope="col" { "" } } }
@@ -222,13 +259,44 @@ pub(crate) async fn run_by_hand(call: Call, form: Form) -> Answer {
         what @ ("alert" | "case" | "event") => return Err(Problem::bad("invalid_form", format!("say which {what}"))),
         _ => return Err(Problem::bad("invalid_form", "say what it is about")),
     }
-    if !form.get("inputs").trim().is_empty() {
-        body["inputs"] = serde_json::from_str(form.get("inputs"))
-            .map_err(|error| Problem::bad("invalid_form", format!("the inputs are not JSON: {error}")))?;
-    }
+    body["inputs"] = Value::Object(given(&form)?);
     if !form.get("tenant").trim().is_empty() {
         body["tenant"] = form.get("tenant").trim().into();
     }
+    if form.get("do") == "rehearse" {
+        body["dry_run"] = true.into();
+        let told = Ask::post("/v1/playbooks/{id}/run", &[&id], body).ask(&call).await?;
+        return rehearsed(&call, &id, &told);
+    }
     let made = Ask::post("/v1/playbooks/{id}/run", &[&id], body).ask(&call).await?;
     Ok(layout::see_other(&link::with(&link::run(made.text("run_id")), &[("done", "by-hand")])))
+}
+
+/// The inputs as their types say; what was left empty is left out.
+fn given(form: &Form) -> Result<Map<String, Value>, Problem> {
+    let mut inputs = Map::new();
+    for name in form.names(TYPE) {
+        let (text, kind) = (form.get(&format!("{INPUT}{name}")), form.get(&format!("{TYPE}{name}")));
+        if text.trim().is_empty() {
+            continue;
+        }
+        let value = match kind {
+            "string" => Value::from(text),
+            kind => serde_json::from_str(text.trim()).map_err(|error| {
+                Problem::bad("invalid_form", format!("`{name}` is a {kind}, written as JSON: {error}"))
+            })?,
+        };
+        inputs.insert(name.to_owned(), value);
+    }
+    Ok(inputs)
+}
+
+/// What a run by hand would have done.
+fn rehearsed(call: &Call, id: &str, told: &Value) -> Answer {
+    let content = html! {
+        div.head { div.grow { h1 { "Rehearsed" } p.sub { a href=(link::playbook(id)) { (id) } ": nothing was sent, changed or kept." } } }
+        (rehearsal::told(told))
+        p { a.button href=(link::playbook(id)) { "Back to the playbook" } }
+    };
+    layout::page(call, Section::Playbooks, "Rehearsed", &content)
 }

@@ -9,7 +9,7 @@ use super::inside::{self, Ask};
 use super::json::Read as _;
 use super::layout::{self, Section};
 use super::parts::Tone;
-use super::{event, flow, link, parts, runs};
+use super::{approvals, event, flow, link, parts, runs};
 use crate::http::problem::Problem;
 use crate::http::route::{Answer, Call, Verb};
 
@@ -31,11 +31,16 @@ pub(crate) async fn show(call: Call) -> Answer {
         Err(problem) if matches!(problem.status, StatusCode::NOT_FOUND | StatusCode::GONE) => None,
         Err(problem) => return Err(problem),
     };
+    let asked = questions(&call, &run).await?;
     let content = html! {
         (parts::done(&call, DONE))
-        div id="run" data-live[run.full("ended_at").is_none()] {
+        div id="run-head" data-live[run.full("ended_at").is_none()] {
             (head(&call, &run))
             (failure(&run))
+            (waits(&run))
+        }
+        div id="asked" data-live[run.full("ended_at").is_none()] { (asked) }
+        div id="run" data-live[run.full("ended_at").is_none()] {
             (flow::flow(&run))
             div.columns {
                 (facts(&call, &run))
@@ -88,6 +93,34 @@ fn again(call: &Call, id: &str, failed: bool) -> Markup {
     }
 }
 
+/// The questions of the run that wait for a person, to be answered here.
+async fn questions(call: &Call, run: &Value) -> Result<Markup, Problem> {
+    let mut all = Vec::new();
+    let now = call.app.engine.store().now();
+    for id in run.list("waits").iter().filter_map(|wait| wait.some("approval_id")) {
+        match Ask::get("/v1/approvals/{id}", &[id]).ask(call).await {
+            Ok(question) => all.push(approvals::question(call, &question, now)),
+            // Somebody has answered it in between.
+            Err(problem) if problem.status == StatusCode::NOT_FOUND => {}
+            Err(problem) => return Err(problem),
+        }
+    }
+    Ok(html! { @for question in &all { (question) } })
+}
+
+/// What the run waits for.
+fn waits(run: &Value) -> Markup {
+    html! {
+        @for wait in run.list("waits") {
+            div.note.busy { p {
+                "Step " strong { (wait.text("step")) } " waits for "
+                @match wait.text("on") { "approval" => "a person's answer", "time" => "a time", "event" => "an event", "call" | "run" => "a run that it has called", other => (parts::words(other).to_lowercase()) }
+                @if let Some(until) = wait.some("until") { ", until " (parts::time(until)) }
+            } }
+        }
+    }
+}
+
 /// Why it did not end well, with the line that did it.
 fn failure(run: &Value) -> Markup {
     let tone = parts::tone(run.text("status"));
@@ -125,6 +158,7 @@ fn facts(call: &Call, run: &Value) -> Markup {
                 dt { "Took" } dd { @if let Some(millis) = run.number("duration_ms") { (parts::took(millis)) } @else { "not ended" } }
                 dt { "Tenant" } dd { (run.text("tenant")) }
                 dt { "Text" } dd { a href=(link::with(&link::playbook(run.text("playbook")), &[("version", run.text("playbook_digest"))])) title=(run.text("playbook_digest")) { "version " (event::short(run.text("playbook_digest"))) } }
+                @if let Some(caller) = run.some("called_by") { dt { "Called by" } dd { a.mono href=(link::run(caller)) { (caller) } } }
                 @if let Some(old) = run.some("retry_of") { dt { "Repeats" } dd { a.mono href=(link::run(old)) { (old) } } }
                 @if let Some(by) = run.some("cancelled_by") { dt { "Cancelled by" } dd { (by) } }
                 @if !run.list("chain").is_empty() {
@@ -195,25 +229,42 @@ fn trigger(run: &Value, cause: Option<&Value>) -> Markup {
     }
 }
 
+/// Entries of the history on the page: the first and the last ones of a long run.
+const HISTORY_FIRST: usize = 100;
+/// The same at its end.
+const HISTORY_LAST: usize = 200;
+
 fn history(run: &Value) -> Markup {
+    let all = run.list("history");
+    let left_out = all.len().saturating_sub(HISTORY_FIRST + HISTORY_LAST);
+    let (first, last) =
+        if left_out == 0 { (all, &[][..]) } else { (&all[..HISTORY_FIRST], &all[all.len() - HISTORY_LAST..]) };
     html! {
         section.panel aria-label="History" {
             details {
                 summary { strong { "History" } ", " (run.list("history").len()) " entries" @if run.flag("history_incomplete") { ", its beginning is no longer kept" } }
                 div.scroll { table {
                     thead { tr { th.num scope="col" { "Entry" } th scope="col" { "Time" } th scope="col" { "Who" } th scope="col" { "What" } th scope="col" { "Step" } th scope="col" { "Detail" } } }
-                    tbody { @for moment in run.list("history") { tr {
-                        td.num { (moment.number("seq").unwrap_or(0)) }
-                        td { (parts::time(moment.text("time"))) }
-                        td.wide { (moment.text("actor")) }
-                        td { (parts::words(moment.text("fact"))) @if let Some(status) = moment.some("status") { " " (parts::badge(status)) } }
-                        td { (moment.some("path").unwrap_or("–")) }
-                        td.wide { (moment.text("detail")) }
-                    } } }
+                    tbody {
+                        @for moment in first { (moment_row(moment)) }
+                        @if left_out > 0 { tr { td colspan="6" { span.muted { (left_out) " entries are left out here; the evidence of the run holds them all" } } } }
+                        @for moment in last { (moment_row(moment)) }
+                    }
                 } }
             }
         }
     }
+}
+
+fn moment_row(moment: &Value) -> Markup {
+    html! { tr {
+        td.num { (moment.number("seq").unwrap_or(0)) }
+        td { (parts::time(moment.text("time"))) }
+        td.wide { (moment.text("actor")) }
+        td { (parts::words(moment.text("fact"))) @if let Some(status) = moment.some("status") { " " (parts::badge(status)) } }
+        td { (moment.some("path").unwrap_or("–")) }
+        td.wide { (moment.text("detail")) }
+    } }
 }
 
 /// The text as it ran, with the lines marked that failed.

@@ -67,6 +67,7 @@ impl Opener<'_> {
             allow: source.allow.clone(),
             tenant: source.tenant.clone(),
             unreadable: Arc::default(),
+            heard: Arc::default(),
         })
     }
 

@@ -14,6 +14,7 @@ use super::folder::{self, Folder, Look};
 use super::set::{self, Good, Set};
 use crate::config::{Config, Reload};
 use crate::setup;
+use crate::workshop::Notes;
 
 /// Reads playbooks, again and again.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub(super) struct Library {
     /// The ids of the destinations that people made.
     made: Vec<String>,
     seen: Looks,
+    /// What is wrong with the files, for those who look at the pages.
+    notes: Notes,
 }
 
 /// How the folder and the file of destinations looked.
@@ -43,7 +46,7 @@ impl Library {
     /// For a configuration.
     pub(super) fn new(config: Config, evaluator: Evaluator) -> Library {
         let (good, file, made, seen) = (Vec::new(), Vec::new(), Vec::new(), Looks::default());
-        let mut library = Library { config, evaluator, good, file, made, seen };
+        let mut library = Library { config, evaluator, good, file, made, seen, notes: Notes::default() };
         library.seen = library.looker()();
         library
     }
@@ -51,6 +54,11 @@ impl Library {
     /// The configuration.
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What is wrong with the files, as it is after each look at them.
+    pub(super) fn notes(&self) -> Notes {
+        self.notes.clone()
     }
 
     /// How changes are noticed.
@@ -142,6 +150,7 @@ impl Library {
         catalog.destinations = Some(self.file.iter().chain(&self.made).cloned().collect());
         let set = set::assemble(folder, &self.good, &catalog, &self.evaluator);
         tell(&set.diagnostics);
+        self.notes.set(&set.diagnostics, &set.kept);
         for (id, file) in &set.kept {
             tracing::error!(playbook = %id, file = %file, "the file is broken: the text that was good before stays loaded");
         }

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::http;
 use crate::setup;
+use crate::workshop::{Notes, Workshop};
 use library::Library;
 use signals::{Signals, Word};
 
@@ -216,6 +217,7 @@ pub(crate) fn settings(config: &Config, secrets: &Secrets) -> Result<http::Setti
         oidc: config.oidc.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         grace: GRACE,
+        workshop: Arc::new(Workshop::new(config, Notes::default())),
     })
 }
 
@@ -241,8 +243,9 @@ pub(crate) async fn run(
     let system = |what| move |source| Error::System { what, source };
     let mut signals = Signals::new().map_err(system("a handler of signals"))?;
     let address = listener.local_addr().map_err(system("the address of the listener"))?;
-    let app =
-        http::app(started.engine.clone(), settings(config, &started.engine.context().secrets)?, Some(address)).await?;
+    let settings = settings(config, &started.engine.context().secrets)?;
+    let workshop = Arc::new(Workshop::new(config, started.library.notes()));
+    let app = http::app(started.engine.clone(), http::Settings { workshop, ..settings }, Some(address)).await?;
     ready(&started.engine, address);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {

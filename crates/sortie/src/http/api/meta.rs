@@ -14,6 +14,7 @@ use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
 use super::brakes::Paused;
+use crate::workshop::Wrong;
 
 /// `GET /healthz`: the process lives.
 pub(in crate::http) async fn healthz(_call: Call) -> Answer {
@@ -61,6 +62,28 @@ struct Totals {
     suspended: Vec<Suspended>,
     fuses_blown: Vec<FuseBlown>,
     muted: usize,
+    /// What is wrong with the files of playbooks, the first mistakes.
+    broken_files: Vec<Wrong>,
+    /// Destinations that rest after too many failures.
+    resting: Vec<Resting>,
+    heard: Vec<Heard>,
+}
+
+/// A destination whose breaker is not closed.
+#[derive(serde::Serialize)]
+struct Resting {
+    destination: String,
+    state: &'static str,
+    failures: u32,
+    until: Option<String>,
+}
+
+/// When a source was heard last, since the start.
+#[derive(serde::Serialize)]
+struct Heard {
+    source: String,
+    last_at: Option<String>,
+    unreadable: u64,
 }
 
 /// A suspended playbook.
@@ -105,6 +128,9 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
         suspended: suspended.collect(),
         fuses_blown,
         muted: brakes.mutes.values().filter(|mute| time < mute.until).count(),
+        broken_files: app.settings.workshop.wrong(),
+        resting: resting(engine, time),
+        heard: heard(&call),
     };
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -119,6 +145,36 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
         totals: call.caller.tenant.is_none().then_some(totals),
     };
     json(StatusCode::OK, &status)
+}
+
+/// The destinations that rest.
+fn resting(engine: &engine::Engine, now: Time) -> Vec<Resting> {
+    let context = engine.context();
+    let destinations = context.destinations();
+    let standings = destinations.map.keys().map(|id| (id.clone(), context.gates.standing(id, now)));
+    let resting = standings.filter(|(_, standing)| standing.breaker.name() != "closed");
+    resting
+        .map(|(destination, standing)| Resting {
+            destination,
+            state: standing.breaker.name(),
+            failures: standing.failures,
+            until: standing.until.map(|until| until.to_string()),
+        })
+        .collect()
+}
+
+fn heard(call: &Call) -> Vec<Heard> {
+    let doors = call.app.settings.doors.iter();
+    doors
+        .map(|(name, door)| {
+            let last = Some(door.heard.load(Ordering::Relaxed)).filter(|millis| *millis > 0);
+            Heard {
+                source: name.clone(),
+                last_at: last.map(|millis| Time::from_millis(millis).to_string()),
+                unreadable: door.unreadable.load(Ordering::Relaxed),
+            }
+        })
+        .collect()
 }
 
 /// The playbooks whose fuses have blown, with when they hold again.

@@ -23,6 +23,7 @@ pub(super) mod trials;
 pub(crate) mod users;
 pub(super) mod watchlist;
 mod wish;
+pub(super) mod workshop;
 
 use axum::http::StatusCode;
 use engine::Refusal;

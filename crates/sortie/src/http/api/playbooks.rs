@@ -14,7 +14,7 @@ use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
 use super::runs::{Empty, Made};
-use super::{listing, range, refusal, shape, tenant};
+use super::{listing, range, refusal, shape, tenant, workshop};
 
 /// How many of its last runs a playbook is shown with.
 const LAST_RUNS: usize = 10;
@@ -52,7 +52,33 @@ struct Detail {
     #[serde(flatten)]
     item: Item,
     text: String,
+    inputs: Vec<Input>,
+    tests: usize,
+    /// What became of its tests, when they were carried out since the start.
+    tested: Option<workshop::Report>,
     last_runs: Vec<shape::Run>,
+}
+
+/// What it is given by whoever starts it.
+#[derive(Serialize)]
+struct Input {
+    name: String,
+    r#type: &'static str,
+    required: bool,
+    default: Option<serde_json::Value>,
+    description: String,
+}
+
+impl Input {
+    fn of(input: &playbook::Input) -> Input {
+        Input {
+            name: input.name.clone(),
+            r#type: input.ty.name(),
+            required: input.required,
+            default: input.default.clone(),
+            description: input.description.clone(),
+        }
+    }
 }
 
 impl Item {
@@ -107,7 +133,10 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
 }
 
 /// The playbook in the path. Its id is checked first: what cannot be one is a mistake, not a miss.
-fn find(call: &Call) -> Result<std::sync::Arc<Playbook>, Problem> {
+///
+/// # Errors
+/// 400, 404.
+pub(super) fn find(call: &Call) -> Result<std::sync::Arc<Playbook>, Problem> {
     let id = call.segment(0);
     if !is_name(id) {
         return Err(Problem::bad("invalid_id", "the id of a playbook has 1 to 64 of a-z, 0-9 and `-`"));
@@ -126,9 +155,13 @@ pub(in crate::http) async fn show(call: Call) -> Answer {
         ..RunFilter::default()
     };
     let page = call.app.look(move |store| view::runs::page(store, &filter, None, LAST_RUNS)).await?;
+    let tested = call.app.settings.workshop.tested(&playbook.id);
     let detail = Detail {
         item: Item::of(&playbook, &call),
         text: playbook.text.to_string(),
+        inputs: playbook.inputs.iter().map(Input::of).collect(),
+        tests: playbook.tests.len(),
+        tested: tested.map(|tested| workshop::Report::of(&tested)),
         last_runs: page.items.iter().map(shape::Run::of).collect(),
     };
     json(StatusCode::OK, &detail)

@@ -61,6 +61,8 @@ GET /v1/playbooks/{id}/versions/{digest}: *
 POST /v1/playbooks/{id}/enable: admin, author
 POST /v1/playbooks/{id}/disable: admin, author
 POST /v1/playbooks/{id}/run: admin, author, analyst
+POST /v1/playbooks/{id}/test: admin, author
+POST /v1/playbooks/{id}/backtest: admin, author
 GET /v1/destinations: *
 GET /v1/destinations/{id}: *
 POST /v1/destinations: admin, author
@@ -142,6 +144,8 @@ GET /playbooks: *
 GET /playbooks/{id}: *
 POST /playbooks/{id}/switch: admin, author
 POST /playbooks/{id}/run: admin, author, analyst
+POST /playbooks/{id}/test: admin, author
+POST /playbooks/{id}/backtest: admin, author
 GET /destinations: *
 POST /destinations: admin, author
 GET /destinations/_new: admin, author

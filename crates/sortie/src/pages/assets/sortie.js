@@ -52,9 +52,12 @@ function take(text) {
   return fresh.querySelector("[data-live]") !== null;
 }
 
-function say(words) {
+// Said aloud by screen readers, so only what is new is written.
+function say(words, more = "") {
   const place = document.getElementById("live");
-  if (place) place.textContent = words;
+  if (!place) return;
+  if (place.textContent !== words) place.textContent = words;
+  place.title = more;
 }
 
 function keepFresh() {
@@ -70,7 +73,7 @@ function keepFresh() {
       if (!answer.ok) throw new Error(String(answer.status));
       if (!take(await answer.text())) return say("");
       pause = EVERY_MS;
-      say(`live, ${local(new Date()).slice(11)}`);
+      say("live", `as of ${local(new Date()).slice(11)}`);
     } catch {
       pause = SLOWER_MS;
       say("not live: the server does not answer");
@@ -103,6 +106,41 @@ function unfold() {
   target.scrollIntoView({ block: "center" });
 }
 addEventListener("hashchange", unfold);
+
+// A download that says how far it is. What is too large to hold here is left to the browser, and so is every refusal.
+const HOLD_BYTES_MAX = 256 * 1024 * 1024;
+
+async function download(form) {
+  const place = form.parentElement.querySelector("[data-progress]");
+  const fields = [...new FormData(form)].filter(([, value]) => value !== "");
+  const url = `${form.action}?${new URLSearchParams(fields)}`;
+  const tell = (words) => { if (place) place.textContent = words; };
+  tell("Gathering the evidence…");
+  const answer = await fetch(url);
+  if (!answer.ok) return form.submit();
+  const parts = [];
+  let bytes = 0;
+  const reader = answer.body.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    parts.push(part.value);
+    bytes += part.value.length;
+    if (bytes > HOLD_BYTES_MAX) { reader.cancel(); return form.submit(); }
+    tell(`${(bytes / 1e6).toFixed(1)} MB so far…`);
+  }
+  const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "evidence.zip";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(parts));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+  tell(`${name}, ${(bytes / 1e6).toFixed(1)} MB, is saved. Check it with: sortie audit verify ${name}`);
+}
+
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.target.dataset.download === undefined) return;
+  event.preventDefault();
+  download(event.target).catch(() => event.target.submit());
+});
 
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
