@@ -22,6 +22,26 @@ pub struct Version {
     pub actor: Actor,
     /// The digest of the text; nothing when the playbook was taken away.
     pub digest: Option<Digest>,
+    /// The commit that the folder stood at, where it is a git checkout.
+    pub commit: Option<Commit>,
+}
+
+/// What is recorded of a git checkout when its files are read.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Commit {
+    /// The commit.
+    pub commit: String,
+    /// Its author, with the address.
+    pub author: String,
+    /// Files of the folder that were changed since, as git names them.
+    #[serde(default)]
+    pub uncommitted: Option<Vec<String>>,
+}
+
+/// What the entry says that stands after each load: where the files come from.
+#[derive(Deserialize)]
+struct FilesRead {
+    git: Option<Commit>,
 }
 
 /// What the entry of a load says.
@@ -37,7 +57,14 @@ struct Loaded {
 /// [`Error`] when the store fails.
 pub fn versions(store: &dyn Store, id: &str, range: Range) -> Result<Page<Version>, Error> {
     let all = Range { limit: usize::MAX, ..range };
+    let mut read: Option<Commit> = None;
     let page = scan::entries(store, all, |stored| {
+        // Newest first: where the files of a load come from is met before the load itself.
+        if stored.header.kind == EntryKind::Server {
+            let files = stored.entry.and_then(|entry| serde_json::from_slice::<FilesRead>(&entry.payload).ok());
+            read = files.and_then(|files| files.git).or(read.take());
+            return Ok(None);
+        }
         if stored.header.kind != EntryKind::PlaybooksLoaded {
             return Ok(None);
         }
@@ -46,7 +73,8 @@ pub fn versions(store: &dyn Store, id: &str, range: Range) -> Result<Page<Versio
         let loaded: Loaded =
             serde_json::from_slice(&entry.payload).map_err(|e| Error::Record { seq, error: e.into() })?;
         let digest = loaded.playbooks.into_iter().find(|(name, _)| name == id).map(|(_, digest)| digest);
-        Ok(Some(Version { seq, since: entry.header.time, actor: entry.header.actor, digest }))
+        let (since, actor, commit) = (entry.header.time, entry.header.actor, read.take());
+        Ok(Some(Version { seq, since, actor, digest, commit }))
     })?;
     let mut items: Vec<Version> = Vec::new();
     for version in page.items {

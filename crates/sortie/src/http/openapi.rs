@@ -283,7 +283,7 @@ fn of_playbooks() -> Vec<(&'static str, Value)> {
                 "since? until? days# events# complete! took_ms# verdicts:Any before:Any by_day:Any would_send:Any named:Any named_total#",
             ),
         ),
-        ("VersionItem", object("digest? since actor")),
+        ("VersionItem", object("digest? since actor commit? author? uncommitted[]")),
         ("Versions", page_of("VersionItem")),
         ("Version", object("playbook digest text")),
         ("RunByHand", object("event alert case tenant inputs:Any dry_run!")),

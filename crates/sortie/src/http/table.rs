@@ -283,9 +283,14 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/events/{id}", READERS, "why playbooks ran or did not run for an event, for people", &[], None, (200, HTML), pages::event::show),
     route!(Get "/alerts", READERS, "alerts, for people", ALERTS, None, (200, HTML), pages::objects::alerts),
     route!(Get "/alerts/{id}", READERS, "an alert, for people", OBJECT_PAGE, None, (200, HTML), pages::object::alert),
-    form!("/alerts/{id}/change", ANALYSTS, "changes fields of an alert, from its page", pages::object::change_alert),
-    form!("/alerts/{id}/comment", ANALYSTS, "comments an alert, from its page", pages::object::comment_alert),
-    form!("/alerts/{id}/send", ANALYSTS, "sends an alert by hand, from its page", pages::object::send_alert),
+    form!(
+        "/alerts/{id}/change",
+        ANALYSTS,
+        "changes fields of an alert, from its page",
+        pages::object_forms::change_alert
+    ),
+    form!("/alerts/{id}/comment", ANALYSTS, "comments an alert, from its page", pages::object_forms::comment_alert),
+    form!("/alerts/{id}/send", ANALYSTS, "sends an alert by hand, from its page", pages::object_forms::send_alert),
     route!(Get "/alerts/{id}/files/{file}", READERS, "a file of an alert, to be saved", OF_TENANT, None, (200, HTML), pages::attachments::of_alert),
     upload!(
         "/alerts/{id}/attach",
@@ -302,9 +307,9 @@ pub(crate) static ROUTES: &[Route] = &[
     ),
     route!(Get "/cases", READERS, "cases, for people", OBJECTS, None, (200, HTML), pages::objects::cases),
     route!(Get "/cases/{id}", READERS, "a case, for people", OBJECT_PAGE, None, (200, HTML), pages::object::case),
-    form!("/cases/{id}/change", ANALYSTS, "changes fields of a case, from its page", pages::object::change_case),
-    form!("/cases/{id}/comment", ANALYSTS, "comments a case, from its page", pages::object::comment_case),
-    form!("/cases/{id}/send", ANALYSTS, "sends a case by hand, from its page", pages::object::send_case),
+    form!("/cases/{id}/change", ANALYSTS, "changes fields of a case, from its page", pages::object_forms::change_case),
+    form!("/cases/{id}/comment", ANALYSTS, "comments a case, from its page", pages::object_forms::comment_case),
+    form!("/cases/{id}/send", ANALYSTS, "sends a case by hand, from its page", pages::object_forms::send_case),
     route!(Get "/cases/{id}/files/{file}", READERS, "a file of a case, to be saved", OF_TENANT, None, (200, HTML), pages::attachments::of_case),
     upload!(
         "/cases/{id}/attach",

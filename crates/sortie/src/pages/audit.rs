@@ -41,7 +41,10 @@ pub(crate) async fn list(call: Call) -> Answer {
         div.head {
             div.grow { h1 { "Audit" } p.sub { "Every entry of the history, newest first: who did, changed or was refused what." } }
             div.actions {
-                @if call.caller.tenant.is_none() { (parts::button(&call, "/audit/verify", "Verify now", "primary", None)) }
+                @if call.caller.tenant.is_none() { form.inline method="post" action="/audit/verify" {
+                    (parts::word(&call))
+                    button.primary type="submit" data-busy="Verifying every entry…" { "Verify now" }
+                } }
             }
         }
         (export_form())
@@ -95,7 +98,10 @@ fn verdict(report: &Value) -> Markup {
         @if report.flag("ok") {
             div.note.good role="status" { p { strong { "Nothing is wrong." } " " (report.number("entries").unwrap_or(0)) " entries were checked." } }
         } @else {
-            div.note.bad role="alert" { p { strong { (report.number("findings_total").unwrap_or(0)) " findings." } " The first of them is where the record stops being trustworthy." } }
+            div.note.bad role="alert" { p {
+                strong { "The record is not as it was written: " (report.number("findings_total").unwrap_or(0)) " findings." }
+                @if let Some(first) = report.list("findings").first() { " The first: entry " (first.number("entry").map_or_else(|| "–".to_owned(), |n| n.to_string())) ", " (parts::words(first.text("kind")).to_lowercase()) ". What stands before it can be trusted." }
+            } }
         }
     }
 }
@@ -121,7 +127,14 @@ fn findings(report: &Value) -> Markup {
         @if !all.is_empty() {
             section.panel aria-label="Findings" {
                 h2 { "Findings" }
-                @for finding in all { pre tabindex="0" { (json::pretty(finding)) } }
+                div.scroll { table {
+                    thead { tr { th.num scope="col" { "Entry" } th scope="col" { "Damage" } th scope="col" { "What was found" } } }
+                    tbody { @for finding in all { tr {
+                        td.num { @if let Some(entry) = finding.number("entry") { (entry) } @else { "–" } }
+                        td { span.badge.bad { "✕ " (parts::words(finding.text("kind"))) } }
+                        td.wide { (finding.text("detail")) }
+                    } } }
+                } }
             }
         }
     }
@@ -158,10 +171,26 @@ fn table(items: &[Value]) -> Markup {
                 td { (parts::time(item.text("time"))) }
                 td.wide { a href=(link::with("/audit", &[("actor", item.text("actor"))])) { (item.text("actor")) } }
                 td { @if item.text("action") == "refused" { span.badge.bad { "✕ Refused" } } @else { (item.text("action")) } }
-                td.wide { a href=(link::with("/audit", &[("object", item.text("object"))])) { (item.text("object")) } }
+                td.wide { (about(item.text("object"))) }
                 td.wide { (detail(item)) }
             } } }
         } }
+    }
+}
+
+/// What an entry is about: everything that was done to it, and its own page where it has one.
+fn about(object: &str) -> Markup {
+    let page = object.split_once(':').and_then(|(kind, id)| match kind {
+        "run" => Some(link::run(id)),
+        "event" => Some(link::event(id)),
+        "playbook" => Some(link::playbook(id)),
+        "destination" => Some(link::path(&["destinations", id])),
+        "delivery" => Some(link::path(&["deliveries", id])),
+        _ => None,
+    });
+    html! {
+        @if object.is_empty() { span.muted { "–" } } @else { a href=(link::with("/audit", &[("object", object)])) { (object) } }
+        @if let Some(page) = page { " · " a href=(page) aria-label={ "The page of " (object) } { "page" } }
     }
 }
 

@@ -217,11 +217,12 @@ fn history(id: &str, playbook: &Value, versions: &Value) -> Markup {
                 (parts::empty("No load of it was found", &html! { @if parts::goes_on(versions) { "It was loaded longer ago than one look takes in." } @else { "Loads are entries of the history; retention has dropped the older ones." } }))
             } @else {
                 div.scroll { table {
-                    thead { tr { th scope="col" { "In force since" } th scope="col" { "Version" } th scope="col" { "Loaded by" } th scope="col" { "" } } }
+                    thead { tr { th scope="col" { "In force since" } th scope="col" { "Version" } th scope="col" { "Loaded by" } th scope="col" { "Commit" } th scope="col" { "Compare" } } }
                     tbody { @for version in versions.list("items") { tr {
                         td { (parts::time(version.text("since"))) }
                         td { @if let Some(digest) = version.some("digest") { code title=(digest) { (event::short(digest)) } } @else { span.muted { "taken away" } } }
                         td { (version.text("actor")) }
+                        td.wide { (commit(version)) }
                         td {
                             @match version.some("digest") {
                                 Some(digest) if digest == playbook.text("digest") => "in force",
@@ -232,6 +233,19 @@ fn history(id: &str, playbook: &Value, versions: &Value) -> Markup {
                     } } }
                 } }
             }
+        }
+    }
+}
+
+/// Who wrote it, as git knows it.
+fn commit(version: &Value) -> Markup {
+    html! {
+        @match version.some("commit") {
+            Some(commit) => {
+                code title=(commit) { (commit.chars().take(10).collect::<String>()) } " by " (version.text("author"))
+                @if !version.list("uncommitted").is_empty() { div.warn title=(text::plain(&Value::Array(version.list("uncommitted").to_vec()))) { "and " (version.list("uncommitted").len()) " files that were not committed" } }
+            },
+            None => span.muted { "no git checkout" },
         }
     }
 }

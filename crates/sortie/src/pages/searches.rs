@@ -14,7 +14,7 @@ use crate::http::route::{Answer, Call};
 /// Recent searches that are offered.
 const RECENT: usize = 6;
 
-/// What is saved and what the caller searched for lately, and the form that saves what is searched for now.
+/// What is saved, what the caller searched lately, and the form that saves the search of the page.
 pub(super) async fn section(call: &Call, kind: Kind) -> Result<Markup, Problem> {
     let about = format!("{}s", kind.name);
     let all = Ask::get("/v1/searches", &[]).ask(call).await?;

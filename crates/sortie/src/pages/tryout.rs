@@ -34,7 +34,7 @@ pub(super) fn tests(call: &Call, id: &str, playbook: &Value) -> Markup {
             @if may {
                 form.inline method="post" action=(link::path(&["playbooks", id, "test"])) {
                     (parts::word(call))
-                    button type="submit" { @if tested.is_some() { "Run the tests again" } @else { "Run the tests" } }
+                    button type="submit" data-busy="The tests are running…" { @if tested.is_some() { "Run the tests again" } @else { "Run the tests" } }
                     span.muted { "Nothing leaves the machine, nothing is stored." }
                 }
             }
@@ -89,7 +89,7 @@ pub(super) fn backtest_form(call: &Call, id: &str, days: &str, text: Option<&str
                         details { summary { "With another text, before it stands in the file" }
                             label { "Text" textarea.code name="text" rows="18" spellcheck="false" { (text) } } }
                     }
-                    div.buttons { button type="submit" { "Try it" } }
+                    div.buttons { button type="submit" data-busy="Deciding…" { "Try it" } }
                 }
             }
         }

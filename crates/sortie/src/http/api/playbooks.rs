@@ -173,6 +173,10 @@ struct Version {
     digest: Option<String>,
     since: String,
     actor: String,
+    /// The commit that the folder stood at, where it is a git checkout.
+    commit: Option<String>,
+    author: Option<String>,
+    uncommitted: Vec<String>,
 }
 
 /// `GET /v1/playbooks/{id}/versions`, newest first.
@@ -180,10 +184,19 @@ pub(in crate::http) async fn versions(call: Call) -> Answer {
     let id = find(&call)?.id.to_string();
     let range = range(&call)?;
     let page = call.app.look(move |store| view::playbooks::versions(store, &id, range)).await?;
-    listing(page, |version| Version {
-        digest: version.digest.map(|digest| digest.to_string()),
-        since: version.since.to_string(),
-        actor: version.actor.to_string(),
+    listing(page, |version| {
+        let (commit, author, uncommitted) = match version.commit {
+            Some(one) => (Some(one.commit), Some(one.author), one.uncommitted.unwrap_or_default()),
+            None => (None, None, Vec::new()),
+        };
+        Version {
+            digest: version.digest.map(|digest| digest.to_string()),
+            since: version.since.to_string(),
+            actor: version.actor.to_string(),
+            commit,
+            author,
+            uncommitted,
+        }
     })
 }
 

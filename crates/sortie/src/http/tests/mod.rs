@@ -66,7 +66,7 @@ fn door(sender: Sender) -> Door {
         shape: engine::source::shape("generic", &crate::setup::evaluator().unwrap()).unwrap(),
         tenants: None,
     };
-    Door { source, sender, allow: Vec::new(), tenant: None, unreadable: Arc::default() }
+    Door { source, sender, allow: Vec::new(), tenant: None, unreadable: Arc::default(), heard: Arc::default() }
 }
 
 fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
@@ -86,6 +86,7 @@ fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
         oidc: None,
         trusted_proxies: Vec::new(),
         grace: Duration::from_secs(5),
+        workshop: Arc::default(),
     }
 }
 

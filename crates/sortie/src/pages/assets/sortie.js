@@ -136,6 +136,12 @@ async function download(form) {
   tell(`${name}, ${(bytes / 1e6).toFixed(1)} MB, is saved. Check it with: sortie audit verify ${name}`);
 }
 
+// What takes a while says so.
+document.addEventListener("submit", (event) => {
+  const words = event.submitter?.dataset.busy;
+  if (words && !event.defaultPrevented) event.submitter.textContent = words;
+});
+
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || event.target.dataset.download === undefined) return;
   event.preventDefault();
