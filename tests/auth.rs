@@ -220,6 +220,9 @@ fn an_hmac_is_over_the_bytes_as_they_were_sent() {
     assert_eq!(send(client, &[("X-Sig", &good)], b"{\"type\": \"a.b\"}"), 401, "the same JSON written differently");
     assert_eq!(send(client, &[("X-Sig", &good[..62])], body), 401);
     assert_eq!(send(client, &[("X-Sig", "")], body), 401);
+    for other in [good.to_uppercase(), format!("v1={good}"), format!("{good}{good}"), format!("0x{good}")] {
+        assert_eq!(send(client, &[("X-Sig", &other)], body), 401, "another spelling of the right one: {other}");
+    }
     assert_eq!(send(client, &[("X-Sig", &hmac_sha256_hex(b"other", body))], body), 401);
     assert_eq!(send(client, &[], body), 401);
 }
@@ -260,4 +263,49 @@ fn a_standard_webhook_is_verified_with_its_time_and_taken_once() {
 fn now_seconds() -> i64 {
     let output = std::process::Command::new("date").arg("+%s").output().expect("date");
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_body_that_is_signed_alone_and_sent_again_is_one_event_whatever_headers_are_put_beside_it() {
+    let sources = "sources: { thalian: { auth: { hmac: { header: X-Thalian-Signature, secret: \"${secret:K}\" } } }, \
+                   generic: { auth: { standard_webhooks: { secret: \"${secret:W}\" } } } }\n";
+    let folder = Folder::with(sources);
+    folder.playbook("any", "triggers: [{ event: { type: \"*\" } }]\nsteps:\n  - { id: say, action: log, with: { message: x } }\n");
+    let secrets =
+        [("SORTIE_SECRET_K", "signing-key"), ("SORTIE_SECRET_W", "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")];
+    let server = Server::start_with(&folder, &secrets);
+    // No id of its own in it, and nothing that the mapping knows.
+    let body = br#"{"ping": {"nested": [1, 2]}}"#;
+    let signature = hmac_sha256_hex(b"signing-key", body);
+    let post = |server: &Server, more: &[(&str, &str)]| {
+        let mut headers = vec![("Content-Type", "application/json"), ("X-Thalian-Signature", signature.as_str())];
+        headers.extend(more);
+        server.client().anonymous().request("POST", "/v1/in/thalian", &headers, body)
+    };
+    let first = post(&server, &[]).ok(202);
+    let same = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..64).map(|_| scope.spawn(|| post(&server, &[]).ok(200))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(same.iter().all(|one| one["event_id"] == first["event_id"] && one["duplicate"] == true));
+    for other in [("Idempotency-Key", "other-1"), ("webhook-id", "other-2"), ("X-GitHub-Delivery", "other-3")] {
+        assert_eq!(post(&server, &[other]).ok(200)["event_id"], first["event_id"], "{other:?}");
+    }
+    server.kill();
+    let server = Server::start_with(&folder, &secrets);
+    assert_eq!(post(&server, &[("Idempotency-Key", "other-4")]).ok(200)["event_id"], first["event_id"]);
+    // What a Standard Webhook has signed tells a replay, too.
+    let event = br#"{"type": "test.signed", "data": {}}"#;
+    let time = now_seconds().to_string();
+    let text = [b"msg-7.", time.as_bytes(), b".", event.as_slice()].concat();
+    let signature = format!("v1,{}", hmac_sha256_base64(b"secret-secret-secret-secret", &text));
+    let again = |more: &[(&str, &str)]| {
+        let mut headers = vec![("Content-Type", "application/json"), ("webhook-id", "msg-7")];
+        headers.extend([("webhook-timestamp", time.as_str()), ("webhook-signature", signature.as_str())]);
+        headers.extend(more);
+        server.client().anonymous().request("POST", "/v1/in/generic", &headers, event)
+    };
+    let one = again(&[]).ok(202);
+    assert_eq!(again(&[("Idempotency-Key", "fresh")]).ok(200)["event_id"], one["event_id"]);
+    assert_eq!(server.items("/v1/events?limit=50").len(), 2);
 }

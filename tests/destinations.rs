@@ -479,3 +479,32 @@ fn a_rate_is_kept() {
     let whole = times[5] - times[0];
     assert!(whole >= std::time::Duration::from_millis(1_900), "two at once, then one each half second: {whole:?}");
 }
+
+#[test]
+fn after_a_restart_a_destination_that_was_failing_gets_one_probe_and_not_everything_that_waits() {
+    let receiver = Receiver::start();
+    receiver.otherwise(Reply::Status(500));
+    let folder = Folder::new();
+    let keys = "breaker: { failures: 3, pause: 30s }, retry: { max: 9, first: 20ms, cap: 20ms }";
+    folder.destinations(&receiver, &["desk"], keys);
+    folder.playbook("tell", TELL);
+    let server = Server::start(&folder);
+    for n in 0..5 {
+        server.accepted(&alert(&format!("A-{n}"), 92));
+    }
+    let state = |server: &Server| server.client().get("/v1/destinations/desk").ok(200)["breaker"]["state"].clone();
+    eventually("the breaker opens", || (state(&server) == "open").then_some(()));
+    let waits = |server: &Server| server.items("/v1/deliveries?status=retrying").len() == 5;
+    eventually("all five wait for another try", || waits(&server).then_some(()));
+    server.kill();
+    receiver.waiting();
+    let server = Server::start(&folder);
+    receiver.next();
+    eventually("the probe opens it again", || (state(&server) == "open").then_some(()));
+    assert_eq!(receiver.waiting().len(), 0, "one probe, and no more");
+    receiver.otherwise(Reply::Status(200));
+    server.client().post("/v1/destinations/desk/test", &json!({})).ok(200);
+    eventually("everything arrives", || {
+        (server.items("/v1/deliveries?status=delivered").len() == 5).then_some(())
+    });
+}

@@ -14,6 +14,8 @@ mod attacks_paths;
 #[cfg(test)]
 mod attacks_scripts;
 #[cfg(test)]
+mod attacks_senders;
+#[cfg(test)]
 mod attacks_templates;
 #[cfg(test)]
 mod auth;
@@ -39,6 +41,8 @@ mod demo;
 mod destinations;
 #[cfg(test)]
 mod dry_run;
+#[cfg(test)]
+mod email;
 #[cfg(test)]
 mod explaining;
 #[cfg(test)]
@@ -92,6 +96,8 @@ mod support;
 mod testing;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod triage;
 #[cfg(test)]

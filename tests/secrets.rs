@@ -16,6 +16,8 @@ fn a_secret_is_found_in_no_file_no_log_and_no_answer() {
         Folder::with("sources: { generic: { auth: { bearer: \"${secret:SOURCE}\" } } }\nsecrets_dir: ./secrets\n");
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
     folder.write("secrets/DESK", CANARY);
+    // Whoever looks for a fault logs everything.
+    folder.write("sortie.yaml", &folder.read("sortie.yaml").replace("level: info", "level: trace"));
     folder.destinations(&receiver, &["desk"], "auth: { header: X-Auth, value: \"${secret:DESK}\" }");
     folder.playbook("tell", TELL);
     let url = receiver.url("/ask");
@@ -49,13 +51,22 @@ fn a_secret_is_found_in_no_file_no_log_and_no_answer() {
         "/metrics",
         "/openapi.json",
         "/v1/status",
+        "/",
+        "/destinations/desk",
+        "/playbooks/ask",
+        "/runs",
+        "/deliveries",
     ] {
         outputs.push(server.client().get(path).text());
     }
     outputs.push(server.client().post("/v1/destinations/desk/test", &json!({})).text());
-    for arguments in [&["doctor"][..], &["destinations", "list"], &["runs", "list", "--json"], &["backup", "b.bin"]] {
+    for arguments in [&["doctor"][..], &["destinations", "list"], &["runs", "list", "--json"], &["backup", "b.bin"], &["audit", "export", "--out", "e.zip"]]
+    {
         let ended = run(command(&folder).args(arguments).env("SORTIE_SECRET_SOURCE", SOURCE), b"");
         outputs.push(format!("{}{}", ended.stdout, ended.stderr));
+    }
+    for file in evidence(&folder.path().join("e.zip")) {
+        outputs.push(file);
     }
     let (_, log) = server.stop();
     outputs.push(log);
@@ -76,6 +87,20 @@ fn a_secret_is_found_in_no_file_no_log_and_no_answer() {
             );
         }
     }
+}
+
+/// The files of an evidence bundle, unpacked.
+fn evidence(path: &std::path::Path) -> Vec<String> {
+    use std::io::Read as _;
+    let mut bundle = zip::ZipArchive::new(std::fs::File::open(path).expect("a bundle")).expect("a ZIP");
+    let mut files = Vec::new();
+    for n in 0..bundle.len() {
+        let mut text = Vec::new();
+        bundle.by_index(n).expect("a file").read_to_end(&mut text).expect("its bytes");
+        files.push(String::from_utf8_lossy(&text).into_owned());
+    }
+    assert!(files.iter().any(|text| text.contains("webhook")), "the history is in it");
+    files
 }
 
 #[test]

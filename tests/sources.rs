@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::certificate::Certificate;
 use crate::support::command::sortie;
 use crate::support::sample::{decision, keys, run_id, step, verdict};
 use crate::support::sign::hmac_sha256_hex;
@@ -225,9 +226,24 @@ fn thalian_outbound_one_attempt_and_three_retries_then_failed_and_visible() {
         let wanted = hmac_sha256_hex(b"signing-secret", &request.body);
         assert_eq!(request.header("x-thalian-signature"), Some(wanted.as_str()));
     }
+    assert_eq!(openssl_hmac("signing-secret", &requests[0].body), requests[0].header("x-thalian-signature").unwrap());
     let failed = server.items("/v1/deliveries?status=failed&destination=siem");
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(failed[0]["destination"], "siem");
+}
+
+/// The HMAC with SHA-256 of another implementation, in hexadecimal.
+fn openssl_hmac(key: &str, body: &[u8]) -> String {
+    use std::io::Write as _;
+    let mut openssl = std::process::Command::new("openssl")
+        .args(["dgst", "-sha256", "-hmac", key])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("openssl");
+    openssl.stdin.take().expect("a pipe").write_all(body).expect("the body");
+    let said = String::from_utf8(openssl.wait_with_output().expect("an answer").stdout).expect("text");
+    said.trim().rsplit(' ').next().expect("a digest").to_owned()
 }
 
 #[test]
@@ -451,4 +467,119 @@ fn githubs_signature_holds_for_its_bytes_and_its_delivery_is_known_again() {
     send(&server, "github", &headers, body).expect(200);
     send(&server, "github", &headers, &body.replace("main", "x")).expect(401);
     send(&server, "github", &headers[1..], body).expect(401);
+}
+
+#[test]
+fn connectsecure_a_company_is_mapped_to_its_tenant_and_one_that_is_switched_off_is_not_taken() {
+    let receiver = Receiver::start();
+    let sources = |old: &str| {
+        format!(
+            "tenants: [acme, nord]\nsources:\n  connectsecure:\n    auth: {{ header: X-Api-Key, value: \"${{secret:CS}}\" }}\n    \
+             tenants: {{ \"Acme Corporation\": acme, \"Nord Handel AB\": nord, \"Old Customer\": {old} }}\n  \
+             connectsecure-nord: {{ uses: connectsecure, tenant: nord, auth: {{ header: X-Api-Key, value: \"${{secret:CS}}\" }} }}\n"
+        )
+    };
+    let folder = Folder::with(&sources("off"));
+    folder.destinations(&receiver, &["acme-desk", "nord-desk"], "retry: { max: 0 }");
+    for tenant in ["acme", "nord"] {
+        let tell = format!(
+            "tenants: [{tenant}]\ntriggers:\n  - event: {{ set: critical }}\nsteps:\n  - id: send\n    action: webhook.send\n    with: {{ to: {tenant}-desk, body: {{ company: \"${{{{ event.data.company }}}}\" }} }}\n"
+        );
+        folder.playbook(&format!("tell-{tenant}"), &tell);
+    }
+    let sets = "event_sets:\n  critical: [connectsecure.critical_problems_found]\n";
+    folder.write("destinations.yaml", &format!("{}{sets}", folder.read("destinations.yaml")));
+    let key = [("X-Api-Key", "cs-key")];
+    let critical = |company: &str| {
+        let text = format!(
+            "Critical vulnerabilities detected for asset with IP 10.0.0.7, hostname nas-7 in company {company}\nProduct: OpenSSH. VUL ID: CVE-2024-6387. Severity: Critical"
+        );
+        json!({ "subject": "Critical Problems Found", "body": text }).to_string()
+    };
+    let server = Server::start_with(&folder, SECRETS);
+    // The vendor's own sample, broken as it is.
+    let broken = r#"{"subject": "Critical Problems Found", "body": "Critical vulnerabilities detected for asset with IP 192.168.1.100, hostname server-01.example.com in company Acme Corporation\ Product: Apache HTTP Server. VUL ID: CVE-2021-44228. Severity: Critical"}"#;
+    let acme = send(&server, "connectsecure", &key, broken).ok(202);
+    let nord = send(&server, "connectsecure", &key, &critical("Nord Handel AB")).ok(202);
+    let mut told: Vec<(String, Value)> =
+        [receiver.next(), receiver.next()].iter().map(|one| (one.path.clone(), one.json()["company"].clone())).collect();
+    told.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(told, [("/acme-desk".into(), json!("Acme Corporation")), ("/nord-desk".into(), json!("Nord Handel AB"))]);
+    assert_eq!((&kept(&server, &acme)["tenant"], &kept(&server, &nord)["tenant"]), (&json!("acme"), &json!("nord")));
+    let off = send(&server, "connectsecure", &key, &critical("Old Customer"));
+    assert!(off.status == 400 && off.text().contains("switched off"), "{}", off.text());
+    send(&server, "connectsecure", &key, &critical("Nobody Ltd")).problem(400);
+    // A text without a company belongs to whom its address says.
+    let port = json!({ "subject": "Asset Ports", "body": "Open Port 22 Discovered for Asset 10.0.0.7" }).to_string();
+    send(&server, "connectsecure", &key, &port).problem(400);
+    let by_address = send(&server, "connectsecure-nord", &key, &port).ok(202);
+    assert_eq!(kept(&server, &by_address)["tenant"], "nord");
+    let foreign = send(&server, "connectsecure-nord", &key, broken).ok(202);
+    assert_eq!(kept(&server, &foreign)["tenant"], "nord", "the address binds");
+    let out = sortie(&folder, &["tokens", "create", "--name", "n", "--role", "analyst", "--tenant", "nord"]).expect(0);
+    let of_nord = server.client().with_token(&out.stdout);
+    of_nord.get(&format!("/v1/events/{}", acme["event_id"].as_str().unwrap())).problem(404);
+    assert!(!of_nord.get("/v1/events").text().contains("acme"), "nothing of another company");
+    assert_eq!(server.items("/v1/events?limit=50").len(), 4, "what was refused is not kept");
+    // Switched on: the rest of the mapping stays as it is.
+    server.stop();
+    let text = folder.read("sortie.yaml");
+    folder.write("sortie.yaml", &text.replace("\"Old Customer\": off", "\"Old Customer\": acme"));
+    let server = Server::start_with(&folder, SECRETS);
+    let on = send(&server, "connectsecure", &key, &critical("Old Customer")).ok(202);
+    assert_eq!(kept(&server, &on)["tenant"], "acme");
+}
+
+/// An HTTPS listener with this certificate that answers each request with the next of these; what it was asked comes back.
+fn https(config: std::sync::Arc<rustls::ServerConfig>, answers: Vec<&'static str>) -> (u16, std::sync::mpsc::Receiver<String>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (send, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (stream, answer) in listener.incoming().flatten().zip(answers) {
+            let connection = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).expect("a connection");
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            let mut buffer = [0; 4096];
+            let read = stream.read(&mut buffer).unwrap_or(0);
+            let _ = send.send(String::from_utf8_lossy(&buffer[..read]).lines().next().unwrap_or_default().to_owned());
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.flush();
+        }
+    });
+    (port, asked)
+}
+
+#[test]
+fn a_subscription_of_aws_is_confirmed_at_its_address_and_a_redirect_from_there_is_not_followed() {
+    let probe = std::process::Command::new("unshare").args(["-rm", "true"]).output();
+    if !probe.is_ok_and(|out| out.status.success()) {
+        println!("skipped: this machine does not let a test have a file system of its own (unshare -rm)");
+        return;
+    }
+    let host = "sns.eu-north-1.amazonaws.com";
+    let folder = Folder::with("sources: { guardduty: { auth: { basic: { user: sns, password: \"${secret:SNS}\" } } } }\n");
+    let certificate = Certificate::make(&folder, "sns", &format!("DNS:{host}"), 5);
+    let closed = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    let elsewhere = "HTTP/1.1 302 Found\r\nLocation: https://evil.example/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let (port, asked) = https(certificate.server_config(&folder), vec![closed, elsewhere]);
+    folder.write("hosts", &format!("127.0.0.1 localhost {host}\n"));
+    let text = folder.read("sortie.yaml");
+    folder.write("sortie.yaml", &text.replace("allow_http: true", "allow_http: true, ca: ./sns.ca.pem"));
+    let own = "export SORTIE_SECRET_SNS=pw; [ -n \"$OWN\" ] || exec env OWN=1 unshare -rm sh -c 'mount --bind hosts /etc/hosts && exec \"$0\" \"$@\"' \"$0\" \"$@\"";
+    let server = Server::start_under(&folder, own);
+    let confirmation = |path: &str| {
+        json!({ "Type": "SubscriptionConfirmation", "MessageId": "m-1", "Token": "t", "TopicArn": "arn:aws:sns:eu-north-1:1:t",
+                "SubscribeURL": format!("https://{host}:{port}{path}") })
+        .to_string()
+    };
+    let headers = [("Content-Type", "text/plain; charset=UTF-8"), ("x-amz-sns-message-type", "SubscriptionConfirmation")];
+    send(&server, "guardduty", &headers, &confirmation("/?Action=ConfirmSubscription")).expect(401);
+    let known = [&headers[..], &[("Authorization", "Basic c25zOnB3")]].concat();
+    let first = send(&server, "guardduty", &known, &confirmation("/?Action=ConfirmSubscription&Token=t"));
+    assert_eq!(first.ok(200), json!({ "confirmed": true }));
+    assert_eq!(asked.recv().unwrap(), "GET /?Action=ConfirmSubscription&Token=t HTTP/1.1");
+    let second = send(&server, "guardduty", &known, &confirmation("/again"));
+    assert_eq!(second.problem(502), "subscription_failed");
+    assert!(second.text().contains("302"), "{}", second.text());
 }

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -13,6 +14,7 @@ use super::PATIENCE;
 pub(crate) struct Client {
     address: SocketAddr,
     token: Option<String>,
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// An answer.
@@ -74,17 +76,22 @@ impl Answer {
 impl Client {
     /// A client without a token.
     pub(crate) fn new(address: SocketAddr) -> Client {
-        Client { address, token: None }
+        Client { address, token: None, tls: None }
     }
 
     /// The same with a token.
     pub(crate) fn with_token(&self, token: &str) -> Client {
-        Client { address: self.address, token: Some(token.trim().to_owned()) }
+        Client { token: Some(token.trim().to_owned()), ..self.clone() }
     }
 
     /// The same without a token.
     pub(crate) fn anonymous(&self) -> Client {
-        Client { address: self.address, token: None }
+        Client { token: None, ..self.clone() }
+    }
+
+    /// The same over TLS.
+    pub(crate) fn over_tls(&self, config: Arc<rustls::ClientConfig>) -> Client {
+        Client { tls: Some(config), ..self.clone() }
     }
 
     /// Where it asks.
@@ -140,7 +147,14 @@ impl Client {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        let mut stream = self.connect()?;
+        let mut stream: Box<dyn Both> = match &self.tls {
+            None => Box::new(self.connect()?),
+            Some(config) => {
+                let name = self.address.ip().into();
+                let connection = rustls::ClientConnection::new(Arc::clone(config), name).expect("a connection");
+                Box::new(rustls::StreamOwned::new(connection, self.connect()?))
+            }
+        };
         stream.write_all(head.as_bytes())?;
         // A server may answer and close before it has read everything: the answer counts.
         let sent = stream.write_all(body);
@@ -163,6 +177,9 @@ impl Client {
         read_answer(&mut BufReader::new(stream)).or_else(|error| sent.and(Err(error)))
     }
 }
+
+trait Both: Read + Write {}
+impl<T: Read + Write> Both for T {}
 
 /// Reads one answer.
 pub(crate) fn read_answer(from: &mut impl BufRead) -> std::io::Result<Answer> {

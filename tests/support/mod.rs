@@ -1,9 +1,11 @@
 //! What the scenarios stand on.
 
 pub(crate) mod browser;
+pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod folder;
+pub(crate) mod mail;
 pub(crate) mod receiver;
 pub(crate) mod sample;
 pub(crate) mod server;

@@ -87,6 +87,9 @@ impl Server {
         collect(child.stdout.take().expect("a pipe"), &log);
         let talk = collect(child.stderr.take().expect("a pipe"), &log);
         let mut server = Server { child, client: Client::new(address), log, _folder: folder.clone() };
+        if let Some(config) = super::certificate::client_config(folder) {
+            server.client = server.client.over_tls(config);
+        }
         let ended = eventually("the server is ready, or says why not", || {
             if let Ok(Some(status)) = server.child.try_wait() {
                 return Some(Some(status));

@@ -44,6 +44,7 @@ fn micros(name: &str, body: &str) -> f64 {
         tenant: None,
         now: Time::from_millis(1_790_000_000_000),
         header_key: None,
+        signed_key: None,
         content_type: Some("application/json"),
         headers: None,
         limits: Limits::default(),

@@ -35,7 +35,7 @@ use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
 use crate::triage::{self, Triage, Watchlist};
 use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
-use crate::{evict, schedule, seen, sweep, timer, unused};
+use crate::{evict, recall, schedule, seen, sweep, timer, unused};
 
 /// How long a caller with several orders waits for room before it is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -177,6 +177,8 @@ impl Engine {
         }
         engine.put_in_force(set, Actor::System).await?;
         timer::load(shared.store.as_ref(), &shared.timers)?;
+        let context = engine.context();
+        recall::gates(shared.store.as_ref(), &context.destinations(), &context.gates, shared.store.now())?;
         let stopped = engine.inner.stop.subscribe();
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&engine.inner.runner).run());
@@ -631,7 +633,7 @@ impl Engine {
 fn shared_of(setup: &Setup, chance: Chance, timed: bool) -> Result<Arc<Shared>, store::Error> {
     let set = Set::new(setup.playbooks.clone(), switched_off(setup.store.as_ref())?);
     let (evaluator, words) = (setup.evaluator.clone(), setup.words.clone());
-    let triage = with_watchlist(setup.triage.clone(), setup.store.as_ref())?;
+    let triage = with_kept(setup.triage.clone(), setup.store.as_ref(), &words, &evaluator)?;
     let mut shared = Shared::new(Arc::clone(&setup.store), evaluator, words, setup.node.clone(), set, chance, timed);
     shared.tenants = setup.catalog.tenants.iter().flatten().cloned().collect();
     shared.swap_triage(Arc::new(triage));
@@ -660,8 +662,14 @@ fn switched_off(store: &dyn Store) -> Result<BTreeSet<String>, store::Error> {
     Ok(marks.into_iter().filter_map(|(name, _)| name.strip_prefix(OFF_PREFIX).map(str::to_owned)).collect())
 }
 
-/// The watchlist in force: that of the configuration, and what people added.
-pub(crate) fn with_watchlist(mut triage: Triage, store: &dyn Store) -> Result<Triage, store::Error> {
+/// The watchlist and the grouping rules in force: those of the configuration, and what people added.
+pub(crate) fn with_kept(
+    mut triage: Triage,
+    store: &dyn Store,
+    words: &Vocabulary,
+    evaluator: &Evaluator,
+) -> Result<Triage, store::Error> {
+    triage.grouping = triage::grouping::in_force(&triage.grouping_file, store, words, evaluator)?;
     let all = triage::entries(&triage.watched, store)?;
     triage.rules.watchlist = Watchlist::new(all.into_iter().map(|entry| entry.watched));
     Ok(triage)

@@ -34,6 +34,7 @@ mod overlay;
 mod past;
 pub mod payload;
 mod people;
+mod recall;
 pub mod record;
 mod redeliver;
 pub mod refusal;

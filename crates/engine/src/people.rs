@@ -11,9 +11,9 @@ use playbook::{Catalog, Playbook};
 use serde_json::{Value, json};
 
 use crate::change::{If, LocalChange};
-use crate::engine::{Engine, with_watchlist};
+use crate::engine::{Engine, with_kept};
 use crate::refusal::Refusal;
-use crate::triage::{self, Notification, notify};
+use crate::triage::{self, Notification, grouping, notify};
 use crate::writer::Accepted;
 
 impl Engine {
@@ -73,7 +73,7 @@ impl Engine {
         let object = format!("watchlist:{}", entry.watched);
         let what = json!({ "what": "watched", "reason": entry.watched.reason, "priority": entry.watched.priority });
         self.set_marks(vec![entry.mark()], object, what, actor).await?;
-        self.reload_watchlist()
+        self.reload_triage()
     }
 
     /// Takes an entry off the watchlist.
@@ -97,7 +97,54 @@ impl Engine {
         let mark = (triage::mark_of(kind, id, tenant), None);
         let what = json!({ "what": "no longer watched" });
         self.set_marks(vec![mark], format!("watchlist:{kind} {id}"), what, actor).await?;
-        self.reload_watchlist()
+        self.reload_triage()
+    }
+
+    /// The rules that group detections: those of the configuration, then those that people made.
+    ///
+    /// # Errors
+    /// [`store::Error`] when they cannot be read.
+    pub fn groupings(&self) -> Result<Vec<grouping::Written>, store::Error> {
+        grouping::all(&self.triage().grouping_file, self.store().as_ref())
+    }
+
+    /// Makes a grouping rule; it is in force when this returns.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it cannot be, or there is one of this name.
+    pub async fn group_by(&self, rule: grouping::Written, actor: Actor) -> Result<(), Refusal> {
+        rule.compiled(&self.context().words, self.evaluator())
+            .map_err(|unfit| Refusal::Invalid { code: "invalid_value", message: unfit.0 })?;
+        let _changing = self.changing().await;
+        let known = self.groupings().map_err(|error| Refusal::from(&error))?;
+        if known.iter().any(|one| one.name == rule.name) {
+            return Err(Refusal::Conflict(format!("there is a grouping rule `{}` already", rule.name)));
+        }
+        if known.len() >= grouping::GROUPINGS_MAX {
+            return Err(Refusal::Conflict(format!("there are {} grouping rules, the most there can be", known.len())));
+        }
+        let what = json!({ "what": "grouping rule made", "rule": rule });
+        self.set_marks(vec![rule.mark()], format!("grouping:{}", rule.name), what, actor).await?;
+        self.reload_triage()
+    }
+
+    /// Ends a grouping rule; the alerts that it made stay.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none, or it stands in the configuration.
+    pub async fn group_no_more(&self, name: &str, actor: Actor) -> Result<(), Refusal> {
+        let _changing = self.changing().await;
+        let known = self.groupings().map_err(|error| Refusal::from(&error))?;
+        match known.iter().find(|one| one.name == name) {
+            None => return Err(Refusal::NotFound { what: format!("grouping rule `{name}`") }),
+            Some(one) if one.made_by.is_none() => {
+                return Err(Refusal::Conflict(format!("`{name}` stands in the configuration; take it out there")));
+            }
+            Some(_) => {}
+        }
+        let what = json!({ "what": "grouping rule ended" });
+        self.set_marks(vec![(grouping::mark_of(name), None)], format!("grouping:{name}"), what, actor).await?;
+        self.reload_triage()
     }
 
     /// The notifications: those of the configuration, then those that people made.
@@ -130,6 +177,10 @@ impl Engine {
     /// [`Refusal`] when it cannot be, or there is one of this name.
     pub async fn notify(&self, notification: Notification, actor: Actor) -> Result<(), Refusal> {
         notification.check().map_err(|unfit| Refusal::Invalid { code: "invalid_value", message: unfit.0 })?;
+        if !notification.email.is_empty() && self.context().effects.mail_server().is_none() {
+            let message = "there is no mail server: name one under `smtp:` of sortie.yaml, or tell a destination".to_owned();
+            return Err(Refusal::Invalid { code: "no_smtp", message });
+        }
         let changing = self.changing().await;
         let known = self.notifications().map_err(|error| Refusal::from(&error))?;
         if known.iter().any(|one| one.name == notification.name) {
@@ -184,8 +235,9 @@ impl Engine {
         Catalog { destinations: Some(known.map.keys().cloned().collect()), ..self.runner().catalog.clone() }
     }
 
-    fn reload_watchlist(&self) -> Result<(), Refusal> {
-        let triage = with_watchlist((*self.triage()).clone(), self.store().as_ref());
+    fn reload_triage(&self) -> Result<(), Refusal> {
+        let words = &self.context().words;
+        let triage = with_kept((*self.triage()).clone(), self.store().as_ref(), words, self.evaluator());
         self.swap_triage(triage.map_err(|error| Refusal::from(&error))?);
         Ok(())
     }

@@ -58,10 +58,19 @@ impl Engine {
         let mut recorded = state.steps.get(&delivery.path)?.clone();
         // As if it were to be tried again now: a person has decided, so that no window is asked.
         let last = recorded.attempts.iter().rfind(|a| a.destination.as_ref() == Some(&delivery.destination))?.clone();
-        recorded.attempts = vec![Attempt { outcome: AttemptOutcome::Retry { at: self.store().now() }, ..last }];
-        let mut input = recorded.input.as_ref()?.value().as_object()?.clone();
-        input.insert("to".to_owned(), json!([delivery.destination]));
-        recorded.input = Some(Value::Object(input).into());
+        let again = Attempt { outcome: AttemptOutcome::Retry { at: self.store().now() }, ..last };
+        if spec.delivers() {
+            recorded.attempts = vec![again];
+            let mut input = recorded.input.as_ref()?.value().as_object()?.clone();
+            input.insert("to".to_owned(), json!([delivery.destination]));
+            recorded.input = Some(Value::Object(input).into());
+        } else {
+            // A letter names all of its recipients, whoever gets it now: the others have had theirs.
+            for attempt in &mut recorded.attempts {
+                attempt.outcome = AttemptOutcome::Failed;
+            }
+            recorded.attempts.push(again);
+        }
         let now = self.store().now();
         let scope = Scope::new(now);
         let once = Retry { max: 0, ..Retry::NETWORK };

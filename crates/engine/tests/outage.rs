@@ -77,6 +77,7 @@ fn alert(simulation: &Simulation, n: usize) -> Incoming {
         tenant: None,
         now: simulation.now(),
         header_key: None,
+        signed_key: None,
         content_type: None,
         headers: None,
         limits: source::Limits::default(),

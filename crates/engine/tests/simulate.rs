@@ -69,6 +69,7 @@ fn event(simulation: &Simulation, body: &Value) -> Incoming {
         tenant: None,
         now: simulation.now(),
         header_key: None,
+        signed_key: None,
         content_type: None,
         headers: None,
         limits: source::Limits::default(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{Digest, ObjectKey, RunId};
+use crate::limits;
 use crate::record::{Kind, Record};
 use crate::time::Time;
 
@@ -60,8 +61,26 @@ pub struct ChainLink {
 pub struct ReplayKey {
     /// `Idempotency-Key`, `webhook-id`, or the event's own id.
     pub key: String,
+    /// How long it is remembered, in seconds.
+    pub seconds: u64,
+    /// A second key, out of what the sender's signature covers, and how long it is remembered: a header that is not signed
+    /// can be exchanged by whoever sends a message again.
+    pub signed: Option<Box<(String, u64)>>,
     /// The digest of the body: the same key with another body is an error of the sender.
     pub body: Digest,
+}
+
+impl ReplayKey {
+    /// One that is remembered as long as usual.
+    pub fn new(key: String, body: Digest) -> ReplayKey {
+        ReplayKey { key, seconds: limits::REPLAY_WINDOW_SECONDS, signed: None, body }
+    }
+
+    /// Every key with its time in seconds.
+    pub fn all(&self) -> impl Iterator<Item = (&str, u64)> {
+        let signed = self.signed.as_deref().map(|(key, seconds)| (key.as_str(), *seconds));
+        std::iter::once((self.key.as_str(), self.seconds)).chain(signed)
+    }
 }
 
 /// A snapshot of one object, or a change to it, that an event carries.

@@ -48,6 +48,8 @@ pub enum ParamType {
     Duration,
     /// An address; scheme and host must be constant.
     Url,
+    /// HTML; what is put into it is escaped.
+    Html,
     /// One of these words.
     OneOf(&'static [&'static str]),
 }

@@ -271,7 +271,7 @@ fn of_param(param: &Param) -> Value {
         ParamType::Url | ParamType::Stage | ParamType::Priority | ParamType::CloseReason | ParamType::Queue => {
             json!({ "type": "string" })
         }
-        ParamType::Text => reference("text"),
+        ParamType::Text | ParamType::Html => reference("text"),
         ParamType::Any => json!({}),
     }
 }

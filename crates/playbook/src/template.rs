@@ -24,7 +24,7 @@ enum Tree {
     Value(Expression),
     Text {
         pieces: Vec<Piece>,
-        encode: bool,
+        encode: Option<Encode>,
     },
     /// With its value, when all of it is constant.
     List(Vec<Template>, Option<Value>),
@@ -46,8 +46,17 @@ enum Piece {
 pub struct Rules<'a> {
     /// The secrets that may be placed; nothing where none may stand.
     pub secrets: Option<&'a [String]>,
-    /// Whether what is put into a text is percent-encoded, for addresses.
-    pub encode: bool,
+    /// How what is put into a text is written there; nothing means as it is.
+    pub encode: Option<Encode>,
+}
+
+/// How a value is written into a text that means something to a reader of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encode {
+    /// Percent-encoded, for addresses.
+    Percent,
+    /// Escaped, for HTML.
+    Html,
 }
 
 impl Template {
@@ -263,7 +272,7 @@ fn compile_text(
         }
     }
     match <[Piece; 1]>::try_from(pieces) {
-        Ok([Piece::Value(expression)]) if !rules.encode => match expression.constant() {
+        Ok([Piece::Value(expression)]) if rules.encode.is_none() => match expression.constant() {
             Some(value) => Tree::Constant(value.clone()),
             None => Tree::Value(expression),
         },
@@ -339,7 +348,7 @@ impl Rendering<'_> {
         }
     }
 
-    fn text(&mut self, pieces: &[Piece], encode: bool, span: Span) -> Result<Value, ScriptError> {
+    fn text(&mut self, pieces: &[Piece], encode: Option<Encode>, span: Span) -> Result<Value, ScriptError> {
         let mut out = String::new();
         for piece in pieces {
             let before = out.len();
@@ -348,7 +357,11 @@ impl Rendering<'_> {
                 Piece::Value(expression) => {
                     let value = expression.value_within(self.evaluator, self.scope, self.purse)?;
                     let text = as_text(&value);
-                    if encode { percent_encode(&text, &mut out) } else { out.push_str(&text) }
+                    match encode {
+                        None => out.push_str(&text),
+                        Some(Encode::Percent) => percent_encode(&text, &mut out),
+                        Some(Encode::Html) => escape_html(&text, &mut out),
+                    }
                 }
             }
             self.take(out.len() - before, span)?;
@@ -377,6 +390,20 @@ fn as_text(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// What means something in HTML, in text and in quoted attributes, as references.
+fn escape_html(text: &str, out: &mut String) {
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
     }
 }
 

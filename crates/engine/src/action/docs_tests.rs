@@ -28,6 +28,7 @@ fn takes(ty: ParamType) -> String {
         ParamType::Queue => "queue".to_owned(),
         ParamType::Duration => "length of time".to_owned(),
         ParamType::Url => "URL".to_owned(),
+        ParamType::Html => "HTML".to_owned(),
         ParamType::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
     }
 }

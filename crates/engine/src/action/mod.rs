@@ -31,6 +31,7 @@ mod create_from_alert;
 mod docs_tests;
 #[cfg(test)]
 mod effects_tests;
+mod email_send;
 mod http_request;
 #[cfg(test)]
 mod http_request_tests;
@@ -62,6 +63,7 @@ static ACTIONS: &[&dyn Action] = &[
     &webhook_send_threat_details::SendThreatDetails,
     &webhook_send::Send,
     &http_request::HttpRequest,
+    &email_send::EmailSend,
     &set_stage::CASE_SET_STAGE,
     &set_priority::CASE_SET_PRIORITY,
     &set_queue::CASE_SET_QUEUE,

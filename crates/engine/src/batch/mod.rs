@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use model::event::{Actor, ReplayKey};
 use model::history::{Entry, EntryKind, Salt};
 use model::run::{RunStart, RunSummary};
-use model::{ChainLink, Digest, Event, EventId, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
+use model::{ChainLink, Digest, Event, EventId, Kind, Object, ObjectKey, RunId, Seq, Time};
 use serde_json::json;
 use store::{Claim, Commit, Expect, Fields, RunWrite, Tally, Window};
 
@@ -431,12 +431,18 @@ impl<'a> Batch<'a> {
     /// The answer to a repeat; nothing when the event is new.
     fn repeat(&mut self, event: &Event) -> Result<Option<Accepted>, Refusal> {
         let Some(replay) = &event.replay else { return Ok(None) };
-        let key = replay_key(event, replay);
-        let claim = match self.claims.get(&key) {
-            Some(place) => self.commit.claims.get(*place).cloned(),
-            None => self.shared.store.claim(&key, self.now).map_err(|error| Refusal::from(&error))?,
-        };
-        let Some(claim) = claim else { return Ok(None) };
+        let mut found = None;
+        for (key, _) in replay.all() {
+            let key = replay_key(event, key);
+            found = match self.claims.get(&key) {
+                Some(place) => self.commit.claims.get(*place).cloned(),
+                None => self.shared.store.claim(&key, self.now).map_err(|error| Refusal::from(&error))?,
+            };
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(claim) = found else { return Ok(None) };
         let first = EventId { seq: claim.by, tag: claim.tag };
         if claim.body != body_key(replay) {
             let at = self.position();
@@ -477,10 +483,12 @@ impl<'a> Batch<'a> {
     }
 
     fn remember(&mut self, event: &Event, replay: &ReplayKey, at: Position) {
-        let key = replay_key(event, replay);
-        let until = self.now.plus(Duration::from_secs(limits::REPLAY_WINDOW_SECONDS));
-        self.claims.insert(key, self.commit.claims.len());
-        self.commit.claims.push(Claim { key, by: at.seq, tag: at.tag, body: body_key(replay), until });
+        for (key, seconds) in replay.all() {
+            let key = replay_key(event, key);
+            let until = self.now.plus(Duration::from_secs(seconds));
+            self.claims.insert(key, self.commit.claims.len());
+            self.commit.claims.push(Claim { key, by: at.seq, tag: at.tag, body: body_key(replay), until });
+        }
     }
 
     /// A change by a person or by a step: an event of our own.
@@ -589,8 +597,8 @@ impl<'a> Batch<'a> {
 }
 
 /// What a key that makes a repeat recognisable is remembered by: source, tenant and key.
-fn replay_key(event: &Event, replay: &ReplayKey) -> [u8; 16] {
-    let digest = Digest::of(format!("{}\0{}\0{}", event.source, event.tenant, replay.key).as_bytes());
+fn replay_key(event: &Event, key: &str) -> [u8; 16] {
+    let digest = Digest::of(format!("{}\0{}\0{key}", event.source, event.tenant).as_bytes());
     first_half(&digest)
 }
 

@@ -158,7 +158,13 @@ pub struct Egress {
 impl Egress {
     /// Whether a connection to this address and port is allowed.
     pub fn permits(&self, address: IpAddr, port: u16) -> bool {
-        if DENIED_PORTS.contains(&port) || self.is_own(address, port) {
+        !DENIED_PORTS.contains(&port) && self.permits_mail(address, port)
+    }
+
+    /// The same for the mail server, whose port the operator has named himself: it may be one of [`DENIED_PORTS`], which
+    /// are denied to what playbooks and destinations ask for.
+    pub fn permits_mail(&self, address: IpAddr, port: u16) -> bool {
+        if self.is_own(address, port) {
             return false;
         }
         if METADATA.contains(&address) {

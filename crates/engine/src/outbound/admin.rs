@@ -11,7 +11,8 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use super::client::{classify, tls};
+use super::client::classify;
+use super::pinned::tls;
 use super::{Secret, SendError};
 
 /// How long a connection may take to open.
@@ -59,11 +60,12 @@ pub struct Reply {
 }
 
 impl Admin {
-    /// For a server, with the token of its API if there is one.
+    /// For a server, with the token of its API if there is one, and the certificate that the server of this machine
+    /// shows, PEM.
     ///
     /// # Errors
     /// [`AdminError::Address`] or [`AdminError::Token`]; [`AdminError::Send`] when TLS cannot be set up.
-    pub fn new(server: &str, token: Option<&Secret>) -> Result<Admin, AdminError> {
+    pub fn new(server: &str, token: Option<&Secret>, own: Option<&[u8]>) -> Result<Admin, AdminError> {
         let wrong = || AdminError::Address(server.chars().take(80).collect());
         let base = Url::parse(server).map_err(|_| wrong())?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() || !base.username().is_empty() {
@@ -78,7 +80,7 @@ impl Admin {
                 Some(value)
             }
         };
-        let config = tls(None).map_err(|_| SendError::Invalid)?;
+        let config = tls(own).map_err(|_| SendError::Invalid)?;
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -175,16 +177,16 @@ mod tests {
     #[test]
     fn only_the_address_of_a_server_is_taken() {
         for bad in ["", "localhost", "ftp://h/", "http://", "http://u:p@h/", "file:///x"] {
-            assert!(matches!(Admin::new(bad, None), Err(AdminError::Address(_))), "{bad}");
+            assert!(matches!(Admin::new(bad, None, None), Err(AdminError::Address(_))), "{bad}");
         }
-        assert!(Admin::new("http://127.0.0.1:7300", None).is_ok());
+        assert!(Admin::new("http://127.0.0.1:7300", None, None).is_ok());
     }
 
     #[test]
     fn a_token_does_not_show() {
-        let admin = Admin::new("http://127.0.0.1:1", Some(&Secret::new("hunter2"))).unwrap();
+        let admin = Admin::new("http://127.0.0.1:1", Some(&Secret::new("hunter2")), None).unwrap();
         assert!(!format!("{admin:?}").contains("hunter2"));
-        assert!(matches!(Admin::new("http://h/", Some(&Secret::new("a\nb"))), Err(AdminError::Token)));
+        assert!(matches!(Admin::new("http://h/", Some(&Secret::new("a\nb")), None), Err(AdminError::Token)));
     }
 
     #[tokio::test]
@@ -192,7 +194,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let admin = Admin::new(&format!("http://{address}"), None).unwrap();
+        let admin = Admin::new(&format!("http://{address}"), None, None).unwrap();
         let error = admin.ask(Method::GET, &["healthz"], &[], None).await.unwrap_err();
         assert!(matches!(error, AdminError::Send(SendError::Connect(_))), "{error:?}");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::Egress;
 use super::login::Tokens;
-use super::resolve::{Guard, ResolveError, Resolver};
+use super::resolve::{self, Guard, ResolveError, Resolver};
 use super::target::Target;
 use super::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, ConnectError, Limits, Request, SendError, Sent};
 use crate::fair::{Bounds, Place, Places, Share};
@@ -114,7 +115,7 @@ impl Outbound {
 
     /// The same, unless `paused` when its turn has come.
     pub(super) async fn send_unless(&self, request: Request, paused: impl Fn() -> bool) -> Sent {
-        let place = self.place(&request).await;
+        let place = self.place(&request.key, request.places, &request.tenant).await;
         let started = Instant::now();
         let failed = |error: SendError| Sent::without_answer(error, started.elapsed());
         let Some(_place) = place else { return failed(SendError::Busy) };
@@ -129,16 +130,35 @@ impl Outbound {
         }
     }
 
-    /// A place among the requests in flight for its key; a little later, when there is none now.
-    async fn place(&self, request: &Request) -> Option<Place> {
-        let places = self.places(&request.key, request.places);
+    /// A place among those in flight for a key; a little later, when there is none now. Tenants take turns for them.
+    pub(super) async fn place(&self, key: &str, places: Option<usize>, tenant: &str) -> Option<Place> {
+        let places = self.places(key, places);
         match places.take(1) {
             Some(place) => Some(place),
             None => {
                 slot::lend();
-                places.enter(Share::of(&request.tenant), 1, PLACE_WAIT, PLACE_WAIT_MAX).await
+                places.enter(Share::of(tenant), 1, PLACE_WAIT, PLACE_WAIT_MAX).await
             }
         }
+    }
+
+    /// How long a connection may take to open.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.shared.limits.connect
+    }
+
+    /// The addresses of the mail server that may be connected to.
+    pub(super) async fn mail_addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, SendError> {
+        let permits = |address: &IpAddr| self.shared.egress.permits_mail(*address, port);
+        let found = match host.parse::<IpAddr>() {
+            Ok(literal) => vec![literal],
+            Err(_) => resolve::addresses(self.shared.resolver.as_ref(), host).await.map_err(unresolved)?,
+        };
+        let allowed: Vec<IpAddr> = found.into_iter().filter(permits).collect();
+        if allowed.is_empty() {
+            return Err(SendError::Blocked);
+        }
+        Ok(allowed.into_iter().map(|address| (address, port).into()).collect())
     }
 
     /// The places for a key.
@@ -313,20 +333,15 @@ pub(super) fn classify(error: &reqwest::Error) -> SendError {
     if error.is_connect() {
         return SendError::Connect(match kind {
             _ if error.is_timeout() => ConnectError::TimedOut,
-            Some(std::io::ErrorKind::ConnectionRefused) => ConnectError::Refused,
-            Some(std::io::ErrorKind::TimedOut) => ConnectError::TimedOut,
-            Some(std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable) => {
-                ConnectError::Unreachable
-            }
-            Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof) => ConnectError::Closed,
-            _ => ConnectError::Other,
+            Some(kind) => ConnectError::of(kind),
+            None => ConnectError::Other,
         });
     }
     if error.is_timeout() { SendError::Timeout } else { SendError::Lost }
 }
 
 /// What is wrong with a TLS connection, for people.
-fn tls_reason(error: &rustls::Error) -> &'static str {
+pub(super) fn tls_reason(error: &rustls::Error) -> &'static str {
     use rustls::CertificateError as Bad;
     match error {
         rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => "its certificate has expired",

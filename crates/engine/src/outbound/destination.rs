@@ -19,7 +19,7 @@ use playbook::{Diagnostic, Retry};
 use reqwest::header::HeaderName;
 
 pub use self::codes::{codes, explain_code};
-pub use self::read::{Rules, destination, read};
+pub use self::read::{Rules, destination, read, retry};
 use super::secret::Placed;
 use super::sign::Scheme;
 use super::target::Target;

@@ -15,7 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::login::Tokens;
-use super::{Egress, Outbound, Request, SendError, Sent};
+use super::mail::{self, Letter, Outcomes, Server};
+use super::secret::{Redactor, SecretError, Secrets};
+use super::{Egress, Outbound, Request, SendError, Sent, SmtpError};
 
 /// Most requests that one recorder keeps; more than any run may make.
 pub const PLANNED_MAX: usize = 100_000;
@@ -27,6 +29,7 @@ const HIDDEN: &str = "***";
 pub struct Effects {
     way: Way,
     paused: Arc<AtomicBool>,
+    mail: Option<Server>,
 }
 
 #[derive(Clone)]
@@ -116,19 +119,30 @@ impl std::fmt::Debug for Effects {
 impl Effects {
     /// What is asked for is done.
     pub fn live(outbound: Outbound) -> Effects {
-        Effects { way: Way::Live(outbound), paused: Arc::default() }
+        Effects { way: Way::Live(outbound), paused: Arc::default(), mail: None }
     }
 
     /// What is asked for is recorded and answered by `answers`; nothing leaves. Addresses are judged by `egress` as far as
     /// they can be without resolving a name.
     pub fn recorded(egress: Egress, answers: Box<dyn Answers>) -> Effects {
         let recorder = Arc::new(Recorder { egress, answers, planned: Mutex::default() });
-        Effects { way: Way::Recorded(recorder), paused: Arc::default() }
+        Effects { way: Way::Recorded(recorder), paused: Arc::default(), mail: None }
     }
 
     /// The same policy, with nothing that leaves.
     pub fn rehearsed(&self, answers: Box<dyn Answers>) -> Effects {
-        Effects::recorded(self.egress().clone(), answers)
+        Effects { mail: self.mail.clone(), ..Effects::recorded(self.egress().clone(), answers) }
+    }
+
+    /// The same with this mail server.
+    #[must_use]
+    pub fn with_mail(self, server: Option<Server>) -> Effects {
+        Effects { mail: server, ..self }
+    }
+
+    /// The mail server.
+    pub fn mail_server(&self) -> Option<&Server> {
+        self.mail.as_ref()
     }
 
     /// Whether what is asked for is done.
@@ -180,19 +194,81 @@ impl Effects {
             Way::Recorded(recorder) => recorder.take(&request),
         }
     }
+
+    /// Sends one letter to those who get it now, or records it for each of them; their outcomes in the same order.
+    ///
+    /// # Errors
+    /// [`SecretError`] when the password of the mail server is missing.
+    pub async fn mail(&self, secrets: &Secrets, letter: &Letter) -> Result<Outcomes, SecretError> {
+        let everybody = |error: SendError| -> Outcomes {
+            letter.now.iter().map(|_| Sent::without_answer(error.clone(), Duration::ZERO)).collect()
+        };
+        if self.is_paused() {
+            return Ok(everybody(SendError::Paused));
+        }
+        match (&self.way, &self.mail) {
+            (Way::Recorded(recorder), _) => Ok(recorder.take_letter(letter)),
+            (Way::Live(_), None) => Ok(everybody(SmtpError::Absent.into())),
+            (Way::Live(outbound), Some(smtp)) => {
+                let mut redactor = Redactor::default();
+                let login = mail::password(smtp, secrets, &mut redactor)?;
+                let mut outcomes = mail::send(outbound, smtp, login.as_ref(), letter).await;
+                for sent in &mut outcomes {
+                    sent.text = redactor.clean(&sent.text, false);
+                    if let Some(SendError::Smtp(SmtpError::Later(text) | SmtpError::Refused(text))) = &mut sent.error {
+                        *text = redactor.clean(text, false);
+                    }
+                }
+                Ok(outcomes)
+            }
+        }
+    }
 }
 
 impl Recorder {
-    fn take(&self, request: &Request) -> Sent {
-        let planned = planned(request);
-        let reply = self.answers.answer(&planned);
+    fn take_letter(&self, letter: &Letter) -> Outcomes {
+        let one = |to: &mail::Mailbox| {
+            let planned = planned_letter(letter, to);
+            let reply = self.answers.answer(&planned);
+            self.keep(planned);
+            match reply {
+                Reply::Nothing(error) => Sent::without_answer(error, Duration::ZERO),
+                Reply::Answer { status: 200..300, body, .. } => Sent::taken(body, Duration::ZERO),
+                Reply::Answer { status, body, .. } => {
+                    let text = format!("{status} {body}");
+                    let error = if status < 500 { SmtpError::Later(text) } else { SmtpError::Refused(text) };
+                    Sent::without_answer(error.into(), Duration::ZERO)
+                }
+            }
+        };
+        letter.now.iter().map(one).collect()
+    }
+
+    fn keep(&self, planned: Planned) {
         let mut all = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() < PLANNED_MAX {
             all.push(planned);
         }
-        drop(all);
+    }
+
+    fn take(&self, request: &Request) -> Sent {
+        let planned = planned(request);
+        let reply = self.answers.answer(&planned);
+        self.keep(planned);
         sent(reply, request)
     }
+}
+
+/// A letter to one person as it may be shown. A mail server has no address of its own here: it is the operator's.
+fn planned_letter(letter: &Letter, to: &mail::Mailbox) -> Planned {
+    let list = |all: &[mail::Mailbox]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut headers = BTreeMap::from([("to".to_owned(), list(&letter.to)), ("subject".to_owned(), letter.subject.clone())]);
+    if !letter.cc.is_empty() {
+        headers.insert("cc".to_owned(), list(&letter.cc));
+    }
+    let url = mail::name_of(to);
+    let origin = Origin { destination: Some(url.clone()), ..letter.origin.clone() };
+    Planned { origin, method: "MAIL".to_owned(), url, headers, body: Value::String(letter.text.clone()) }
 }
 
 /// A request as it may be shown.

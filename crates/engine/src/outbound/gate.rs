@@ -6,7 +6,8 @@
 //! fails costs its delivery none of its tries, and waiting costs none either, so that what waits for a destination that
 //! comes back arrives then.
 //!
-//! Invariants: all of this is in memory and begins anew with the process. One destination never holds up another.
+//! Invariants: all of this is in memory; a new process learns from the deliveries how each destination stood (`recall`). One
+//! destination never holds up another.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -155,6 +156,21 @@ impl Gates {
             Some(_) => (BreakerState::HalfOpen, None),
         };
         Standing { breaker, failures: state.failures, until, in_flight: state.in_flight }
+    }
+
+    /// Learns how a destination stood before this process began: failures in a row, and requests within the time of its rate.
+    /// A breaker that they would have opened begins half open.
+    pub(crate) fn recall(&self, destination: &Destination, failures: u32, recent: u32, now: Time) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = states.entry(destination.id.clone()).or_default();
+        if let Some(rate) = destination.rate {
+            let each = rate.per / rate.requests.max(1);
+            state.due = Some(now.plus(each.saturating_mul(recent).min(rate.per)));
+        }
+        if let Some(breaker) = destination.breaker.filter(|breaker| failures >= breaker.failures) {
+            state.failures = failures;
+            state.open = Some(Open { until: now, pause: breaker.pause, probing: false });
+        }
     }
 
     /// Forgets what is known of a destination: it was changed, and deserves another try.

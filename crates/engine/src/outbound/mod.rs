@@ -17,7 +17,9 @@ pub mod effects;
 pub mod gate;
 pub mod identity;
 mod login;
+pub mod mail;
 pub mod mask;
+mod pinned;
 pub mod resolve;
 pub mod retry;
 pub mod secret;
@@ -147,6 +149,12 @@ impl Sent {
         }
     }
 
+    /// A message that a mail server took, with its last word.
+    pub(crate) fn taken(said: String, latency: Duration) -> Sent {
+        let bytes = said.len() as u64;
+        Sent { status: Some(250), headers: HeaderMap::new(), text: said, bytes, truncated: false, latency, error: None }
+    }
+
     /// What the history keeps of the answer.
     pub fn answer(&self) -> Option<Answer> {
         self.status?;
@@ -198,6 +206,46 @@ pub enum SendError {
     /// The login that should yield a token failed; nothing was sent.
     #[error("no token from the login: {0}")]
     Login(LoginError),
+    /// The mail server did not take a message.
+    #[error(transparent)]
+    Smtp(#[from] SmtpError),
+}
+
+/// Why a mail server did not take a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SmtpError {
+    /// There is none.
+    #[error("no mail server is configured (`smtp:` in sortie.yaml)")]
+    Absent,
+    /// It will perhaps take it later.
+    #[error("the mail server answered {0}")]
+    Later(String),
+    /// It will not take it.
+    #[error("the mail server refused: {0}")]
+    Refused(String),
+    /// It does not offer TLS where TLS is asked for, or it is not on this machine where none is.
+    #[error("the mail server offers no TLS; without it nothing is sent (`smtp.tls`)")]
+    NoTls,
+    /// It offers no way to log in that is known here.
+    #[error("the mail server offers neither PLAIN nor LOGIN to log in with")]
+    NoLogin,
+    /// It does not speak SMTP.
+    #[error("what answers there does not speak SMTP")]
+    Garbled,
+}
+
+impl SmtpError {
+    /// The code in the history.
+    const fn code(&self) -> &'static str {
+        match self {
+            SmtpError::Absent => "no_smtp",
+            SmtpError::Later(_) => "smtp_later",
+            SmtpError::Refused(_) => "smtp_refused",
+            SmtpError::NoTls => "smtp_no_tls",
+            SmtpError::NoLogin => "smtp_no_login",
+            SmtpError::Garbled => "smtp_garbled",
+        }
+    }
 }
 
 /// Why a login yields no token.
@@ -234,6 +282,19 @@ pub enum ConnectError {
     Other,
 }
 
+impl ConnectError {
+    /// What an error of the system means.
+    pub(crate) const fn of(kind: std::io::ErrorKind) -> ConnectError {
+        match kind {
+            std::io::ErrorKind::ConnectionRefused => ConnectError::Refused,
+            std::io::ErrorKind::TimedOut => ConnectError::TimedOut,
+            std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => ConnectError::Unreachable,
+            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof => ConnectError::Closed,
+            _ => ConnectError::Other,
+        }
+    }
+}
+
 impl SendError {
     /// The code in the history.
     pub const fn code(&self) -> &'static str {
@@ -248,6 +309,7 @@ impl SendError {
             SendError::Lost => "connection_lost",
             SendError::Invalid => "bad_request",
             SendError::Login(_) => "login",
+            SendError::Smtp(error) => error.code(),
         }
     }
 
@@ -257,6 +319,7 @@ impl SendError {
             SendError::Blocked | SendError::Invalid | SendError::Login(LoginError::NoToken(_)) => false,
             SendError::Login(LoginError::Status(status)) => retry::retryable(Some(*status), None),
             SendError::Login(LoginError::Send(error)) => error.is_transient(),
+            SendError::Smtp(error) => matches!(error, SmtpError::Later(_) | SmtpError::Garbled),
             _ => true,
         }
     }

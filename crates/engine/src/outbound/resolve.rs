@@ -56,18 +56,21 @@ pub(super) struct Guard {
     pub(super) proxy: Option<Arc<str>>,
 }
 
+/// The addresses of a name as they are now, at least one, not yet judged.
+pub(super) async fn addresses(resolver: &dyn Resolver, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    let found = tokio::time::timeout(RESOLVE_TIMEOUT, resolver.resolve(host)).await;
+    let mut found = found.map_err(|_| ResolveError::None)?.map_err(|_| ResolveError::None)?;
+    found.truncate(ADDRESSES_MAX);
+    if found.is_empty() { Err(ResolveError::None) } else { Ok(found) }
+}
+
 impl Guard {
     /// The addresses of a name that may be connected to.
     pub(super) async fn allowed(&self, host: &str) -> Result<Vec<SocketAddr>, ResolveError> {
-        let found = tokio::time::timeout(RESOLVE_TIMEOUT, self.resolver.resolve(host)).await;
-        let found = found.map_err(|_| ResolveError::None)?.map_err(|_| ResolveError::None)?;
-        if found.is_empty() {
-            return Err(ResolveError::None);
-        }
+        let found = addresses(self.resolver.as_ref(), host).await?;
         let trusted = self.proxy.as_deref() == Some(host);
         let allowed: Vec<SocketAddr> = found
             .into_iter()
-            .take(ADDRESSES_MAX)
             .filter(|address| trusted || self.egress.permits(*address, self.port))
             .map(|address| SocketAddr::new(address, 0))
             .collect();

@@ -208,7 +208,17 @@ impl Scheme {
         Ok(format!("{}{}", self.prefix, encode(self.encoding, &bytes)))
     }
 
-    /// Checks a signature: any of the secrets may have made it. The prefix may be missing; hexadecimal may be upper-case.
+    /// The signature without what may stand in front of it: one signature has one such form.
+    pub fn bare<'g>(&self, given: &'g str) -> &'g str {
+        let given = given.trim();
+        let given = given.strip_prefix(self.prefix.as_str()).unwrap_or(given);
+        // `sha256=` in front is so common that senders who do not document it write it, too.
+        let named = given.strip_prefix(self.hash.name()).and_then(|rest| rest.strip_prefix('='));
+        named.filter(|_| self.prefix.is_empty()).unwrap_or(given)
+    }
+
+    /// Checks a signature: any of the secrets may have made it. The prefix may be missing; every other spelling is wrong, so
+    /// that a message has one signature for each secret.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -216,11 +226,7 @@ impl Scheme {
         if secrets.is_empty() {
             return Err(KeyError::Empty.into());
         }
-        let given = given.strip_prefix(self.prefix.as_str()).unwrap_or(given);
-        // `sha256=` in front is so common that senders who do not document it write it, too.
-        let named = given.strip_prefix(self.hash.name()).and_then(|rest| rest.strip_prefix('='));
-        let given = named.filter(|_| self.prefix.is_empty()).unwrap_or(given);
-        let given = if self.encoding == Encoding::Hex { given.to_ascii_lowercase() } else { given.to_owned() };
+        let given = self.bare(given);
         let mut good = subtle::Choice::from(0);
         for secret in secrets {
             let right = self.sign(secret, seconds, body)?;

@@ -114,7 +114,7 @@ fn event(own: &RunStart, chain: Vec<ChainLink>, (key, data): (String, Value), no
         subject: None,
         from: None,
         data,
-        replay: Some(ReplayKey { key, body }),
+        replay: Some(ReplayKey::new(key, body)),
         chain,
         warnings: Vec::new(),
         first_sight_creates: false,

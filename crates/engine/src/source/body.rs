@@ -338,6 +338,7 @@ impl Reader<'_> {
             Some(i) => key.map(|key| format!("{key}/{i}")),
             None => key,
         };
+        let replay = self.replay(key, place, Digest::of(raw));
         Ok(Event {
             source: self.source.name.clone(),
             kind: draft.kind,
@@ -349,11 +350,30 @@ impl Reader<'_> {
             subject: draft.subject,
             from: draft.from,
             data: draft.data,
-            replay: key.map(|key| ReplayKey { key, body: Digest::of(raw) }),
+            replay,
             chain: Vec::new(),
             warnings: short_list(draft.warnings),
             first_sight_creates: shape.first_sight_creates(),
         })
+    }
+
+    /// What makes a repeat recognisable: the key that was given, and what the signature covers.
+    fn replay(&self, key: Option<String>, place: Place, body: Digest) -> Option<ReplayKey> {
+        let signed = self.ctx.signed_key.map(|signed| {
+            let mut text = signed.text.to_owned();
+            for n in place.n.into_iter().chain(place.part) {
+                text.push_str(&format!("/{n}"));
+            }
+            (text, signed.seconds)
+        });
+        match (key, signed) {
+            (None, None) => None,
+            (None, Some((key, seconds))) => Some(ReplayKey { key, seconds, signed: None, body }),
+            (Some(key), signed) => {
+                let signed = signed.filter(|(signed, _)| *signed != key).map(Box::new);
+                Some(ReplayKey { signed, ..ReplayKey::new(key, body) })
+            }
+        }
     }
 }
 

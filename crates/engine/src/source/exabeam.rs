@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::record::{self, FieldType, Record, Strictness};
 use model::{Kind, Subject, Time};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{Draft, Drafts, Help, Shape, Unfit, id};
 
@@ -45,6 +45,9 @@ const DETECTION_KEYS: [(&str, &str); 10] = [
 /// The keys of a detection that hold lists.
 const DETECTION_LISTS: [&str; 7] =
     ["rules", "src_users", "dest_users", "src_ips", "dest_ips", "src_hosts", "dest_hosts"];
+
+/// The highest score that a summary may tell; a larger number is something else.
+const SCORE_MAX: f64 = 1_000_000.0;
 
 /// What names an item of a list of objects, the first that is there; of a MITRE item both keys count.
 const ITEM_NAMES: [&str; 4] = ["name", "value", "id", "key"];
@@ -87,6 +90,23 @@ impl Shape for Exabeam {
     }
 }
 
+/// The score that a summary tells: `… risk score: 92 …`. A part of the text that begins so counts more than one that merely
+/// holds it, since names of users and rules stand in it, too.
+fn told_score(summary: &str) -> Option<Number> {
+    let text: String = summary.to_lowercase().replace(['_', '\u{a0}'], " ");
+    let after = |part: &str| -> Option<Number> {
+        let rest = part.trim_start_matches(|c: char| c.is_whitespace() || ":=".contains(c));
+        let rest = ["is ", "of "].iter().find_map(|word| rest.strip_prefix(word)).unwrap_or(rest).trim_start();
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let told: Number = rest.get(..end)?.trim_end_matches('.').parse().ok()?;
+        told.as_f64().is_some_and(|score| score <= SCORE_MAX).then_some(told)
+    };
+    let parts = || text.split(['\n', '\r', ';', '|', ',', '•']).map(|part| part.trim_start_matches(['-', '*', ' ']));
+    let begins = ["risk score", "total risk score", "total score", "score"];
+    let told = parts().find_map(|part| begins.iter().find_map(|begin| after(part.strip_prefix(begin)?)));
+    told.or_else(|| text.match_indices("risk score").find_map(|(at, word)| after(text.get(at + word.len()..)?)))
+}
+
 /// The message's keys as fields; what is no field is an extra.
 fn fields(kind: Kind, body: Map<String, Value>, warnings: &mut Vec<String>) -> Record {
     let keys: &[(&str, &str)] = if kind == Kind::Case { &CASE_KEYS } else { &ALERT_KEYS };
@@ -111,6 +131,11 @@ fn fields(kind: Kind, body: Map<String, Value>, warnings: &mut Vec<String>) -> R
         }
     }
     add_extra(&mut fields, extra);
+    if !fields.contains_key("risk_score")
+        && let Some(score) = fields.get("threat_summary").and_then(Value::as_str).and_then(told_score)
+    {
+        fields.insert("risk_score".to_owned(), Value::Number(score));
+    }
     fields
 }
 

@@ -72,12 +72,24 @@ pub struct Context<'a> {
     pub now: Time,
     /// `Idempotency-Key`, else `webhook-id`.
     pub header_key: Option<&'a str>,
+    /// What is signed and tells a message that is sent again, where the sender signs.
+    pub signed_key: Option<SignedKey<'a>>,
     /// `Content-Type`; a request without one is read as JSON.
     pub content_type: Option<&'a str>,
     /// The headers of the request, for sources whose files name some.
     pub headers: Option<&'a http::HeaderMap>,
     /// How much is read.
     pub limits: Limits,
+}
+
+/// What tells a signed message that is sent again, whatever its other headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedKey<'a> {
+    /// A signed id, or the signature itself.
+    pub text: &'a str,
+    /// How long it is remembered, in seconds: a signature over the body alone comes again when its sender has reason to
+    /// say the same again later.
+    pub seconds: u64,
 }
 
 /// How much of a body is read.

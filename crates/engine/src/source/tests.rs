@@ -57,6 +57,7 @@ impl Request {
             tenant: self.tenant,
             now: NOW,
             header_key: self.key,
+            signed_key: None,
             content_type: self.content_type,
             headers: None,
             limits: self.limits,

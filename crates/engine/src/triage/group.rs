@@ -67,7 +67,8 @@ pub(crate) fn group(
     let detection = Arc::new(detection.clone());
     for rule in &triage.grouping {
         let values = values(&detection, &rule.by);
-        if values.is_empty() || !wants(rule, event, &detection, evaluator, now, notes) {
+        let elsewhere = rule.tenant.as_ref().is_some_and(|own| *own != event.tenant);
+        if elsewhere || values.is_empty() || !wants(rule, event, &detection, evaluator, now, notes) {
             continue;
         }
         let place = place(rule, &event.tenant, values, view, now)?;

@@ -6,6 +6,7 @@
 
 mod assign;
 mod group;
+pub mod grouping;
 pub mod notify;
 mod stages;
 mod watch;
@@ -33,8 +34,10 @@ pub struct Triage {
     pub watched: Vec<Watched>,
     /// Who gets a new case: the first that fits.
     pub assignment: Vec<Assignment>,
-    /// How detections become alerts: the first that fits.
+    /// How detections become alerts: the first that fits of those that are in force.
     pub grouping: Vec<Grouping>,
+    /// The rules of that kind as the configuration has them.
+    pub grouping_file: Vec<Grouping>,
     /// Who is told of what, as the configuration has it.
     pub notifications: Vec<Notification>,
 }
@@ -74,6 +77,8 @@ pub struct Grouping {
     pub window: Duration,
     /// Which detections it is for; without it, all that have the attribute.
     pub when: Option<Arc<Condition>>,
+    /// Whose detections; everybody's when nothing is said.
+    pub tenant: Option<String>,
 }
 
 impl Triage {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::Store;
 
+use crate::outbound::mail::Mailbox;
+
 /// The mark under which notifications that people made are kept.
 const PREFIX: &str = "notify/";
 /// What the ids of their playbooks begin with.
@@ -94,6 +96,11 @@ impl Notification {
         if self.kind() == Kind::Alert && (self.on != ["created"] || self.person.is_some() || self.queue.is_some()) {
             return refuse("an alert has no stage, queue and assignee: `on` is `created` alone".to_owned());
         }
+        for address in &self.email {
+            if let Err(error) = address.parse::<Mailbox>() {
+                return refuse(format!("`email`: {error}"));
+            }
+        }
         if self.to.is_empty() && self.email.is_empty() {
             return refuse("name a destination in `to` or an address in `email`".to_owned());
         }
@@ -159,7 +166,9 @@ impl Notification {
         }
         if !self.email.is_empty() {
             let text = format!("{title}\n\npriority {}, score {}", get("priority"), get("risk_score"));
-            let with = json!({ "to": self.email, "subject": format!("[Sortie] {title}"), "text": text });
+            // Names hold what vendors send, line breaks too, and a subject with one is refused; ids never do.
+            let subject = format!("[Sortie] {kind} {}: {}", get("id"), self.on.join(" or "));
+            let with = json!({ "to": self.email, "subject": subject, "text": text });
             steps.push(json!({ "id": "mail", "action": "email.send", "with": with }));
         }
         let mut playbook = json!({

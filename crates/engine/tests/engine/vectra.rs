@@ -44,6 +44,7 @@ async fn score(world: &World, engine: &Engine, store: &Arc<Sled>, host: u32, urg
         tenant: None,
         now: store.now(),
         header_key: None,
+        signed_key: None,
         content_type: None,
         headers: None,
         limits: Limits::default(),

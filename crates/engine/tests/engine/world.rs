@@ -232,7 +232,7 @@ pub(crate) fn plain(kind: &str, data: Value) -> Incoming {
 /// The same with a key that makes a repeat recognisable.
 pub(crate) fn keyed(mut incoming: Incoming, key: &str) -> Incoming {
     let body = Digest::of(incoming.raw.bytes());
-    Arc::make_mut(&mut incoming.event).replay = Some(ReplayKey { key: key.to_owned(), body });
+    Arc::make_mut(&mut incoming.event).replay = Some(ReplayKey::new(key.to_owned(), body));
     incoming
 }
 

@@ -11,7 +11,7 @@ use crate::catalog::{ActionSpec, Param, ParamType};
 use crate::diagnostic::Span;
 use crate::reader::{did_you_mean, either};
 use crate::script::{Names, Root};
-use crate::template::{Rules, Template};
+use crate::template::{Encode, Rules, Template};
 use crate::yaml::Node;
 
 impl Checker<'_> {
@@ -65,7 +65,12 @@ impl Checker<'_> {
 
     fn param(&mut self, param: &Param, node: &Node, names: &Names, secrets: &[String]) -> Template {
         let places_secrets = matches!(param.ty, ParamType::Headers | ParamType::Auth);
-        let rules = Rules { secrets: places_secrets.then_some(secrets), encode: param.ty == ParamType::Url };
+        let encode = match param.ty {
+            ParamType::Url => Some(Encode::Percent),
+            ParamType::Html => Some(Encode::Html),
+            _ => None,
+        };
+        let rules = Rules { secrets: places_secrets.then_some(secrets), encode };
         let template = Template::compile(&mut self.reader, node, names, self.evaluator, rules);
         if !template.is_expression() {
             self.param_type(param, &template, node);
@@ -77,7 +82,7 @@ impl Checker<'_> {
     fn param_type(&mut self, param: &Param, template: &Template, node: &Node) {
         match param.ty {
             ParamType::Any | ParamType::Query | ParamType::Auth => {}
-            ParamType::Text => self.must(param, node, "text", template.constant(), |v| v.is_string() || v.is_number()),
+            ParamType::Text | ParamType::Html => self.must(param, node, "text", template.constant(), |v| v.is_string() || v.is_number()),
             ParamType::Number => self.must(param, node, "a number", template.constant(), Value::is_number),
             ParamType::Bool => self.must(param, node, "`true` or `false`", template.constant(), Value::is_boolean),
             ParamType::TextList => {

@@ -38,6 +38,8 @@ permissions! {
     AlertsWrite "alerts: read, write and delete" Roles::ANALYSTS;
     CasesRead "cases: read" Roles::READERS;
     CasesWrite "cases: read, write and delete" Roles::ANALYSTS;
+    GroupingRead "detection grouping rules: read" Roles::READERS;
+    GroupingWrite "detection grouping rules: read, write and delete" Roles::ANALYSTS;
     WatchlistRead "watchlist: read" Roles::READERS;
     WatchlistWrite "watchlist: read, write and delete" Roles::ANALYSTS;
     WebhooksRead "webhooks: read" Roles::READERS;
@@ -77,6 +79,7 @@ impl Permission {
             ("alerts" | "cases", "send") => P::WebhooksSend,
             ("alerts", _) => or(P::AlertsRead, P::AlertsWrite),
             ("cases", _) => or(P::CasesRead, P::CasesWrite),
+            ("grouping", _) => or(P::GroupingRead, P::GroupingWrite),
             ("watchlist", _) => or(P::WatchlistRead, P::WatchlistWrite),
             ("destinations", "_new" | "edit") => P::WebhooksWrite,
             ("destinations", _) => or(P::WebhooksRead, P::WebhooksWrite),
@@ -155,8 +158,8 @@ mod tests {
             writeln!(page, "| {} | {} |", permission.name(), marks.join(" | ")).unwrap();
         }
         page.push_str(
-            "\nA destination with `auth` or `sign` places a secret: only the role admin makes one, or changes where it goes. Detection\n\
-             grouping rules stand in the configuration and are changed there. Which route needs what: [HTTP](http.md).\n",
+            "\nA destination with `auth` or `sign` places a secret: only the role admin makes one, or changes where it goes. Which\n\
+             route needs what: [HTTP](http.md).\n",
         );
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/permissions.md");
         if std::env::var_os("BLESS").is_some() {

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::outbound::Secret;
 use engine::outbound::sign::{Scheme, Signed, TOLERANCE_SECONDS, verify_standard};
+use engine::source::SignedKey;
 use model::{Digest, Time};
 use subtle::ConstantTimeEq as _;
 
@@ -68,6 +69,8 @@ pub(crate) enum Sender {
         timestamp: HeaderName,
         /// The header that makes a repeat recognisable, where the sender has one of its own.
         key: Option<HeaderName>,
+        /// How long the same body is taken for a replay where no time is signed, in seconds.
+        replay_seconds: u64,
     },
     /// A secret as the last part of the path, for products that cannot set headers.
     PathToken(Secrets),
@@ -142,14 +145,29 @@ impl Sender {
         }
     }
 
-    /// What makes a repeat of this sender's requests recognisable, beside the usual headers: an id of its own, else the
-    /// signature over a time, which only a replay has twice.
-    pub(crate) fn replay_key<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+    /// What makes a repeat of this sender's requests recognisable, beside the usual headers: an id of its own.
+    pub(crate) fn own_key<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
         match self {
             Sender::Hmac { key: Some(key), .. } => headers.get(key),
-            Sender::Hmac { name, scheme, .. } if scheme.signed != Signed::Body => headers.get(name),
             _ => None,
         }
+    }
+
+    /// What is signed and tells a replay, whatever the headers beside it say: a signed id, the signature over a time,
+    /// which only a replay has twice, or that over the body.
+    pub(crate) fn signed_key<'h>(&self, headers: &'h HeaderMap) -> Option<SignedKey<'h>> {
+        let usual = model::limits::REPLAY_WINDOW_SECONDS;
+        let (name, seconds) = match self {
+            Sender::Hmac { name, scheme, replay_seconds, .. } if scheme.signed == Signed::Body => {
+                (name.as_str(), *replay_seconds)
+            }
+            Sender::Hmac { name, .. } => (name.as_str(), usual),
+            Sender::StandardWebhooks(_) => (ID, usual),
+            _ => return None,
+        };
+        let text = headers.get(name)?.to_str().ok()?;
+        let text = if let Sender::Hmac { scheme, .. } = self { scheme.bare(text) } else { text };
+        Some(SignedKey { text, seconds })
     }
 
     /// Whether the secret is part of the path.
@@ -289,7 +307,7 @@ mod tests {
         let good = scheme.sign(&Secret::new("k"), 0, b"{}").unwrap();
         let name = HeaderName::from_static("x-signature");
         let timestamp = HeaderName::from_static(TIMESTAMP);
-        let sender = Sender::Hmac { name, scheme, secrets: secrets(&["k"]), timestamp, key: None };
+        let sender = Sender::Hmac { name, scheme, secrets: secrets(&["k"]), timestamp, key: None, replay_seconds: 60 };
         let now = Time::EPOCH;
         assert_eq!(sender.check_body(&with("x-signature", &good), b"{}", now), Ok(()));
         assert_eq!(sender.check_body(&with("x-signature", &good), b"{} ", now), Err(Denied::Wrong));
@@ -317,14 +335,14 @@ mod tests {
         let good = scheme.sign(&Secret::new("k"), 1_000_000, b"a=b").unwrap();
         let (name, timestamp) =
             (HeaderName::from_static("x-slack-signature"), HeaderName::from_static("x-slack-request-timestamp"));
-        let sender = Sender::Hmac { name, scheme, secrets: secrets(&["k"]), timestamp, key: None };
+        let sender = Sender::Hmac { name, scheme, secrets: secrets(&["k"]), timestamp, key: None, replay_seconds: 60 };
         let mut headers = with("x-slack-signature", &good);
         headers.extend(with("x-slack-request-timestamp", "1000000"));
         let at = |seconds: i64| Time::from_millis(seconds * 1000);
         assert_eq!(sender.check_body(&headers, b"a=b", at(1_000_299)), Ok(()));
         assert_eq!(sender.check_body(&headers, b"a=c", at(1_000_299)), Err(Denied::Wrong));
         assert_eq!(sender.check_body(&headers, b"a=b", at(1_000_301)), Err(Denied::Stale));
-        assert_eq!(sender.replay_key(&headers).unwrap(), good.as_str());
+        assert_eq!(sender.signed_key(&headers).unwrap().text, &good[3..], "without what may stand in front of it");
     }
 
     #[test]

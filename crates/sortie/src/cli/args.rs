@@ -126,6 +126,9 @@ pub(crate) enum Command {
     /// Entities whose events raise the priority
     #[command(subcommand)]
     Watchlist(WatchlistCommand),
+    /// Rules by which detections that arrive on their own become alerts
+    #[command(subcommand)]
+    Grouping(GroupingCommand),
     /// The ledger: who did what, verification, proofs, evidence to take away
     #[command(subcommand)]
     Audit(AuditCommand),

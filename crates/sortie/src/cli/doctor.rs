@@ -87,6 +87,7 @@ pub(super) fn run(world: &World, arguments: &DoctorArguments) -> Result<(), Erro
             findings.good("configuration", named);
             let known = setup::secrets(&config, Arc::new(Kept(kept(&config))));
             secrets(&config, &known, &mut findings);
+            mail(&config, &known, &mut findings);
             let destinations = destinations(&config, &known, &mut findings);
             playbooks(&config, destinations.as_ref(), &mut findings)?;
             data(&config, &mut findings);
@@ -146,6 +147,15 @@ fn secrets(config: &Config, known: &Secrets, findings: &mut Findings) {
             let names: Vec<&str> = settings.doors.keys().map(String::as_str).collect();
             findings.good("sources", format!("{} with their secrets in place", names.join(", ")));
         }
+    }
+}
+
+fn mail(config: &Config, known: &Secrets, findings: &mut Findings) {
+    let Some(smtp) = &config.smtp else { return };
+    match serve::mail_password(config, known) {
+        Err(serve::Error::Invalid(found)) => findings.diagnostics("mail", &found),
+        Err(error) => findings.bad("mail", ExitCode::Invalid, error.to_string()),
+        Ok(()) => findings.good("mail", format!("goes over {}:{} as {}", smtp.host, smtp.port, smtp.from)),
     }
 }
 

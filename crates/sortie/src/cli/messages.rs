@@ -65,6 +65,7 @@ impl Messages {
             tenant: self.tenant.as_deref(),
             now,
             header_key: None,
+            signed_key: None,
             content_type: lines.then_some("application/x-ndjson"),
             headers: None,
             limits: source::Limits::default(),

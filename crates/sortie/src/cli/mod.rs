@@ -18,6 +18,7 @@ mod doctor;
 mod dry_run;
 mod exit;
 mod explain;
+mod grouping;
 mod init;
 mod messages;
 mod operands;
@@ -148,6 +149,7 @@ fn run(world: &World, command: Command) -> Result<(), Error> {
         Command::Searches(command) => searches::run(world, command),
         Command::Stats(arguments) => searches::stats(world, &arguments),
         Command::Watchlist(command) => watchlist::run(world, command),
+        Command::Grouping(command) => grouping::run(world, command),
         Command::Audit(command) => audit::run(world, command),
         Command::Users(command) => users::run(world, command),
         Command::Backup(arguments) => backup::backup(world, &arguments),

@@ -1,7 +1,7 @@
 //! The keys of `sortie.yaml`.
 //!
-//! Every key is asked for once here; what is not asked for is unknown and named with the nearest known one. Keys of
-//! features that are not built yet are known, and answered with one sentence.
+//! Every key is asked for once here; what is not asked for is unknown and named with the nearest known one. What is not
+//! built yet is known, and answered with one sentence.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,13 +11,9 @@ use engine::outbound::{Network, Proxy};
 use playbook::yaml::{self, Node, Value};
 use playbook::{Diagnostic, Fields, Reader, Span};
 
-use super::{Config, codes, oidc, sources, triage};
+use crate::http::tls::Files;
 
-/// Keys of the surface that have no effect yet, and what to do instead.
-const LATER: &[(&str, &str)] = &[
-    ("tls", "put a reverse proxy with TLS in front, and let `listen` stay on 127.0.0.1"),
-    ("smtp", "use a webhook destination"),
-];
+use super::{Config, codes, oidc, smtp, sources, triage};
 
 /// The largest number of days and of other counts that can be set: enough for everybody, small enough to calculate with.
 const COUNT_MAX: i64 = 1_000_000_000_000;
@@ -45,11 +41,6 @@ pub(super) fn read(config: &mut Config, folder: &Path, name: &Arc<str>, text: &s
         api(config, &mut fields, &mut reader);
         words(config, &mut fields, &mut reader);
         sections(config, folder, &mut fields, &mut reader);
-        for (key, help) in LATER {
-            if let Some(node) = fields.opt_node(key) {
-                later(&mut reader, node.span, &format!("`{key}`"), help);
-            }
-        }
         fields.finish(&mut reader);
     }
     reader.finish()
@@ -237,12 +228,19 @@ fn sections(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader:
     if let Some(node) = fields.opt_node("sources") {
         config.sources = sources::read(reader, node, folder);
     }
+    if let Some(mut section) = fields.fields(reader, "tls") {
+        let (cert, key) = (section.text(reader, "cert"), section.text(reader, "key"));
+        section.finish(reader);
+        config.tls = cert.zip(key).map(|(cert, key)| Files { cert: folder.join(cert), key: folder.join(key) });
+    }
     if let Some(node) = fields.opt_node("egress")
         && let Some(mut section) = reader.map(node, "`egress`")
     {
         egress(config, folder, &mut section, reader);
         section.finish(reader);
     }
+    config.smtp = smtp::read(reader, fields, folder, &config.egress);
+    mail_without_server(config, fields, reader);
     if let Some(node) = fields.opt_node("limits")
         && let Some(mut section) = reader.map(node, "`limits`")
     {
@@ -278,6 +276,17 @@ fn sections(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader:
             config.log.level = level;
         }
         section.finish(reader);
+    }
+}
+
+/// A notification by e-mail that could never arrive is a mistake, not a surprise.
+fn mail_without_server(config: &Config, fields: &mut Fields<'_>, reader: &mut Reader) {
+    let Some(node) = fields.opt_node("notifications") else { return };
+    let by_mail = config.triage.notifications.iter().find(|one| !one.email.is_empty());
+    if let Some(one) = by_mail.filter(|_| !fields.has("smtp")) {
+        let help = Some("say which mail server under `smtp: { host, from }`, or use a destination under `to`".to_owned());
+        let message = format!("the notification `{}` goes by e-mail, and there is no mail server", one.name);
+        reader.error(codes::WORDS, node.span, message, help);
     }
 }
 

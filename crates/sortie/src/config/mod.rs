@@ -9,6 +9,7 @@
 pub(crate) mod codes;
 mod file;
 mod oidc;
+mod smtp;
 pub(crate) mod sources;
 mod triage;
 
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// Where the server listens.
     pub(crate) listen: SocketAddr,
+    /// The certificate and the key that the listener shows; nothing means plain HTTP.
+    pub(crate) tls: Option<crate::http::tls::Files>,
     /// The data folder.
     pub(crate) data: PathBuf,
     /// How far a commit must have got before it is acknowledged.
@@ -64,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<Source>,
     /// Where requests may go.
     pub(crate) egress: Egress,
+    /// The mail server.
+    pub(crate) smtp: Option<engine::outbound::mail::Server>,
     /// Whether the API asks for tokens.
     pub(crate) auth_required: bool,
     /// The address under which people reach the server, for links in messages.
@@ -155,6 +160,7 @@ impl Config {
         Config {
             file: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 7300)),
+            tls: None,
             data: folder.join("data"),
             durability: Durability::Power,
             playbooks: folder.join("playbooks"),
@@ -162,6 +168,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             sources: Vec::new(),
             egress: Egress::default(),
+            smtp: None,
             auth_required: true,
             public_url: None,
             oidc: None,
@@ -196,7 +203,8 @@ impl Config {
             let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
             address.set_ip(loopback);
         }
-        format!("http://{address}")
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
     }
 }
 

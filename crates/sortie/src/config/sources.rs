@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engine::outbound::Network;
 use engine::outbound::secret::Placed;
-use engine::outbound::sign::{Encoding, Hash, Scheme, Signed};
+use engine::outbound::sign::{Encoding, Hash, Scheme, Signed, TOLERANCE_SECONDS};
 use playbook::yaml::{Node, Value};
 use playbook::{Fields, Reader, Severity, Span};
 
@@ -73,6 +74,8 @@ pub(crate) enum SenderAuth {
         timestamp: String,
         /// The header that makes a repeat recognisable.
         key: Option<&'static str>,
+        /// How long the same body is taken for a replay where no time is signed.
+        replay: Duration,
     },
     /// A secret as the last part of the path.
     PathToken {
@@ -94,6 +97,11 @@ pub(crate) struct Secret {
     /// Where.
     pub(crate) span: Span,
 }
+
+/// How long the same signed body is taken for a replay when nothing else is said.
+const REPLAY_WINDOW: Duration = Duration::from_secs(TOLERANCE_SECONDS.unsigned_abs());
+/// Longest that this can be set to: as long as keys are remembered.
+const REPLAY_WINDOW_MAX: Duration = Duration::from_secs(model::limits::REPLAY_WINDOW_SECONDS);
 
 const KINDS: &str = "`none`, `{bearer: …}`, `{header: NAME, value: …}`, `{basic: {user: …, password: …}}`, `{hmac: {header: NAME, secret: …}}`, `{github: {secret: …}}`, `{slack: {secret: …}}`, `{path_token: …}` or `{standard_webhooks: {secret: …}}`";
 
@@ -240,9 +248,14 @@ fn hmac(reader: &mut Reader, node: &Node) -> Option<SenderAuth> {
         _ => Signed::Body,
     };
     let timestamp = fields.opt_text(reader, "timestamp_header").unwrap_or_else(|| TIMESTAMP.to_owned());
+    let replay = fields.duration(reader, "replay_window").unwrap_or(REPLAY_WINDOW);
+    if replay < Duration::from_secs(1) || replay > REPLAY_WINDOW_MAX {
+        let span = fields.opt_node("replay_window").map_or(fields.span(), |node| node.span);
+        reader.error(codes::UNREADABLE_VALUE, span, "`replay_window` is from 1 s to 7 days", None);
+    }
     fields.finish(reader);
     let scheme = Scheme { hash, encoding, prefix, signed };
-    Some(SenderAuth::Hmac { header: header?, scheme, secrets: secrets?, timestamp, key: None })
+    Some(SenderAuth::Hmac { header: header?, scheme, secrets: secrets?, timestamp, key: None, replay })
 }
 
 /// A signature as one well-known product makes it.
@@ -278,7 +291,7 @@ fn styled(reader: &mut Reader, node: &Node, style: &Style) -> Option<SenderAuth>
     fields.finish(reader);
     let scheme = Scheme { prefix: style.prefix.to_owned(), signed: style.signed, ..Scheme::default() };
     let (header, timestamp) = (style.header.to_owned(), style.timestamp.to_owned());
-    Some(SenderAuth::Hmac { header, scheme, secrets: secrets?, timestamp, key: style.key })
+    Some(SenderAuth::Hmac { header, scheme, secrets: secrets?, timestamp, key: style.key, replay: REPLAY_WINDOW })
 }
 
 /// `secret: X`, or `secrets: [NEW, OLD]`.

@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use engine::triage::{ATTRIBUTES, Assignment, Grouping, Notification, Triage, Watched, Who};
+use engine::triage::{Assignment, Grouping, Notification, Triage, Watched, Who, grouping};
 use model::record::{ENTITY_KINDS, PRIORITIES, Vocabulary, nearest};
 use model::triage::WATCHLIST_MAX;
 use playbook::yaml::{Node, Value};
@@ -14,8 +13,6 @@ use playbook::{Condition, Evaluator, Fields, Names, Reader, Root, ScriptSource, 
 
 use super::codes;
 
-/// Longest window of a grouping rule.
-const WINDOW_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// Most rules of each kind.
 const RULES_MAX: usize = 200;
 
@@ -39,9 +36,13 @@ pub(super) fn read(triage: &mut Triage, words: &Vocabulary, fields: &mut Fields<
         });
     }
     if let Some(node) = fields.opt_node("grouping") {
-        triage.grouping =
-            each(reader, node, "grouping", RULES_MAX, |fields, reader, _| grouping(fields, reader, &mut conditions));
-        distinct(reader, node, &triage.grouping);
+        let evaluator = conditions.evaluator.get_or_insert_with(Evaluator::uncounted).clone();
+        let codes = grouping::Codes { value: codes::UNREADABLE_VALUE, words: codes::WORDS };
+        triage.grouping_file = each(reader, node, "grouping", grouping::GROUPINGS_MAX, |fields, reader, _| {
+            grouping::read(reader, fields, words, &evaluator, codes)
+        });
+        distinct(reader, node, &triage.grouping_file);
+        triage.grouping = triage.grouping_file.clone();
     }
 }
 
@@ -182,26 +183,6 @@ fn assignment(
 fn refuse<T>(reader: &mut Reader, span: Span, message: &str) -> Option<T> {
     reader.error(codes::WORDS, span, message, None);
     None
-}
-
-fn grouping(fields: &mut Fields<'_>, reader: &mut Reader, conditions: &mut Conditions<'_>) -> Option<Grouping> {
-    let span = fields.span();
-    let name = fields.text(reader, "name");
-    fields.node(reader, "by");
-    let by = fields.one_of(reader, "by", &ATTRIBUTES);
-    fields.node(reader, "window");
-    let window = fields.duration(reader, "window");
-    let when = fields.opt_node("when").map(|node| conditions.compile(reader, node, &[Root::Event, Root::Detection]));
-    let (name, by, window) = (name?, by?, window?);
-    if window > WINDOW_MAX || window.is_zero() {
-        return refuse(reader, span, "`window` is longer than nothing and at most 30 days");
-    }
-    let when = match when {
-        Some(None) => return None,
-        Some(condition) => condition,
-        None => None,
-    };
-    Some(Grouping { name, by: by.to_owned(), window, when })
 }
 
 fn notification(fields: &mut Fields<'_>, reader: &mut Reader, _: usize) -> Option<Notification> {

@@ -215,6 +215,7 @@ fn read_events(app: &App, door: &Door, headers: &HeaderMap, bytes: &Bytes, now: 
         tenant: door.tenant.as_deref(),
         now,
         header_key: key(headers, door)?,
+        signed_key: door.sender.signed_key(headers),
         content_type: match headers.get(header::CONTENT_TYPE) {
             Some(value) => {
                 Some(value.to_str().map_err(|_| Problem::bad("invalid_header", "`Content-Type` is not text"))?)
@@ -269,7 +270,7 @@ fn chain_behind(door: &Door, headers: &HeaderMap) -> Vec<ChainLink> {
 /// What makes a repeat recognisable, from the header.
 fn key<'h>(headers: &'h HeaderMap, door: &Door) -> Result<Option<&'h str>, Problem> {
     let given = headers.get("idempotency-key").or_else(|| headers.get("webhook-id"));
-    let given = given.or_else(|| door.sender.replay_key(headers));
+    let given = given.or_else(|| door.sender.own_key(headers));
     given
         .map(HeaderValue::to_str)
         .transpose()

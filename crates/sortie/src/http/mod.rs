@@ -21,6 +21,8 @@ pub(crate) mod query;
 pub(crate) mod route;
 mod server;
 pub(crate) mod table;
+pub(crate) mod tls;
+mod validity;
 mod wire;
 
 #[cfg(test)]
@@ -83,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) limits: engine::source::Limits,
     /// The data folder, for the first token.
     pub(crate) data: PathBuf,
+    /// The certificate that the listener shows; nothing means plain HTTP.
+    pub(crate) tls: Option<Arc<tls::Doorway>>,
     /// Where people reach the server, when the configuration says so.
     pub(crate) public_url: Option<String>,
     /// The identity provider through which people sign in, when there is one.
@@ -105,6 +109,7 @@ impl Settings {
             tenants: None,
             limits: engine::source::Limits::default(),
             data: data.to_owned(),
+            tls: None,
             public_url: None,
             oidc: None,
             trusted_proxies: Vec::new(),
@@ -115,7 +120,7 @@ impl Settings {
 
     /// Whether browsers reach the pages over TLS, so that their cookie must never go without it.
     pub(crate) fn is_secure(&self) -> bool {
-        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+        self.tls.is_some() || self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 
     /// The address that a request comes from: the peer, or what trusted proxies say about it, from the nearest on.

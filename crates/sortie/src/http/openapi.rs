@@ -352,6 +352,10 @@ fn of_triage() -> Vec<(&'static str, Value)> {
     vec![
         ("Watched", object(WATCHED)),
         ("Watchlist", page_of("Watched")),
+        ("Grouping", object("name by window when? tenant? order from made_by? made_at?")),
+        ("Groupings", page_of("Grouping")),
+        ("GroupingWish", object("name by window when? tenant? order?")),
+        ("GroupingEnded", object("name")),
         ("WatchWish", object("kind id reason priority? tenant?")),
         ("Unwatched", object("kind id")),
         ("Attachment", object(ATTACHMENT)),

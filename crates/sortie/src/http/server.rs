@@ -17,7 +17,7 @@ use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
@@ -92,7 +92,9 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl F
             }
             Err(_) => {
                 app.counters.turned_away.fetch_add(1, Ordering::Relaxed);
-                if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
+                // Before a handshake nothing can be said that would be understood.
+                if app.settings.tls.is_none()
+                    && let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
                     tokio::spawn(turn_away(stream, place));
                 }
             }
@@ -120,12 +122,33 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     app: Arc<App>,
-    mut stopping: watch::Receiver<()>,
-    _place: OwnedSemaphorePermit,
+    stopping: watch::Receiver<()>,
+    place: OwnedSemaphorePermit,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    let Some(doorway) = &app.settings.tls else {
+        return requests(stream, peer, router, app, stopping, place).await;
+    };
+    // A handshake may take as long as a header: its client has said nothing yet that is worth waiting for.
+    let patience = Patience::default().header;
+    match tokio::time::timeout(patience, doorway.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => requests(stream, peer, router, app, stopping, place).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection without TLS, or with too old a one"),
+        Err(_) => tracing::debug!("a handshake took too long"),
+    }
+}
+
+/// The requests of a connection, one after the other, to its end.
+async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    app: Arc<App>,
+    mut stopping: watch::Receiver<()>,
+    _place: OwnedSemaphorePermit,
+) {
     let noted = Arc::new(Noted::default());
     let wire = Wire::new(stream, Arc::clone(&noted), Patience::default());
     let number = AtomicU64::new(0);

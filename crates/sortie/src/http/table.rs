@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
 use super::api::{
-    approvals, attachments, audit, backup, brakes, deliveries, destinations, events, found, ledger, meta,
+    approvals, attachments, audit, backup, brakes, deliveries, destinations, events, found, grouping, ledger, meta,
     notifications, objects, playbooks, runs, secrets, tokens, trials, users, watchlist, workshop,
 };
 use super::problem::Problem;
@@ -247,6 +247,9 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/watchlist", READERS, "who is watched, and why", OF_TENANT, None, (200, "Watchlist"), watchlist::list),
     route!(Post "/v1/watchlist", ANALYSTS, "puts an entity on the watchlist", &[], Some("WatchWish"), (201, "Watched"), watchlist::add),
     route!(Delete "/v1/watchlist/{kind}/{id}", ANALYSTS, "takes an entity off the watchlist", OF_TENANT, None, (200, "Unwatched"), watchlist::remove),
+    route!(Get "/v1/grouping", READERS, "the rules by which detections become alerts, in their order", OF_TENANT, None, (200, "Groupings"), grouping::list),
+    route!(Post "/v1/grouping", ANALYSTS, "makes a grouping rule", &[], Some("GroupingWish"), (201, "Grouping"), grouping::make),
+    route!(Delete "/v1/grouping/{name}", ANALYSTS, "ends a grouping rule; its alerts stay", &[], None, (200, "GroupingEnded"), grouping::end),
     route!(Get "/v1/users", ADMINS, "users, without their passwords", &[], None, (200, "Users"), users::list),
     route!(Post "/v1/users", ADMINS, "makes a user; a one-time password is in this answer only", &[], Some("TokenWish"), (201, "UserMade"), users::create),
     route!(Delete "/v1/users/{name}", ADMINS, "deletes a user and ends all sessions of it", &[], None, (200, "User"), users::delete),

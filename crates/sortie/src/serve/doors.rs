@@ -93,11 +93,12 @@ impl Opener<'_> {
                 let (name, value) = (self.header(name, source), self.secrets(values));
                 Sender::Header { name: name?, value: value? }
             }
-            SenderAuth::Hmac { header, scheme, secrets, timestamp, key } => {
+            SenderAuth::Hmac { header, scheme, secrets, timestamp, key, replay } => {
                 let (name, timestamp) = (self.header(header, source), self.header(timestamp, source));
                 let secrets = self.secrets(secrets);
                 let key = key.map(HeaderName::from_static);
-                Sender::Hmac { name: name?, scheme: scheme.clone(), secrets: secrets?, timestamp: timestamp?, key }
+                let (scheme, replay_seconds) = (scheme.clone(), replay.as_secs());
+                Sender::Hmac { name: name?, scheme, secrets: secrets?, timestamp: timestamp?, key, replay_seconds }
             }
             SenderAuth::PathToken { tokens } => Sender::PathToken(self.secrets(tokens)?),
             SenderAuth::StandardWebhooks { secrets } => Sender::StandardWebhooks(self.secrets(secrets)?),

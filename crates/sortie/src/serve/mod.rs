@@ -21,13 +21,13 @@ use std::time::Duration;
 
 use engine::Engine;
 use engine::ledger;
-use engine::outbound::{self, Effects, Outbound, Secrets, SystemResolver};
-use playbook::Diagnostic;
+use engine::outbound::{self, Effects, Outbound, Redactor, Secrets, SystemResolver};
+use playbook::{Diagnostic, Severity, Span};
 use store::{Sled, Store};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, codes};
 use crate::http;
 use crate::setup;
 use crate::workshop::{Notes, Workshop};
@@ -140,6 +140,7 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
     if purpose == Purpose::Serve {
         // What is wrong with the sources is said before anything begins.
         settings(config, &secrets)?;
+        mail_password(config, &secrets)?;
     }
     let destinations = setup::destinations(&config.destinations, config).map_err(Error::Invalid)?;
     let destinations = destinations.unwrap_or_default();
@@ -153,7 +154,7 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
         evaluator,
         words: config.words.clone(),
         node: node(),
-        effects: Effects::live(client),
+        effects: Effects::live(client).with_mail(config.smtp.clone()),
         secrets,
         vault,
         destination_rules: setup::destination_rules(config),
@@ -174,6 +175,16 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
         record_provenance(config, &engine).await;
     }
     Ok(Started { engine, library })
+}
+
+/// Whether the password of the mail server is there: one that is missing is said at the start, not with the first message.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is not.
+pub(crate) fn mail_password(config: &Config, secrets: &Secrets) -> Result<(), Error> {
+    let Some((_, password)) = config.smtp.as_ref().and_then(|smtp| smtp.login.as_ref()) else { return Ok(()) };
+    let Err(error) = password.resolve(secrets, &mut Redactor::default()) else { return Ok(()) };
+    Err(Error::Invalid(vec![outside(config, codes::NO_SECRET, &format!("`smtp.auth.password`: {error}"))]))
 }
 
 /// Records where what is in force comes from.
@@ -213,12 +224,35 @@ pub(crate) fn settings(config: &Config, secrets: &Secrets) -> Result<http::Setti
             ..engine::source::Limits::default()
         },
         data: config.data.clone(),
+        tls: config.tls.as_ref().map(|files| doorway(config, files)).transpose()?,
         public_url: config.public_url.clone(),
         oidc: config.oidc.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         grace: GRACE,
         workshop: Arc::new(Workshop::new(config, Notes::default())),
     })
+}
+
+/// Certificate and key of the listener.
+fn doorway(config: &Config, files: &http::tls::Files) -> Result<Arc<http::tls::Doorway>, Error> {
+    // By the time of the machine: certificates are dated by the world's clock, not by the store's.
+    let opened = http::tls::Doorway::open(files.clone(), engine::clock::wall());
+    let wrong = |error| Error::Invalid(vec![outside(config, codes::UNREADABLE_VALUE, &format!("`tls`: {error}"))]);
+    opened.map(Arc::new).map_err(wrong)
+}
+
+/// A mistake of the configuration that shows only when what it names is looked at.
+fn outside(config: &Config, code: &'static str, message: &str) -> Diagnostic {
+    let file = config.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+    Diagnostic {
+        code,
+        severity: Severity::Error,
+        message: message.to_owned(),
+        file: file.into(),
+        span: Span { line: 1, column: 1, len: 1 },
+        excerpt: String::new(),
+        help: None,
+    }
 }
 
 /// Binds the listener.
@@ -252,6 +286,13 @@ pub(crate) async fn run(
         // A sender that is gone means stop, too.
         let _ = stopped.await;
     };
+    let doorway = app.settings.tls.clone();
+    let mut fresh = std::pin::pin!(async {
+        match &doorway {
+            Some(doorway) => doorway.keep_fresh().await,
+            None => std::future::pending().await,
+        }
+    });
     let mut server = std::pin::pin!(http::serve(listener, app, shutdown));
     let reload = tokio::sync::Notify::new();
     let mut watch = std::pin::pin!(watch::run(started.library, started.engine.clone(), &reload));
@@ -259,9 +300,13 @@ pub(crate) async fn run(
         tokio::select! {
             () = &mut server => break None,
             () = &mut watch => {}
+            () = &mut fresh => {}
             reason = started.engine.failed() => break Some(reason),
             word = signals.next() => match word {
-                Word::Reload => reload.notify_one(),
+                Word::Reload => {
+                    reload.notify_one();
+                    doorway.iter().for_each(|doorway| doorway.again());
+                }
                 Word::Stop => break None,
             },
         }

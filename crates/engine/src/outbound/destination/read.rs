@@ -230,7 +230,8 @@ pub(super) fn period(
     Some(period)
 }
 
-fn retry(reader: &mut Reader, mut fields: Fields<'_>) -> Option<Retry> {
+/// Reads `retry: { max, backoff, first, cap }`.
+pub fn retry(reader: &mut Reader, mut fields: Fields<'_>) -> Option<Retry> {
     let usual = Retry::NETWORK;
     let max = fields.int(reader, "max", RETRIES).map_or(Some(usual.max), |max| u32::try_from(max).ok());
     let backoff = match fields.one_of(reader, "backoff", &["exponential", "linear", "fixed"]) {

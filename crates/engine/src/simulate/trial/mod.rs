@@ -239,6 +239,7 @@ impl Bench {
             tenant: None,
             now: simulation.now(),
             header_key: None,
+            signed_key: None,
             content_type: None,
             headers: None,
             limits: source::Limits::default(),

@@ -84,6 +84,9 @@ fn rule_words(out: &mut String, rule: &Rule) {
             given_words(out, &format!("{}.{}", about.kind, field.name), given);
         }
     }
+    for (field, given) in rule.detection.iter().flatten() {
+        given_words(out, &format!("detection.{}", field.name), given);
+    }
     if let Some(data) = &rule.data {
         given_words(out, "data", data);
     }

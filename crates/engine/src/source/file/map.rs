@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::record::{self, DETECTION, ENTITY_KINDS, FieldType, Record, Strictness};
+use model::record::{self, DETECTION, ENTITY_KINDS, Field, FieldType, Record, Strictness};
 use model::{Kind, Subject, Time, limits};
 use playbook::{Answer, Budget, Evaluator, Expression, Purse, Scope, Span, look};
 use serde_json::{Map, Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::coerce::{self, fit};
 use super::{About, Given, Rule, Rules, SourceFile};
 use crate::source::{Draft, Drafts, Help, Unfit, carries, id};
+use crate::triage::DETECTION_CREATED;
 
 /// What all expressions of one body may use together.
 const BODY: Budget = Budget { operations: 40 * limits::SCRIPT_OPERATIONS_MAX, millis: 20 * limits::SCRIPT_MILLIS_MAX };
@@ -162,6 +163,13 @@ impl Mapping<'_> {
                 draft.data = json!({"value": draft.data});
             }
         }
+        if let Some(fields) = &rule.detection {
+            let detection = self.detection(fields, scope);
+            if !draft.data.is_object() {
+                draft.data = json!({});
+            }
+            draft.data["detection"] = Value::Object(detection);
+        }
         draft.kind = kind;
         draft.warnings = std::mem::take(&mut self.warnings);
         Ok(draft)
@@ -178,8 +186,9 @@ impl Mapping<'_> {
         let kind: String = text.as_str().unwrap_or_default().to_ascii_lowercase();
         let kind = kind.trim_matches('.');
         let kind = if kind.contains('.') { kind.to_owned() } else { format!("{}.other", self.file.name) };
-        // A plain event must not look like one that carries state.
-        if crate::source::is_type(&kind) && (carries(&kind).is_none() || rule.about.is_some()) {
+        // A plain event must not look like one that carries state, or a detection.
+        let plain = carries(&kind).is_none() && kind != DETECTION_CREATED;
+        if crate::source::is_type(&kind) && (plain || rule.about.is_some()) {
             Ok(kind)
         } else {
             Ok(format!("{}.other", self.file.name))
@@ -188,18 +197,7 @@ impl Mapping<'_> {
 
     fn subject(&mut self, about: &About, scope: &Scope) -> Result<Subject, Unfit> {
         let kind = about.kind;
-        let mut fields = Record::new();
-        for (field, given) in &about.fields {
-            let path = || format!("{kind}.{}", field.name);
-            let Some(value) = self.given(scope, given, &path()) else { continue };
-            match fit(field.ty, value.clone()) {
-                Some(value) => {
-                    fields.insert(field.name.to_owned(), value);
-                }
-                None if says_nothing(&value) => {}
-                None => self.warnings.push(format!("`{}` is left out: what was sent does not fit it", path())),
-            }
-        }
+        let mut fields = self.record(kind.name(), &about.fields, scope);
         self.defaults(about, &mut fields);
         let own = fields.get("id").ok_or_else(|| Unfit::Unreadable(format!("it says no id for the {kind}")))?;
         let own = id::text(own).map_err(|message| Unfit::Unreadable(format!("`{kind}.id`: {message}")))?;
@@ -222,6 +220,40 @@ impl Mapping<'_> {
         let (_, noticed) = record::normalise(kind, &mut fields, self.help.words, how);
         self.warnings.extend(noticed);
         Ok(Subject { kind, id: subject, fields: Arc::new(fields) })
+    }
+
+    /// What a map of fields gives; what does not fit is left out and noted.
+    fn record(&mut self, of: &str, all: &[(&'static Field, Given)], scope: &Scope) -> Record {
+        let mut fields = Record::new();
+        for (field, given) in all {
+            let path = || format!("{of}.{}", field.name);
+            let Some(value) = self.given(scope, given, &path()) else { continue };
+            match fit(field.ty, value.clone()) {
+                Some(value) => {
+                    fields.insert(field.name.to_owned(), value);
+                }
+                None if says_nothing(&value) => {}
+                None => self.warnings.push(format!("`{}` is left out: what was sent does not fit it", path())),
+            }
+        }
+        fields
+    }
+
+    /// A detection that arrives on its own. Products number theirs alike, and an alert may hold those of several: unless
+    /// the source's ids are its own, they get its name in front, as those of alerts do.
+    fn detection(&mut self, all: &[(&'static Field, Given)], scope: &Scope) -> Record {
+        let mut fields = self.record("detection", all, scope);
+        if let Some(Value::String(own)) = fields.get("id").filter(|_| !self.file.own_ids) {
+            let prefixed = format!("{}-{own}", self.file.name);
+            fields.insert("id".to_owned(), Value::String(prefixed));
+        }
+        if !fields.contains_key("type") {
+            fields.insert("type".to_owned(), json!(self.file.name));
+        }
+        let how = Strictness::Lenient { zone: self.help.zone };
+        let (_, noticed) = record::normalise_detection(&mut fields, self.help.words, how);
+        self.warnings.extend(noticed);
+        fields
     }
 
     /// What follows from the product when the mapping does not say it.

@@ -125,6 +125,8 @@ struct Rule {
     tenant: Option<Expression>,
     from: Option<Expression>,
     about: Option<About>,
+    /// The fields of a detection that arrives on its own.
+    detection: Option<Vec<(&'static Field, Given)>>,
     data: Option<Given>,
 }
 

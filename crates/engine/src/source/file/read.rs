@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use model::Kind;
-use model::record::{Field, FieldType, nearest};
+use model::record::{DETECTION, Field, FieldType, nearest};
 use playbook::template::Rules as TemplateRules;
 use playbook::yaml::{Key, Node, Value};
 use playbook::{Condition, Diagnostic, Evaluator, Expression, Fields, Names, Reader, ScriptSource, Template, yaml};
 
 use super::{About, Given, Handshake, Reads, Rule, Rules, Sample, SourceFile, codes};
 use crate::source::{STATE_TYPES, carries, is_type, native};
+use crate::triage::DETECTION_CREATED;
 
 /// Most rules of a file.
 const RULES_MAX: usize = 200;
@@ -219,11 +220,32 @@ impl Reading<'_> {
             self.reader.error(codes::TYPE, node.span, "an event is about one of alert, case and entity", None);
         }
         let about = about.pop();
+        let detection = fields.opt_node("detection").and_then(|node| {
+            let Value::Map(entries) = &node.value else {
+                self.reader.wrong_type(node, "detection", "a map of fields and expressions");
+                return None;
+            };
+            Some(self.fields("detection", DETECTION, entries))
+        });
         let data = fields.opt_node("data").and_then(|node| self.given(node, "data"));
         fields.finish(self.reader);
         let (kind, kind_node) = (kind?, kind_node?);
         self.check_type(&kind, kind_node, about.as_ref());
-        Some(Rule { when, kind, id, time, tenant, from, about, data })
+        self.check_detection(&kind, kind_node, detection.is_some());
+        Some(Rule { when, kind, id, time, tenant, from, about, detection, data })
+    }
+
+    /// A detection on its own has its type, and nothing else has.
+    fn check_detection(&mut self, kind: &Template, node: &Node, has: bool) {
+        let is = kind.constant().and_then(serde_json::Value::as_str) == Some(DETECTION_CREATED);
+        if is != has {
+            let message = if is {
+                format!("an event of type `{DETECTION_CREATED}` says what was detected under `detection:`")
+            } else {
+                format!("`detection:` belongs to events of type `{DETECTION_CREATED}`")
+            };
+            self.reader.error(codes::TYPE, node.span, message, None);
+        }
     }
 
     /// The type must be one, and must fit what the event is about.
@@ -254,13 +276,7 @@ impl Reading<'_> {
             self.reader.wrong_type(node, kind.name(), "a map of fields and expressions");
             return None;
         };
-        let mut fields = Vec::new();
-        for (key, node) in entries {
-            let Some(field) = self.field(kind, key) else { continue };
-            if let Some(given) = self.field_value(field, node) {
-                fields.push((field, given));
-            }
-        }
+        let fields = self.fields(kind.name(), kind.fields(), entries);
         let needed = if kind == Kind::Entity { ["id", "kind"].as_slice() } else { &["id"] };
         for name in needed.iter().filter(|name| !entries.iter().any(|(key, _)| key.text == **name)) {
             self.reader.error(codes::FIELD, node.span, format!("`{kind}` needs `{name}`"), None);
@@ -268,18 +284,29 @@ impl Reading<'_> {
         Some(About { kind, fields })
     }
 
-    fn field(&mut self, kind: Kind, key: &Key) -> Option<&'static Field> {
-        let found = kind.field(&key.text);
+    /// The fields of a record that a map gives.
+    fn fields(&mut self, of: &str, known: &'static [Field], entries: &[(Key, Node)]) -> Vec<(&'static Field, Given)> {
+        let mut fields = Vec::new();
+        for (key, node) in entries {
+            let Some(field) = self.field(of, known, key) else { continue };
+            if let Some(given) = self.field_value(field, node) {
+                fields.push((field, given));
+            }
+        }
+        fields
+    }
+
+    fn field(&mut self, of: &str, known: &'static [Field], key: &Key) -> Option<&'static Field> {
+        let found = known.iter().find(|field| field.name == key.text);
         if found.is_none() {
-            let near = nearest(&key.text, kind.fields().iter().map(|field| field.name));
-            let help = near.map(|near| format!("did you mean `{near}`?"));
-            let help = help.or_else(|| {
-                Some(format!("what has no field of its own goes under `extra`; `{kind}` has {}", {
-                    let names: Vec<&str> = kind.fields().iter().map(|field| field.name).collect();
-                    names.join(", ")
-                }))
-            });
-            self.reader.error(codes::FIELD, key.span, format!("`{kind}` has no field `{}`", key.text), help);
+            let names: Vec<&str> = known.iter().map(|field| field.name).collect();
+            let near = nearest(&key.text, names.iter().copied());
+            let place = if names.contains(&"extra") { "extra" } else { "data" };
+            let help = near.map_or_else(
+                || format!("what has no field of its own goes under `{place}`; `{of}` has {}", names.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.reader.error(codes::FIELD, key.span, format!("`{of}` has no field `{}`", key.text), Some(help));
         }
         found
     }

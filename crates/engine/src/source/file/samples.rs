@@ -71,6 +71,7 @@ fn one(source: &Source, sample: &Sample) -> Ran {
         tenant: None,
         now: NOW,
         header_key: text("webhook-id"),
+        signed_key: None,
         content_type: text("content-type"),
         headers: Some(&headers),
         limits: Limits::default(),

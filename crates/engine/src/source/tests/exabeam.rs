@@ -136,3 +136,27 @@ fn what_sortie_sends_about_a_case_is_read_back_as_the_same_case() {
         assert_eq!(read, sent);
     }
 }
+
+#[test]
+fn the_score_is_read_out_of_the_summary_when_the_message_says_none_itself() {
+    let score = |summary: &str| {
+        let event = to("exabeam").event(json!({ "alert_id": "A-1", "threat_summary": summary }).to_string());
+        fields(&event).get("risk_score").cloned()
+    };
+    for (summary, told) in [
+        ("3 related detections; triggered rules: Geo velocity; users: alice; risk score: 92; grouped by User: alice", Some(92.0)),
+        ("Detections: 2\nTriggered rules: risk score 7 rule\nRisk Score: 130.5\nGrouped by: Src Ip", Some(130.5)),
+        ("The risk score is 85. Grouped by the source address.", Some(85.0)),
+        ("- risk_score = 40", Some(40.0)),
+        ("users: risk score; risk score: 12", Some(12.0)),
+        ("2 detections, Score: 55", Some(55.0)),
+        ("2 detections", None),
+        ("risk score: unknown", None),
+        ("risk score: 99999999999999999999", None),
+        ("", None),
+    ] {
+        assert_eq!(score(summary).and_then(|score| score.as_f64()), told, "{summary}");
+    }
+    let both = to("exabeam").event(r#"{"alert_id": "A", "risk_score": 5, "threat_summary": "risk score: 9"}"#);
+    assert_eq!(fields(&both)["risk_score"], 5, "what the message says itself counts");
+}

@@ -80,6 +80,38 @@ pub(crate) enum ObjectsCommand {
     Show(ShowObject),
 }
 
+/// `sortie grouping`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupingCommand {
+    /// Lists the rules, in the order in which they are asked
+    List(Output),
+    /// Makes a rule
+    Add {
+        /// Its name
+        name: String,
+        /// The attribute by which detections belong together
+        #[arg(long, value_parser = engine::triage::ATTRIBUTES)]
+        by: String,
+        /// How long after its first detection an alert takes more, such as 1h
+        #[arg(long)]
+        window: String,
+        /// A condition over `detection` and `event`
+        #[arg(long)]
+        when: Option<String>,
+        /// For detections of this tenant only
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Where it stands among the rules made so: lower first [default: 100]
+        #[arg(long)]
+        order: Option<i64>,
+    },
+    /// Ends a rule; its alerts stay
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
 /// `sortie watchlist`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatchlistCommand {

@@ -73,7 +73,7 @@ async fn show(world: &World, workplace: &Workplace, keep: bool, began: Instant) 
     }));
     let url = format!("http://{address}");
     let token = std::fs::read_to_string(config.data.join(first::FILE)).map_err(|e| io("read the token", &e))?;
-    let admin = Admin::new(&url, Some(&Secret::new(token.trim()))).map_err(|e| api::unreachable(&url, &e))?;
+    let admin = Admin::new(&url, Some(&Secret::new(token.trim())), None).map_err(|e| api::unreachable(&url, &e))?;
     let api = Api::Server { admin, url: url.clone() };
 
     teller.opening(&url, receiver, engine.playbooks().playbooks().len())?;

@@ -10,6 +10,7 @@ pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;
 pub(super) mod found;
+pub(super) mod grouping;
 pub(super) mod ledger;
 pub(super) mod meta;
 pub(super) mod notifications;
@@ -87,6 +88,24 @@ fn tenant(call: &Call) -> Result<Option<String>, Problem> {
         (Some(own), Some(asked)) if *own != asked => Err(Problem::not_found("tenant", &asked)),
         (Some(own), _) => Ok(Some(own.clone())),
         (None, asked) => Ok(asked),
+    }
+}
+
+/// The tenant that an entry is for: a caller of one tenant speaks for that one only.
+///
+/// # Errors
+/// 404 for another tenant than the caller's own, 400 for one that there is not.
+fn of_tenant(call: &Call, asked: Option<String>) -> Result<Option<String>, Problem> {
+    let asked = match (&call.caller.tenant, asked) {
+        (Some(own), Some(asked)) if *own != asked => return Err(Problem::not_found("tenant", &asked)),
+        (Some(own), _) => return Ok(Some(own.clone())),
+        (None, asked) => asked,
+    };
+    match (&asked, &call.app.settings.tenants) {
+        (Some(asked), Some(all)) if !all.contains(asked) => {
+            Err(Problem::bad("unknown_tenant", format!("there is no tenant `{asked}`")))
+        }
+        _ => Ok(asked),
     }
 }
 

@@ -10,7 +10,7 @@ use store::Page;
 use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
-use super::{listing, refusal, tenant};
+use super::{listing, of_tenant, refusal, tenant};
 
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 500;
@@ -93,21 +93,6 @@ pub(in crate::http) async fn add(mut call: Call) -> Answer {
     let entry = Entry { watched, origin: Origin::People { by: call.caller.name.clone(), at } };
     call.app.engine.watch(entry.clone(), call.caller.actor()).await.map_err(|error| refusal(&error))?;
     json(StatusCode::CREATED, &Item::of(entry))
-}
-
-/// The tenant that an entry is for: a caller of one tenant speaks for that one only.
-fn of_tenant(call: &Call, asked: Option<String>) -> Result<Option<String>, Problem> {
-    let asked = match (&call.caller.tenant, asked) {
-        (Some(own), Some(asked)) if *own != asked => return Err(Problem::not_found("tenant", &asked)),
-        (Some(own), _) => return Ok(Some(own.clone())),
-        (None, asked) => asked,
-    };
-    match (&asked, &call.app.settings.tenants) {
-        (Some(asked), Some(all)) if !all.contains(asked) => {
-            Err(Problem::bad("unknown_tenant", format!("there is no tenant `{asked}`")))
-        }
-        _ => Ok(asked),
-    }
 }
 
 /// What was taken off.

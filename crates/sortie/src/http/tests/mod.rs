@@ -82,6 +82,7 @@ fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
         tenants: (!tenants.is_empty()).then(|| tenants.iter().map(|t| (*t).to_owned()).collect()),
         limits: engine::source::Limits::default(),
         data: data.to_owned(),
+        tls: None,
         public_url: None,
         oidc: None,
         trusted_proxies: Vec::new(),

@@ -83,6 +83,9 @@ DELETE /v1/tokens/{name}: admin
 GET /v1/watchlist: *
 POST /v1/watchlist: admin, analyst
 DELETE /v1/watchlist/{kind}/{id}: admin, analyst
+GET /v1/grouping: *
+POST /v1/grouping: admin, analyst
+DELETE /v1/grouping/{name}: admin, analyst
 GET /v1/users: admin
 POST /v1/users: admin
 DELETE /v1/users/{name}: admin
