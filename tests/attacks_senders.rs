@@ -208,11 +208,11 @@ fn whatever_shape_a_vendors_body_has_it_is_kept_and_counted_and_never_an_error_o
         assert_eq!(post(client, source, &form, "a=1&b=2").status, 415, "{source}: not what is taken, and said so");
     }
     let metrics = client.get("/metrics").expect(200).text();
+    let kept = server.all_items("/v1/events?limit=1000");
     for name in names {
         let line = metrics.lines().find(|line| line.starts_with(&format!("sortie_events_unreadable_total{{source=\"{name}\"")));
         let count: u64 = line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default();
         assert!(count >= 3, "{name}: {line:?}");
-        let kept = server.items("/v1/events?limit=1000");
         assert!(kept.iter().any(|one| one["type"] == format!("{name}.unreadable")), "{name}");
     }
     assert!(!server.log().text().contains("panicked"), "{}", server.log().text());

@@ -156,7 +156,12 @@ fn detections_that_a_products_own_message_brings_are_mapped_and_grouped() {
     );
     folder.write("sensor.yaml", SENSOR);
     crate::support::command::sortie(&folder, &["check", "sensor.yaml"]).expect(0);
-    crate::support::command::sortie(&folder, &["test", "sensor.yaml"]).expect(0);
+    let tested = crate::support::command::sortie(&folder, &["test", "sensor.yaml"]).expect(0);
+    assert!(tested.stdout.contains("two at once") && tested.stdout.contains("1 passed"), "{tested:?}");
+    folder.write("wrong.yaml", &SENSOR.replace("severity: HIGH", "severity: LOW"));
+    let failed = crate::support::command::sortie(&folder, &["test", "wrong.yaml", "--junit", "out.xml"]).expect(5);
+    assert!(failed.stdout.contains("1 failed") && failed.stdout.contains("detection.severity"), "{failed:?}");
+    assert!(folder.read("out.xml").contains("failures=\"1\""));
     let server = Server::start(&folder);
     let client = server.client().anonymous();
     let body = json!({ "sensor": "s-7", "events": [

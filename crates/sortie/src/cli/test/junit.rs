@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use super::Tried;
+use super::samples::{self, Sampled};
 
-/// A JUnit file: one suite for each playbook.
-pub(super) fn report(tried: &[Tried]) -> String {
+/// A JUnit file: one suite for each playbook, and one for the samples of sources.
+pub(super) fn report(tried: &[Tried], samples: &[Sampled]) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let failures = |all: &[&Tried]| all.iter().filter(|one| !one.outcome.differences.is_empty()).count();
     let seconds = |all: &[&Tried]| all.iter().map(|one| one.seconds).sum::<f64>();
     let all: Vec<&Tried> = tried.iter().collect();
-    let (tests, failed, time) = (all.len(), failures(&all), seconds(&all));
+    let (tests, failed, time) = (all.len() + samples.len(), failures(&all), seconds(&all));
+    let failed = failed + samples.iter().filter(|one| !one.is_good()).count();
     let _ = writeln!(out, "<testsuites name=\"sortie\" tests=\"{tests}\" failures=\"{failed}\" time=\"{time:.3}\">");
     let mut ids: Vec<&str> = Vec::new();
     for one in tried {
@@ -30,6 +32,7 @@ pub(super) fn report(tried: &[Tried]) -> String {
         suite.iter().for_each(|one| case(&mut out, one));
         out.push_str("  </testsuite>\n");
     }
+    out.push_str(&samples::junit(samples));
     out.push_str("</testsuites>\n");
     out
 }
@@ -58,7 +61,7 @@ fn case(out: &mut String, one: &Tried) {
 }
 
 /// Text as it may stand in XML 1.0: marks escaped, characters that XML cannot hold replaced.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -1,8 +1,9 @@
-//! `sortie test`: carries out the tests of playbooks, without a server and without a network.
+//! `sortie test`: carries out the tests of playbooks and the samples of sources, without a server and without a network.
 //!
 //! Invariants: nothing leaves the machine. What is printed on stdout depends on the files alone, not on the machine.
 
 mod junit;
+mod samples;
 mod tell;
 
 use std::collections::BTreeMap;
@@ -36,29 +37,41 @@ pub(super) struct Tried {
 /// Carries out tests.
 pub(super) fn run(world: &World, arguments: &TestArguments) -> Result<(), Error> {
     let began = Instant::now();
-    let (bench, tests) = read(world, &arguments.paths)?;
-    if tests.is_empty() {
+    let Found { bench, tests, samples } = read(world, &arguments.paths)?;
+    if tests.is_empty() && samples.is_empty() {
         let message = "there are no tests in these files".to_owned();
-        let help = "write them under `tests:` of a playbook, or in NAME.test.yaml beside it".to_owned();
+        let help = "write them under `tests:` of a playbook, in NAME.test.yaml beside it, or under `samples:` of a source".to_owned();
         return Err(Error::Usage { message, help });
     }
     let tried = carry_out(&bench, tests)?;
     if let Some(path) = &arguments.junit {
         let wrong = |e: std::io::Error| Error::File { path: path.display().to_string(), message: e.to_string() };
-        std::fs::write(path, junit::report(&tried)).map_err(wrong)?;
+        std::fs::write(path, junit::report(&tried, &samples)).map_err(wrong)?;
     }
-    let failed = tried.iter().filter(|one| !one.outcome.differences.is_empty()).count();
+    let all = tried.len() + samples.len();
+    let failed = tried.iter().filter(|one| !one.outcome.differences.is_empty()).count()
+        + samples.iter().filter(|one| !one.is_good()).count();
     if arguments.output.json {
-        world.console.data(&format!("{:#}", tell::as_json(&tried, &coverage(&tried))))?;
+        world.console.data(&format!("{:#}", tell::as_json(&tried, &coverage(&tried), &samples)))?;
     } else {
         tell::show(&world.console, &tried, &coverage(&tried))?;
+        samples::show(&world.console, &samples)?;
+        tell::total(&world.console, all - failed, failed)?;
     }
-    world.console.talk(&format!("{} tests in {:.1} s", tried.len(), began.elapsed().as_secs_f64()));
-    if failed == 0 { Ok(()) } else { Err(Error::TestsFailed { failed, of: tried.len() }) }
+    world.console.talk(&format!("{all} tests in {:.1} s", began.elapsed().as_secs_f64()));
+    if failed == 0 { Ok(()) } else { Err(Error::TestsFailed { failed, of: all }) }
+}
+
+/// What the paths hold.
+struct Found {
+    bench: Bench,
+    tests: Vec<Task>,
+    /// Those of the files of sources, which need nothing else and were carried out at once.
+    samples: Vec<samples::Sampled>,
 }
 
 /// Reads the playbooks and their tests.
-fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<Task>), Error> {
+fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<Found, Error> {
     let config = world.config()?.config;
     let destinations = setup::destinations(&config.destinations, &config);
     let destinations = destinations.map_err(|diagnostics| Error::Invalid { diagnostics })?;
@@ -75,6 +88,12 @@ fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<Task>
     // A laptop rarely has all the destinations of the server: those that are not known are taken to exist.
     catalog.destinations = None;
     let evaluator = super::evaluator()?;
+    let (mappings, sources): (Vec<_>, Vec<_>) =
+        sources.into_iter().partition(|source| engine::source::file::looks_like_one(&source.text));
+    let samples = samples::run(&mappings, &evaluator).unwrap_or_else(|wrong| {
+        found.extend(wrong);
+        Vec::new()
+    });
     let checked = playbook::check(&sources, &catalog, &evaluator);
     found.extend(checked.diagnostics);
     if found.iter().any(|d| d.severity == Severity::Error) {
@@ -97,7 +116,7 @@ fn read(world: &World, paths: &[std::path::PathBuf]) -> Result<(Bench, Vec<Task>
         catalog,
         playbooks: checked.playbooks,
     };
-    Ok((bench, tests))
+    Ok(Found { bench, tests, samples })
 }
 
 /// A file of settings, not of playbooks.

@@ -7,6 +7,7 @@ use playbook::Playbook;
 use serde_json::{Value, json};
 
 use super::Tried;
+use super::samples::{self, Sampled};
 use crate::cli::console::{Console, Tone, one_line};
 
 /// Shows each playbook with its tests, what failed and why, and what no test reached.
@@ -29,9 +30,13 @@ pub(super) fn show(console: &Console, tried: &[Tried], coverage: &[(Arc<Playbook
             console.data(&format!("    {}", console.paint(Tone::Dim, &line)))?;
         }
     }
-    let failed = tried.iter().filter(|one| !one.outcome.differences.is_empty()).count();
+    Ok(())
+}
+
+/// How many passed, and how many did not.
+pub(super) fn total(console: &Console, passed: usize, failed: usize) -> std::io::Result<()> {
     let tone = if failed == 0 { Tone::Good } else { Tone::Bad };
-    console.data(&console.paint(tone, &format!("{} passed, {failed} failed", tried.len() - failed)))
+    console.data(&console.paint(tone, &format!("{passed} passed, {failed} failed")))
 }
 
 /// One difference: what, where, and both sides below each other.
@@ -68,7 +73,7 @@ fn missed(coverage: &Coverage) -> Vec<String> {
 }
 
 /// Everything as JSON.
-pub(super) fn as_json(tried: &[Tried], coverage: &[(Arc<Playbook>, Coverage)]) -> Value {
+pub(super) fn as_json(tried: &[Tried], coverage: &[(Arc<Playbook>, Coverage)], samples: &[Sampled]) -> Value {
     let tests: Vec<Value> = tried
         .iter()
         .map(|one| {
@@ -97,7 +102,7 @@ pub(super) fn as_json(tried: &[Tried], coverage: &[(Arc<Playbook>, Coverage)]) -
             })
         })
         .collect();
-    json!({ "tests": tests, "coverage": coverage })
+    json!({ "tests": tests, "coverage": coverage, "samples": samples::as_json(samples) })
 }
 
 fn difference_json(one: &Tried, difference: &Difference) -> Value {
