@@ -25,9 +25,8 @@ fn a_signature_for_one_tenants_address_opens_no_others_and_a_key_is_remembered_f
     let server = Server::start_with(&folder, &[("SORTIE_SECRET_ACME", "key-a"), ("SORTIE_SECRET_GLOBEX", "key-g")]);
     let body = json!({ "id": "f-1", "title": "Open bucket", "severity": "high" }).to_string();
     let (acme, globex) = (hmac_sha256_hex(b"key-a", body.as_bytes()), hmac_sha256_hex(b"key-g", body.as_bytes()));
-    let send = |source: &str, signature: &str| {
-        post(server.client(), source, &[("X-Thalian-Signature", signature)], &body)
-    };
+    let send =
+        |source: &str, signature: &str| post(server.client(), source, &[("X-Thalian-Signature", signature)], &body);
     assert_eq!(send("thalian-globex", &acme).status, 401);
     let first = send("thalian-acme", &acme).ok(202);
     let second = send("thalian-globex", &globex).ok(202);
@@ -58,7 +57,10 @@ fn an_old_secret_opens_while_it_stands_beside_the_new_one_and_not_after() {
         server.client().with_token(token).post("/v1/in/generic", &body).status
     };
     let server = Server::start_with(&folder, &secrets);
-    assert_eq!([send(&server, "new-token", 1), send(&server, "old-token", 1), send(&server, "other", 1)], [202, 202, 401]);
+    assert_eq!(
+        [send(&server, "new-token", 1), send(&server, "old-token", 1), send(&server, "other", 1)],
+        [202, 202, 401]
+    );
     server.stop();
     let text = folder.read("sortie.yaml");
     folder.write("sortie.yaml", &text.replace(", \"${secret:OLD}\"", ""));
@@ -113,14 +115,29 @@ fn a_playbook_that_calls_itself_or_its_caller_is_refused_or_ends_at_the_depth() 
 /// The five systems and what a sensible body of each looks like.
 fn five() -> Vec<(&'static str, Value)> {
     vec![
-        ("exabeam", json!({ "case_id": "c-1", "alert_name": "x", "priority": "HIGH", "users": ["a"], "threat_summary": "risk score: 7",
-            "detections": [{ "detection_id": "d", "approx_log_time": 1 }], "last_update_time": 1_772_352_000_000_000_i64 })),
-        ("connectsecure", json!({ "subject": "Asset Ports", "body": "Open Port 443 Discovered for Asset 192.168.1.100, hostname s" })),
-        ("holm", json!({ "finished_scan": { "name": "n", "type": "network", "started": "2018-08-21 12:02", "finished": "2018-08-21 12:59",
-            "duration": "00:57", "status": "Completed", "errors": "", "critical_cnt": 1, "high_cnt": 0, "link": "https://x/" } })),
-        ("thalian", json!({ "id": "f", "title": "t", "severity": "High", "score": 7.4, "affected_identity": "e@x", "platform": "Okta",
-            "detected_at": "2026-03-01T08:00:00Z", "remediation": "r" })),
-        ("vectra", json!({ "entity_type": "host", "entity_id": 144, "entity_name": "ws", "urgency_score": 83, "url": "https://v/" })),
+        (
+            "exabeam",
+            json!({ "case_id": "c-1", "alert_name": "x", "priority": "HIGH", "users": ["a"], "threat_summary": "risk score: 7",
+            "detections": [{ "detection_id": "d", "approx_log_time": 1 }], "last_update_time": 1_772_352_000_000_000_i64 }),
+        ),
+        (
+            "connectsecure",
+            json!({ "subject": "Asset Ports", "body": "Open Port 443 Discovered for Asset 192.168.1.100, hostname s" }),
+        ),
+        (
+            "holm",
+            json!({ "finished_scan": { "name": "n", "type": "network", "started": "2018-08-21 12:02", "finished": "2018-08-21 12:59",
+            "duration": "00:57", "status": "Completed", "errors": "", "critical_cnt": 1, "high_cnt": 0, "link": "https://x/" } }),
+        ),
+        (
+            "thalian",
+            json!({ "id": "f", "title": "t", "severity": "High", "score": 7.4, "affected_identity": "e@x", "platform": "Okta",
+            "detected_at": "2026-03-01T08:00:00Z", "remediation": "r" }),
+        ),
+        (
+            "vectra",
+            json!({ "entity_type": "host", "entity_id": 144, "entity_name": "ws", "urgency_score": 83, "url": "https://v/" }),
+        ),
     ]
 }
 
@@ -146,7 +163,8 @@ fn odd_values() -> Vec<Value> {
 
 /// Bodies near a sensible one: each key missing, in capitals, with each odd value, and some at the second level.
 fn near(body: &Value) -> Vec<Value> {
-    let mut all = vec![body.clone(), json!([body, body]), json!({ "data": body }), json!({ "payload": { "event": body } })];
+    let mut all =
+        vec![body.clone(), json!([body, body]), json!({ "data": body }), json!({ "payload": { "event": body } })];
     let map = body.as_object().expect("an object");
     for key in map.keys() {
         let mut without = map.clone();
@@ -202,7 +220,12 @@ fn whatever_shape_a_vendors_body_has_it_is_kept_and_counted_and_never_an_error_o
             ("text/json", "{\"a\": 1}"),
         ] {
             let answer = post(client, source, &[("Content-Type", kind)], text);
-            assert!([202, 415].contains(&answer.status), "{source}: {kind} {text}: {} {}", answer.status, answer.text());
+            assert!(
+                [202, 415].contains(&answer.status),
+                "{source}: {kind} {text}: {} {}",
+                answer.status,
+                answer.text()
+            );
         }
         let form = [("Content-Type", "application/x-www-form-urlencoded")];
         assert_eq!(post(client, source, &form, "a=1&b=2").status, 415, "{source}: not what is taken, and said so");
@@ -210,7 +233,9 @@ fn whatever_shape_a_vendors_body_has_it_is_kept_and_counted_and_never_an_error_o
     let metrics = client.get("/metrics").expect(200).text();
     let kept = server.all_items("/v1/events?limit=1000");
     for name in names {
-        let line = metrics.lines().find(|line| line.starts_with(&format!("sortie_events_unreadable_total{{source=\"{name}\"")));
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(&format!("sortie_events_unreadable_total{{source=\"{name}\"")));
         let count: u64 = line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default();
         assert!(count >= 3, "{name}: {line:?}");
         assert!(kept.iter().any(|one| one["type"] == format!("{name}.unreadable")), "{name}");

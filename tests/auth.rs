@@ -270,7 +270,10 @@ fn a_body_that_is_signed_alone_and_sent_again_is_one_event_whatever_headers_are_
     let sources = "sources: { thalian: { auth: { hmac: { header: X-Thalian-Signature, secret: \"${secret:K}\" } } }, \
                    generic: { auth: { standard_webhooks: { secret: \"${secret:W}\" } } } }\n";
     let folder = Folder::with(sources);
-    folder.playbook("any", "triggers: [{ event: { type: \"*\" } }]\nsteps:\n  - { id: say, action: log, with: { message: x } }\n");
+    folder.playbook(
+        "any",
+        "triggers: [{ event: { type: \"*\" } }]\nsteps:\n  - { id: say, action: log, with: { message: x } }\n",
+    );
     let secrets =
         [("SORTIE_SECRET_K", "signing-key"), ("SORTIE_SECRET_W", "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")];
     let server = Server::start_with(&folder, &secrets);

@@ -502,7 +502,5 @@ fn after_a_restart_a_destination_that_was_failing_gets_one_probe_and_not_everyth
     assert_eq!(receiver.waiting().len(), 0, "one probe, and no more");
     receiver.otherwise(Reply::Status(200));
     server.client().post("/v1/destinations/desk/test", &json!({})).ok(200);
-    eventually("everything arrives", || {
-        (server.items("/v1/deliveries?status=delivered").len() == 5).then_some(())
-    });
+    eventually("everything arrives", || (server.items("/v1/deliveries?status=delivered").len() == 5).then_some(()));
 }

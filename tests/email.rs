@@ -174,7 +174,8 @@ fn a_line_break_from_an_event_becomes_neither_header_nor_recipient() {
         .iter()
         .enumerate()
     {
-        let event = json!({ "type": "alert.created", "alert": { "id": format!("U-{n}"), "name": "x", "users": [user] } });
+        let event =
+            json!({ "type": "alert.created", "alert": { "id": format!("U-{n}"), "name": "x", "users": [user] } });
         let run = server.ended_run(&run_id(&server.accepted(&event), "to-user"));
         assert_eq!(run["status"], "failed", "{run}");
     }

@@ -205,13 +205,17 @@ fn a_mapping_of_detections_that_cannot_be_right_is_refused_with_its_place() {
 
 #[test]
 fn rules_are_made_and_ended_without_the_file_by_those_who_may_and_the_history_says_who() {
-    let folder = Folder::and("grouping: [{ name: by-source, by: src_ips, window: 1h, when: 'detection.severity == \"critical\"' }]\n");
+    let folder = Folder::and(
+        "grouping: [{ name: by-source, by: src_ips, window: 1h, when: 'detection.severity == \"critical\"' }]\n",
+    );
     let server = Server::start(&folder);
     let sortie = |arguments: &[&str]| crate::support::command::sortie(&folder, arguments);
     assert_eq!(server.accepted(&detection("D-1", json!({})))["alert_id"], Value::Null, "no rule wants it");
     let wish = json!({ "name": "by-user", "by": "users", "window": "2h", "when": "detection.severity != \"low\"" });
-    let viewer = server.client().with_token(&sortie(&["tokens", "create", "--name", "v", "--role", "viewer"]).expect(0).stdout);
-    let analyst = server.client().with_token(&sortie(&["tokens", "create", "--name", "a", "--role", "analyst"]).expect(0).stdout);
+    let viewer =
+        server.client().with_token(&sortie(&["tokens", "create", "--name", "v", "--role", "viewer"]).expect(0).stdout);
+    let analyst =
+        server.client().with_token(&sortie(&["tokens", "create", "--name", "a", "--role", "analyst"]).expect(0).stdout);
     viewer.post("/v1/grouping", &wish).problem(403);
     viewer.request("DELETE", "/v1/grouping/by-source", &[], b"").problem(403);
     let made = analyst.post("/v1/grouping", &wish).ok(201);
@@ -231,7 +235,10 @@ fn rules_are_made_and_ended_without_the_file_by_those_who_may_and_the_history_sa
     assert_eq!(alert(&server, &id)["name"], "by-user: alice");
     let first = grouped(&server, &detection("D-4", json!({ "severity": "critical" })));
     assert_eq!(alert(&server, &first)["name"], "by-source: 203.0.113.9", "those of the file come first");
-    let out = crate::support::command::sortie(&folder, &["grouping", "add", "early", "--by", "dest_ips", "--window", "1h", "--order", "1"]);
+    let out = crate::support::command::sortie(
+        &folder,
+        &["grouping", "add", "early", "--by", "dest_ips", "--window", "1h", "--order", "1"],
+    );
     out.expect(0);
     let names: Vec<Value> = server.items("/v1/grouping").iter().map(|one| one["name"].clone()).collect();
     assert_eq!(names, ["by-source", "early", "by-user"]);

@@ -9,6 +9,26 @@ use crate::support::{Folder, Receiver, Reply, Server};
 const CANARY: &str = "canary-7Qm2vX9pLr";
 const SOURCE: &str = "canary-source-3Zk8";
 
+/// What people and programs are shown.
+const SHOWN: [&str; 16] = [
+    "/v1/destinations",
+    "/v1/destinations/desk",
+    "/v1/playbooks/tell",
+    "/v1/playbooks/ask",
+    "/v1/runs",
+    "/v1/deliveries",
+    "/v1/events",
+    "/v1/audit?limit=1000",
+    "/metrics",
+    "/openapi.json",
+    "/v1/status",
+    "/",
+    "/destinations/desk",
+    "/playbooks/ask",
+    "/runs",
+    "/deliveries",
+];
+
 #[test]
 fn a_secret_is_found_in_no_file_no_log_and_no_answer() {
     let receiver = Receiver::scripted(&[Reply::Body(400, CANARY.as_bytes().to_vec()), Reply::Reset]);
@@ -39,29 +59,17 @@ fn a_secret_is_found_in_no_file_no_log_and_no_answer() {
         seen.iter().any(|one| one.header("x-key") == Some(&format!("Token {CANARY}"))),
         "so does the one that is asked"
     );
-    for path in [
-        "/v1/destinations",
-        "/v1/destinations/desk",
-        "/v1/playbooks/tell",
-        "/v1/playbooks/ask",
-        "/v1/runs",
-        "/v1/deliveries",
-        "/v1/events",
-        "/v1/audit?limit=1000",
-        "/metrics",
-        "/openapi.json",
-        "/v1/status",
-        "/",
-        "/destinations/desk",
-        "/playbooks/ask",
-        "/runs",
-        "/deliveries",
-    ] {
+    for path in SHOWN {
         outputs.push(server.client().get(path).text());
     }
     outputs.push(server.client().post("/v1/destinations/desk/test", &json!({})).text());
-    for arguments in [&["doctor"][..], &["destinations", "list"], &["runs", "list", "--json"], &["backup", "b.bin"], &["audit", "export", "--out", "e.zip"]]
-    {
+    for arguments in [
+        &["doctor"][..],
+        &["destinations", "list"],
+        &["runs", "list", "--json"],
+        &["backup", "b.bin"],
+        &["audit", "export", "--out", "e.zip"],
+    ] {
         let ended = run(command(&folder).args(arguments).env("SORTIE_SECRET_SOURCE", SOURCE), b"");
         outputs.push(format!("{}{}", ended.stdout, ended.stderr));
     }

@@ -501,10 +501,15 @@ fn connectsecure_a_company_is_mapped_to_its_tenant_and_one_that_is_switched_off_
     let broken = r#"{"subject": "Critical Problems Found", "body": "Critical vulnerabilities detected for asset with IP 192.168.1.100, hostname server-01.example.com in company Acme Corporation\ Product: Apache HTTP Server. VUL ID: CVE-2021-44228. Severity: Critical"}"#;
     let acme = send(&server, "connectsecure", &key, broken).ok(202);
     let nord = send(&server, "connectsecure", &key, &critical("Nord Handel AB")).ok(202);
-    let mut told: Vec<(String, Value)> =
-        [receiver.next(), receiver.next()].iter().map(|one| (one.path.clone(), one.json()["company"].clone())).collect();
+    let mut told: Vec<(String, Value)> = [receiver.next(), receiver.next()]
+        .iter()
+        .map(|one| (one.path.clone(), one.json()["company"].clone()))
+        .collect();
     told.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(told, [("/acme-desk".into(), json!("Acme Corporation")), ("/nord-desk".into(), json!("Nord Handel AB"))]);
+    assert_eq!(
+        told,
+        [("/acme-desk".into(), json!("Acme Corporation")), ("/nord-desk".into(), json!("Nord Handel AB"))]
+    );
     assert_eq!((&kept(&server, &acme)["tenant"], &kept(&server, &nord)["tenant"]), (&json!("acme"), &json!("nord")));
     let off = send(&server, "connectsecure", &key, &critical("Old Customer"));
     assert!(off.status == 400 && off.text().contains("switched off"), "{}", off.text());
@@ -531,7 +536,10 @@ fn connectsecure_a_company_is_mapped_to_its_tenant_and_one_that_is_switched_off_
 }
 
 /// An HTTPS listener with this certificate that answers each request with the next of these; what it was asked comes back.
-fn https(config: std::sync::Arc<rustls::ServerConfig>, answers: Vec<&'static str>) -> (u16, std::sync::mpsc::Receiver<String>) {
+fn https(
+    config: std::sync::Arc<rustls::ServerConfig>,
+    answers: Vec<&'static str>,
+) -> (u16, std::sync::mpsc::Receiver<String>) {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -558,10 +566,12 @@ fn a_subscription_of_aws_is_confirmed_at_its_address_and_a_redirect_from_there_i
         return;
     }
     let host = "sns.eu-north-1.amazonaws.com";
-    let folder = Folder::with("sources: { guardduty: { auth: { basic: { user: sns, password: \"${secret:SNS}\" } } } }\n");
+    let folder =
+        Folder::with("sources: { guardduty: { auth: { basic: { user: sns, password: \"${secret:SNS}\" } } } }\n");
     let certificate = Certificate::make(&folder, "sns", &format!("DNS:{host}"), 5);
     let closed = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
-    let elsewhere = "HTTP/1.1 302 Found\r\nLocation: https://evil.example/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let elsewhere =
+        "HTTP/1.1 302 Found\r\nLocation: https://evil.example/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let (port, asked) = https(certificate.server_config(&folder), vec![closed, elsewhere]);
     folder.write("hosts", &format!("127.0.0.1 localhost {host}\n"));
     let text = folder.read("sortie.yaml");
@@ -573,7 +583,8 @@ fn a_subscription_of_aws_is_confirmed_at_its_address_and_a_redirect_from_there_i
                 "SubscribeURL": format!("https://{host}:{port}{path}") })
         .to_string()
     };
-    let headers = [("Content-Type", "text/plain; charset=UTF-8"), ("x-amz-sns-message-type", "SubscriptionConfirmation")];
+    let headers =
+        [("Content-Type", "text/plain; charset=UTF-8"), ("x-amz-sns-message-type", "SubscriptionConfirmation")];
     send(&server, "guardduty", &headers, &confirmation("/?Action=ConfirmSubscription")).expect(401);
     let known = [&headers[..], &[("Authorization", "Basic c25zOnB3")]].concat();
     let first = send(&server, "guardduty", &known, &confirmation("/?Action=ConfirmSubscription&Token=t"));

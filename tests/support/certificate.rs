@@ -33,7 +33,8 @@ impl Certificate {
         let file = |end: &str| format!("{name}.{end}");
         let (ca, ca_key, cert, key) = (file("ca.pem"), file("ca.key"), file("pem"), file("key"));
         let ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        let authority = ["req", "-x509", "-days", "10", "-subj", "/CN=Authority of a test", "-keyout", &ca_key, "-out", &ca];
+        let authority =
+            ["req", "-x509", "-days", "10", "-subj", "/CN=Authority of a test", "-keyout", &ca_key, "-out", &ca];
         openssl(at, &[&authority[..], &ec].concat());
         folder.write(&file("ext"), &format!("subjectAltName={names}\nextendedKeyUsage=serverAuth\n"));
         let (csr, ext) = (file("csr"), file("ext"));

@@ -43,7 +43,8 @@ impl Mail {
     pub(crate) fn header(&self, name: &str) -> String {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default().replace("\r\n ", " ");
         let start = format!("{name}: ");
-        let line = head.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("no {name} in {head}"));
+        let line =
+            head.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("no {name} in {head}"));
         if !line.contains("=?utf-8?B?") {
             return line.to_owned();
         }
@@ -158,7 +159,12 @@ fn serve(stream: TcpStream, shared: &Shared, send: &Sender<Mail>) {
 }
 
 /// The conversation; answers whether TLS begins now.
-fn talk(stream: Box<dyn Both>, (shared, send): (&Shared, &Sender<Mail>), tls: bool, greet: bool) -> std::io::Result<bool> {
+fn talk(
+    stream: Box<dyn Both>,
+    (shared, send): (&Shared, &Sender<Mail>),
+    tls: bool,
+    greet: bool,
+) -> std::io::Result<bool> {
     let mut stream = BufReader::new(stream);
     let say = |stream: &mut BufReader<Box<dyn Both>>, line: &str| {
         stream.get_mut().write_all(format!("{line}\r\n").as_bytes())?;

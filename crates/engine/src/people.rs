@@ -178,7 +178,8 @@ impl Engine {
     pub async fn notify(&self, notification: Notification, actor: Actor) -> Result<(), Refusal> {
         notification.check().map_err(|unfit| Refusal::Invalid { code: "invalid_value", message: unfit.0 })?;
         if !notification.email.is_empty() && self.context().effects.mail_server().is_none() {
-            let message = "there is no mail server: name one under `smtp:` of sortie.yaml, or tell a destination".to_owned();
+            let message =
+                "there is no mail server: name one under `smtp:` of sortie.yaml, or tell a destination".to_owned();
             return Err(Refusal::Invalid { code: "no_smtp", message });
         }
         let changing = self.changing().await;

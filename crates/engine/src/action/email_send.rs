@@ -33,7 +33,12 @@ static SPEC: ActionSpec = ActionSpec {
     params: &[
         Param { name: "to", ty: ParamType::TextList, required: true, doc: "an address, or a list of them" },
         Param { name: "cc", ty: ParamType::TextList, required: false, doc: "who gets a copy" },
-        Param { name: "subject", ty: ParamType::Text, required: true, doc: "the subject; one line, at most 400 characters" },
+        Param {
+            name: "subject",
+            ty: ParamType::Text,
+            required: true,
+            doc: "the subject; one line, at most 400 characters",
+        },
         Param { name: "text", ty: ParamType::Text, required: true, doc: "the text; at most 256 KB" },
         Param {
             name: "html",
@@ -83,6 +88,7 @@ fn letter(call: &Call<'_>, params: &mut Params<'_>) -> Result<Letter, StepError>
         date: tried.map_or(call.now, |first| first.started_at),
         now: Vec::new(),
         timeout: call.timeout,
+        tenant: call.start.tenant.clone(),
         origin: call.origin(),
     };
     match letter.check() {
@@ -180,7 +186,7 @@ fn attempt(
         Some(SendError::Paused) => held,
         _ => {
             let said = call.ctx.effects.mail_server().and_then(|server| server.retry.as_ref());
-            let policy = said.or(call.retry).unwrap_or(&Retry::NETWORK);
+            let policy = call.retry.or(said).unwrap_or(&Retry::NETWORK);
             // The same for all of them, so that those who wait get it together, as one message.
             outcome(sent, policy, tried + 1, ended_at, unit(mix(call.random, call.path, tried + 1)))
         }

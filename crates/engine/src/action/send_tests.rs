@@ -78,13 +78,15 @@ async fn a_failing_receiver_is_tried_four_times_with_the_same_bytes_and_id() {
 }
 
 #[tokio::test]
-async fn max_zero_means_one_call_and_a_destinations_own_retry_wins() {
+async fn max_zero_means_one_call_and_a_steps_own_retry_wins() {
     let mut receiver = Receiver::answering(Reply::status(500)).await;
     let desk = Destination { retry: Some(Retry { max: 0, ..quick() }), ..destination("desk", &receiver) };
-    let mut bench = about_an_alert().destinations(vec![desk]).with(json!({"to": "desk"}));
-    bench.retry = Some(quick());
-    assert_eq!(failure(&bench.run(SEND).await).0, "http_status");
+    let bench = || about_an_alert().destinations(vec![desk.clone()]).with(json!({"to": "desk"}));
+    assert_eq!(failure(&bench().run(SEND).await).0, "http_status");
     assert_eq!(receiver.so_far().len(), 1);
+    let mut nearer = bench();
+    nearer.retry = Some(quick());
+    assert!(matches!(nearer.run(SEND).await.result, StepResult::Retry { .. }));
 }
 
 #[tokio::test]

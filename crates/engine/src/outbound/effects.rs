@@ -212,7 +212,7 @@ impl Effects {
             (Way::Live(outbound), Some(smtp)) => {
                 let mut redactor = Redactor::default();
                 let login = mail::password(smtp, secrets, &mut redactor)?;
-                let mut outcomes = mail::send(outbound, smtp, login.as_ref(), letter).await;
+                let mut outcomes = mail::send(outbound, smtp, login.as_ref(), letter, || self.is_paused()).await;
                 for sent in &mut outcomes {
                     sent.text = redactor.clean(&sent.text, false);
                     if let Some(SendError::Smtp(SmtpError::Later(text) | SmtpError::Refused(text))) = &mut sent.error {
@@ -262,7 +262,8 @@ impl Recorder {
 /// A letter to one person as it may be shown. A mail server has no address of its own here: it is the operator's.
 fn planned_letter(letter: &Letter, to: &mail::Mailbox) -> Planned {
     let list = |all: &[mail::Mailbox]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut headers = BTreeMap::from([("to".to_owned(), list(&letter.to)), ("subject".to_owned(), letter.subject.clone())]);
+    let mut headers =
+        BTreeMap::from([("to".to_owned(), list(&letter.to)), ("subject".to_owned(), letter.subject.clone())]);
     if !letter.cc.is_empty() {
         headers.insert("cc".to_owned(), list(&letter.cc));
     }

@@ -201,7 +201,9 @@ pub(crate) fn in_force(
     for one in made(store)?.into_iter().filter(|one| !file.iter().any(|known| known.name == one.name)) {
         match one.compiled(words, evaluator) {
             Ok(rule) => rules.push(rule),
-            Err(why) => tracing::error!(rule = one.name, %why, "this grouping rule cannot be read any more; it is not in force"),
+            Err(why) => {
+                tracing::error!(rule = one.name, %why, "this grouping rule cannot be read any more; it is not in force")
+            }
         }
     }
     Ok(rules)

@@ -82,7 +82,9 @@ impl Checker<'_> {
     fn param_type(&mut self, param: &Param, template: &Template, node: &Node) {
         match param.ty {
             ParamType::Any | ParamType::Query | ParamType::Auth => {}
-            ParamType::Text | ParamType::Html => self.must(param, node, "text", template.constant(), |v| v.is_string() || v.is_number()),
+            ParamType::Text | ParamType::Html => {
+                self.must(param, node, "text", template.constant(), |v| v.is_string() || v.is_number())
+            }
             ParamType::Number => self.must(param, node, "a number", template.constant(), Value::is_number),
             ParamType::Bool => self.must(param, node, "`true` or `false`", template.constant(), Value::is_boolean),
             ParamType::TextList => {

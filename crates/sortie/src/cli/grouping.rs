@@ -26,7 +26,8 @@ pub(super) fn run(world: &World, command: GroupingCommand) -> Result<(), Error> 
     match command {
         GroupingCommand::List(output) => records::list(world, "grouping", Vec::new(), RULES, output),
         GroupingCommand::Add { name, by, window, when, tenant, order } => {
-            let body = json!({ "name": name, "by": by, "window": window, "when": when, "tenant": tenant, "order": order });
+            let body =
+                json!({ "name": name, "by": by, "window": window, "when": when, "tenant": tenant, "order": order });
             records::ask(world, Ask::post(&["v1", "grouping"], body))?;
             world.console.talk_in(Tone::Good, &one_line(&format!("detections are grouped by {by} now ({name})")));
             Ok(())

@@ -284,7 +284,8 @@ fn mail_without_server(config: &Config, fields: &mut Fields<'_>, reader: &mut Re
     let Some(node) = fields.opt_node("notifications") else { return };
     let by_mail = config.triage.notifications.iter().find(|one| !one.email.is_empty());
     if let Some(one) = by_mail.filter(|_| !fields.has("smtp")) {
-        let help = Some("say which mail server under `smtp: { host, from }`, or use a destination under `to`".to_owned());
+        let help =
+            Some("say which mail server under `smtp: { host, from }`, or use a destination under `to`".to_owned());
         let message = format!("the notification `{}` goes by e-mail, and there is no mail server", one.name);
         reader.error(codes::WORDS, node.span, message, help);
     }

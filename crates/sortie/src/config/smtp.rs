@@ -67,7 +67,12 @@ fn host_of(
         // `127.1` and `0x7f.1` are addresses to some readers.
         && host.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic()));
     if literal.is_none() && !is_name {
-        wrong(reader, span, "this is neither a host name nor an address", "write the name alone, without `smtp://` and port");
+        wrong(
+            reader,
+            span,
+            "this is neither a host name nor an address",
+            "write the name alone, without `smtp://` and port",
+        );
         return None;
     }
     if literal.is_some_and(|address| !egress.permits_mail(address, port)) {

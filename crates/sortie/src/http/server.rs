@@ -94,7 +94,8 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl F
                 app.counters.turned_away.fetch_add(1, Ordering::Relaxed);
                 // Before a handshake nothing can be said that would be understood.
                 if app.settings.tls.is_none()
-                    && let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
+                    && let Ok(place) = Arc::clone(&turned_away).try_acquire_owned()
+                {
                     tokio::spawn(turn_away(stream, place));
                 }
             }

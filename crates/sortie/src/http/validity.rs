@@ -105,9 +105,12 @@ mod tests {
         assert_eq!(time(UTC_TIME, b"261125173000Z"), at("2026-11-25T17:30:00Z"));
         assert_eq!(time(UTC_TIME, b"991231235959Z"), at("1999-12-31T23:59:59Z"));
         assert_eq!(time(GENERALIZED_TIME, b"20991231235959Z"), at("2099-12-31T23:59:59Z"));
-        for (tag, bad) in
-            [(UTC_TIME, &b"261125173000"[..]), (UTC_TIME, b"26112517300Z"), (GENERALIZED_TIME, b"2026-1-2511111Z"), (2, b"261125173000Z")]
-        {
+        for (tag, bad) in [
+            (UTC_TIME, &b"261125173000"[..]),
+            (UTC_TIME, b"26112517300Z"),
+            (GENERALIZED_TIME, b"2026-1-2511111Z"),
+            (2, b"261125173000Z"),
+        ] {
             assert_eq!(time(tag, bad), None);
         }
     }

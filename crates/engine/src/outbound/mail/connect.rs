@@ -39,19 +39,24 @@ impl std::fmt::Debug for Trust {
     }
 }
 
-/// Sends a letter once; an outcome for each of its present recipients. Never panics, never retries.
+/// Sends a letter once, unless `paused` when its turn has come; an outcome for each of its present recipients. Never panics,
+/// never retries.
 pub(in crate::outbound) async fn send(
     outbound: &Outbound,
     smtp: &Smtp,
     login: Option<&Login>,
     letter: &Letter,
+    paused: impl Fn() -> bool,
 ) -> Outcomes {
-    let place = outbound.place(KEY, Some(CONNECTIONS_MAX)).await;
+    let place = outbound.place(KEY, Some(CONNECTIONS_MAX), &letter.tenant).await;
     let started = Instant::now();
     let everybody = |error: SendError| -> Outcomes {
         letter.now.iter().map(|_| Sent::without_answer(error.clone(), started.elapsed())).collect()
     };
     let Some(_place) = place else { return everybody(SendError::Busy) };
+    if paused() {
+        return everybody(SendError::Paused);
+    }
     let patience = letter.timeout.map_or(smtp.timeout, |asked| asked.min(smtp.timeout));
     let deadline = started + patience.min(crate::outbound::TOTAL_TIMEOUT_MAX);
     match timeout_at(deadline, converse(outbound, smtp, login, letter)).await {
@@ -139,6 +144,8 @@ async fn encrypted(smtp: &Smtp, stream: TcpStream) -> Result<tokio_rustls::clien
     let connector = TlsConnector::from(Arc::clone(&smtp.trust.0));
     connector.connect(name, stream).await.map_err(|error| {
         let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        of_tls.map_or(SendError::Connect(ConnectError::of(error.kind())), |error| SendError::Tls(client::tls_reason(error)))
+        of_tls.map_or(SendError::Connect(ConnectError::of(error.kind())), |error| {
+            SendError::Tls(client::tls_reason(error))
+        })
     })
 }

@@ -11,8 +11,8 @@ use super::{Letter, Mailbox, RECIPIENTS_MAX, SUBJECT_CHARS_MAX, TEXT_BYTES_MAX};
 
 /// Characters of base64 in one line.
 const LINE_CHARS: usize = 76;
-/// Bytes of text in one encoded word; with its dress it stays below the 75 characters of RFC 2047.
-const WORD_BYTES: usize = 45;
+/// Bytes of text in one encoded word; with its dress and `Subject: ` it stays below the 76 characters of RFC 2047.
+const WORD_BYTES: usize = 39;
 /// From this length on a header is folded into encoded words, in characters.
 const PLAIN_CHARS_MAX: usize = 60;
 
@@ -131,11 +131,7 @@ fn shown(mailbox: &Mailbox) -> String {
 
 /// A name before an address: quoted where it is ASCII, else an encoded word.
 fn phrase(name: &str) -> String {
-    if is_plain(name) {
-        format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
-    } else {
-        words(name)
-    }
+    if is_plain(name) { format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")) } else { words(name) }
 }
 
 fn is_plain(text: &str) -> bool {
@@ -182,6 +178,7 @@ mod tests {
             date: Time::parse("2026-11-22T08:00:00Z").unwrap(),
             now: Vec::new(),
             timeout: None,
+            tenant: "default".to_owned(),
             origin: Origin::default(),
         }
     }

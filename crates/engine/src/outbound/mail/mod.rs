@@ -23,8 +23,8 @@ use model::Time;
 use playbook::Retry;
 
 pub use self::address::{Mailbox, MailboxError};
-pub(super) use self::connect::send;
 pub use self::connect::Trust;
+pub(super) use self::connect::send;
 pub use self::message::LetterError;
 use super::secret::{Placed, Redactor, SecretError, Secrets};
 use super::{Origin, Sent};
@@ -95,6 +95,8 @@ pub struct Letter {
     pub now: Vec<Mailbox>,
     /// How long this try may take, when the step says.
     pub timeout: Option<Duration>,
+    /// Whose it is: tenants take turns for the connections.
+    pub tenant: String,
     /// Who asks for it; the recipient is filled in for each.
     pub origin: Origin,
 }

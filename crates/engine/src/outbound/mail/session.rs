@@ -236,7 +236,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_is_read_over_several_lines_and_up_to_a_bound() {
-        let reply = hears(b"250-mail.example\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 10\r\n").await.unwrap();
+        let reply =
+            hears(b"250-mail.example\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 10\r\n").await.unwrap();
         assert!(reply.offers("starttls") && !reply.offers("mail.example") && reply.offers("SIZE"));
         assert_eq!(reply.words("AUTH").unwrap(), ["PLAIN", "LOGIN"]);
         for bad in [&b"hello\r\n"[..], b"25\r\n", b"250_x\r\n", b"999 x\r\n", b"150 x\r\n", "250é\r\n".as_bytes()] {

@@ -144,7 +144,10 @@ fn the_score_is_read_out_of_the_summary_when_the_message_says_none_itself() {
         fields(&event).get("risk_score").cloned()
     };
     for (summary, told) in [
-        ("3 related detections; triggered rules: Geo velocity; users: alice; risk score: 92; grouped by User: alice", Some(92.0)),
+        (
+            "3 related detections; triggered rules: Geo velocity; users: alice; risk score: 92; grouped by User: alice",
+            Some(92.0),
+        ),
         ("Detections: 2\nTriggered rules: risk score 7 rule\nRisk Score: 130.5\nGrouped by: Src Ip", Some(130.5)),
         ("The risk score is 85. Grouped by the source address.", Some(85.0)),
         ("- risk_score = 40", Some(40.0)),

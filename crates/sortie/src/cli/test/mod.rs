@@ -40,7 +40,9 @@ pub(super) fn run(world: &World, arguments: &TestArguments) -> Result<(), Error>
     let Found { bench, tests, samples } = read(world, &arguments.paths)?;
     if tests.is_empty() && samples.is_empty() {
         let message = "there are no tests in these files".to_owned();
-        let help = "write them under `tests:` of a playbook, in NAME.test.yaml beside it, or under `samples:` of a source".to_owned();
+        let help =
+            "write them under `tests:` of a playbook, in NAME.test.yaml beside it, or under `samples:` of a source"
+                .to_owned();
         return Err(Error::Usage { message, help });
     }
     let tried = carry_out(&bench, tests)?;

@@ -90,7 +90,8 @@ pub(super) fn junit(all: &[Sampled]) -> String {
     }
     let failed = all.iter().filter(|one| !one.is_good()).count();
     // Writing into a text cannot fail.
-    let _ = writeln!(out, "  <testsuite name=\"sources\" tests=\"{}\" failures=\"{failed}\" time=\"0.000\">", all.len());
+    let _ =
+        writeln!(out, "  <testsuite name=\"sources\" tests=\"{}\" failures=\"{failed}\" time=\"0.000\">", all.len());
     for one in all {
         let (class, name, file) = (escape(&one.source), escape(&one.ran.sample), escape(&one.file));
         let line = one.ran.span.line;
