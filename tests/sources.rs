@@ -247,6 +247,20 @@ fn openssl_hmac(key: &str, body: &[u8]) -> String {
 }
 
 #[test]
+fn thalian_outbound_any_answer_but_2xx_is_tried_again_where_the_destination_says_so() {
+    let receiver =
+        Receiver::scripted(&[Reply::Status(400), Reply::Status(301), Reply::Status(404), Reply::Status(200)]);
+    let folder = Folder::with("sources: { thalian: { auth: none } }\n");
+    folder.destinations(&receiver, &["siem"], "retry: { max: 3, first: 50ms, cap: 1s, on: any }");
+    folder.playbook("tell", "triggers:\n  - alert.created\nsteps:\n  - id: send\n    action: webhook.send_threat_details\n    with: { to: [siem] }\n");
+    let server = Server::start(&folder);
+    let answer = send(&server, "thalian", &[], r#"{"id": "f-1", "title": "Open bucket", "severity": "high"}"#).ok(202);
+    let run = server.ended_run(&run_id(&answer, "tell"));
+    assert_eq!((&run["status"], receiver.waiting().len()), (&json!("succeeded"), 4), "{run}");
+    assert_eq!(server.client().get("/v1/destinations/siem").ok(200)["retry_on"], "any");
+}
+
+#[test]
 fn thalian_outbound_plain_http_is_refused_when_it_is_saved() {
     let folder = Folder::with("sources: { thalian: { auth: none } }\n");
     let strict = folder.read("sortie.yaml").replace("allow_http: true", "allow_http: false");

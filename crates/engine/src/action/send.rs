@@ -249,7 +249,8 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, tri
         let until = call.ctx.gates.standing(&destination.id, ended_at).until.unwrap_or(ended_at);
         (tried.max(1), AttemptOutcome::Retry { at: until.plus(retry::delay(policy, 1, None, random)) })
     } else {
-        (tried + 1, outcome(&sent, policy, tried + 1, ended_at, random))
+        let again = destination.retry_any && sent.status.is_some();
+        (tried + 1, ended(&sent, policy, tried + 1, (ended_at, random), again))
     };
     Stand::Now(Box::new(Attempt {
         n,
@@ -293,10 +294,15 @@ fn behind(call: &Call<'_>, destination: &Destination) -> Option<Time> {
 
 /// How a try ended: taken, tried again, or failed.
 pub(super) fn outcome(sent: &Sent, policy: &Retry, n: u32, now: Time, random: f64) -> AttemptOutcome {
+    ended(sent, policy, n, (now, random), false)
+}
+
+/// The same; `again` says that what was refused is tried again, too.
+fn ended(sent: &Sent, policy: &Retry, n: u32, (now, random): (Time, f64), again: bool) -> AttemptOutcome {
     if sent.accepted() {
         return AttemptOutcome::Succeeded;
     }
-    if n > policy.max || !retry::retryable(sent.status, sent.error.as_ref()) {
+    if n > policy.max || !(again || retry::retryable(sent.status, sent.error.as_ref())) {
         return AttemptOutcome::Failed;
     }
     let hint = sent.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());

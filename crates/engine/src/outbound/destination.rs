@@ -208,6 +208,8 @@ pub struct Destination {
     pub dedupe: Option<Duration>,
     /// How often a delivery is tried again.
     pub retry: Option<Retry>,
+    /// Whether it is tried again after every answer but 2xx, not only after those that may pass.
+    pub retry_any: bool,
     /// How long one try may take.
     pub timeout: Option<Duration>,
     /// How times are written.
@@ -239,6 +241,7 @@ impl Destination {
             tenants: None,
             dedupe: None,
             retry: None,
+            retry_any: false,
             timeout: None,
             time_format: TimeFormat::Rfc3339,
             rate: None,

@@ -291,7 +291,7 @@ fn of_playbooks() -> Vec<(&'static str, Value)> {
         (
             "Destination",
             object(
-                "id kind url auth sign? enabled! min_severity? kinds[] tenants[] dedupe_seconds# timeout_ms# retry_max# retry_backoff? retry_first_ms# retry_cap_ms# time_format rate:Any concurrency# ordered! breaker:Breaker in_flight# origin",
+                "id kind url auth sign? enabled! min_severity? kinds[] tenants[] dedupe_seconds# timeout_ms# retry_max# retry_backoff? retry_first_ms# retry_cap_ms# retry_on time_format rate:Any concurrency# ordered! breaker:Breaker in_flight# origin",
             ),
         ),
         ("Destinations", page_of("Destination")),

@@ -111,7 +111,11 @@ pub fn destination(reader: &mut Reader, id: &str, node: &Node, rules: Rules<'_>)
     let kinds = fields.text_list(reader, "kinds", true).map(|list| kinds(reader, list));
     let tenants = fields.text_list(reader, "tenants", true).map(|list| tenants(reader, list, rules));
     let dedupe = period(reader, &mut fields, "dedupe", DEDUPE_MAX);
-    let retry = fields.fields(reader, "retry").and_then(|inner| retry(reader, inner));
+    let (mut retry_any, mut tries) = (false, None);
+    if let Some(mut inner) = fields.fields(reader, "retry") {
+        retry_any = inner.one_of(reader, "on", &["transient", "any"]) == Some("any");
+        tries = retry(reader, inner);
+    }
     let timeout = period(reader, &mut fields, "timeout", TOTAL_TIMEOUT_MAX);
     let time_format = match fields.one_of(reader, "time_format", &["rfc3339", "epoch_micros"]) {
         Some("epoch_micros") => TimeFormat::EpochMicros,
@@ -136,7 +140,8 @@ pub fn destination(reader: &mut Reader, id: &str, node: &Node, rules: Rules<'_>)
         kinds,
         tenants,
         dedupe,
-        retry,
+        retry: tries,
+        retry_any,
         timeout,
         time_format,
         rate,

@@ -43,6 +43,7 @@ struct Item {
     retry_backoff: Option<&'static str>,
     retry_first_ms: Option<u64>,
     retry_cap_ms: Option<u64>,
+    retry_on: &'static str,
     time_format: &'static str,
     rate: Option<PerTime>,
     concurrency: usize,
@@ -104,6 +105,7 @@ impl Item {
             }),
             retry_first_ms: destination.retry.as_ref().map(|retry| millis(retry.first)),
             retry_cap_ms: destination.retry.as_ref().map(|retry| millis(retry.cap)),
+            retry_on: if destination.retry_any { "any" } else { "transient" },
             time_format: match destination.time_format {
                 TimeFormat::Rfc3339 => "rfc3339",
                 TimeFormat::EpochMicros => "epoch_micros",
