@@ -54,7 +54,8 @@ fn a_tenant_that_floods_gets_no_event_of_another_refused() {
         taken.load(Ordering::Relaxed)
     );
     assert!(taken.load(Ordering::Relaxed) > 60 * 10, "it was a flood");
-    assert!(during < Duration::from_secs(5), "{during:?}");
+    // A tenth of a second of grace: on a busy machine both figures are mostly the machine's.
+    assert!(during <= before.mul_f64(2.0) + Duration::from_millis(100), "{before:?} {during:?}");
 }
 
 #[test]

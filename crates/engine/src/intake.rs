@@ -12,13 +12,13 @@ use crate::writer::RETRY_AFTER;
 
 pub(crate) use crate::fair::Place;
 
-/// Events that may be with the writer at once: those of a commit that is being written, and as many that wait for the next.
-/// More would make a commit longer for all that are in it, and leave the runs that follow behind.
-const PLACES: usize = 128;
+/// Events that may be with the writer at once, in the commit that is being written or waiting for the next. More would make
+/// a commit longer for all that are in it, and leave the runs that follow behind.
+const PLACES: usize = 64;
 /// Requests that may wait for their turn.
 const WAITING: Bounds = Bounds { share: 1_024, all: 8_192 };
 /// Bytes of bodies that count as one event: all places are half of the bytes that may wait for the writer.
-const BYTES_PER_UNIT: usize = 250_000;
+const BYTES_PER_UNIT: usize = 500_000;
 /// How long an event waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,6 +33,11 @@ impl Default for Intake {
 }
 
 impl Intake {
+    /// How many places are held: by events that the writer has, and by those on their way to it.
+    pub(crate) fn held(&self) -> usize {
+        self.0.held()
+    }
+
     /// Takes places for so many events and bytes of a source of a tenant.
     ///
     /// # Errors
@@ -45,9 +50,6 @@ impl Intake {
         bytes: usize,
     ) -> Result<Place, Refusal> {
         let units = events.max(bytes / BYTES_PER_UNIT);
-        if let Some(place) = self.0.take(units) {
-            return Ok(place);
-        }
         let place = self.0.enter(Share::of((source, tenant)), units, PATIENCE, PATIENCE).await;
         place.ok_or(Refusal::Busy { retry_after: RETRY_AFTER })
     }

@@ -34,8 +34,13 @@ use crate::trigger::Fit;
 pub(crate) const ORDERS_MAX: usize = 1024;
 /// When a caller that found no room should come back.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Events in one order; larger batches of a sender are split.
-pub(crate) const ORDER_EVENTS_MAX: usize = 64;
+/// Events in one order; larger batches of a sender are split. Two such orders fit into the writer's places.
+pub(crate) const ORDER_EVENTS_MAX: usize = 32;
+
+/// How long the writer waits for events that have their places and are on their way, and how often at most. They come when
+/// many were answered at once: two small commits cost nearly twice as much as one.
+const GATHER: Duration = Duration::from_micros(50);
+const GATHER_LOOKS: usize = 4;
 
 /// What the answer to an event says.
 #[derive(Debug, Clone)]
@@ -264,8 +269,16 @@ pub(crate) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     while let Some(first) = orders.blocking_recv() {
         let mut batch = vec![first];
         let (mut events, mut bytes) = batch[0].weight();
+        let mut looks = 0;
         while events < limits::COMMIT_EVENTS_MAX && bytes < limits::COMMIT_BYTES_MAX {
-            let Ok(order) = orders.try_recv() else { break };
+            let Ok(order) = orders.try_recv() else {
+                if looks < GATHER_LOOKS && more_to_come(shared, &batch) {
+                    looks += 1;
+                    std::thread::sleep(GATHER);
+                    continue;
+                }
+                break;
+            };
             let (more_events, more_bytes) = order.weight();
             events += more_events;
             bytes += more_bytes;
@@ -276,6 +289,12 @@ pub(crate) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
             return shared.fail("the writer panicked; see the server's log");
         }
     }
+}
+
+/// Whether at least as many events are on their way as there are already.
+fn more_to_come(shared: &Shared, batch: &[Order]) -> bool {
+    let here = batch.iter().map(|order| if let Order::Events { place, .. } = order { place.units() } else { 0 });
+    shared.intake.held() >= 2 * here.sum::<usize>().max(1)
 }
 
 impl Order {

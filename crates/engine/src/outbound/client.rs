@@ -132,12 +132,12 @@ impl Outbound {
 
     /// A place among those in flight for a key; a little later, when there is none now. Tenants take turns for them.
     pub(super) async fn place(&self, key: &str, places: Option<usize>, tenant: &str) -> Option<Place> {
-        let places = self.places(key, places);
-        match places.take(1) {
+        let (places, share) = (self.places(key, places), Share::of(tenant));
+        match places.take(share, 1) {
             Some(place) => Some(place),
             None => {
                 slot::lend();
-                places.enter(Share::of(tenant), 1, PLACE_WAIT, PLACE_WAIT_MAX).await
+                places.enter(share, 1, PLACE_WAIT, PLACE_WAIT_MAX).await
             }
         }
     }

@@ -241,7 +241,13 @@ impl Sled {
             object.write(fields, &mut committer.json).map_err(|e| Error::Database { doing, detail: e.to_string() })?;
             rules::check_size(committer.json.len(), rules::VALUE_BYTES_MAX)?;
             let room = (&mut committer.small_table, &mut committer.packed);
-            writes.replace_packed(&self.base.tree, &keys::object(key), &committer.json, room)?;
+            let first = commit.entries.first().map(|entry| entry.header.seq);
+            if first.is_some_and(|first| object.meta.created >= first) {
+                // It was not there before this commit, so that there is nothing to take away.
+                writes.put_packed(&keys::object(key), &committer.json, room)?;
+            } else {
+                writes.replace_packed(&self.base.tree, &keys::object(key), &committer.json, room)?;
+            }
         }
         for (key, block) in &commit.object_blocks {
             if let Some(first) = block.first() {

@@ -87,6 +87,16 @@ pub(super) fn whole(tree: &sled::Tree, key: &[u8], stored: IVec) -> Result<Value
     if length.map(|l| l as usize) == Some(joined.len()) { Ok(Value::Joined(joined)) } else { Err(damaged()) }
 }
 
+/// A value's compressed form, where it is smaller and fits into one piece.
+fn packed<'r>(
+    value: &[u8],
+    (table, scratch): (&mut CompressTable, &'r mut Vec<u8>),
+) -> Result<Option<&'r [u8]>, Error> {
+    scratch.clear();
+    group::compress(table, value, scratch)?;
+    Ok((scratch.len() < value.len() && scratch.len() <= INLINE_BYTES_MAX).then_some(scratch))
+}
+
 /// What is about to be written, all at once.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
@@ -129,22 +139,36 @@ impl Writes {
         self.push(key, Some(IVec::from(&buffer[..=value.len()])));
     }
 
-    /// As [`Writes::replace`], compressed where that makes it fit into one piece; `scratch` is room to do so.
+    /// As [`Writes::put`], compressed where that makes it fit into one piece; `room` is what to do that with.
+    pub(super) fn put_packed(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        room: (&mut CompressTable, &mut Vec<u8>),
+    ) -> Result<(), Error> {
+        match packed(value, room)? {
+            Some(packed) => self.put_in_one(key, PACKED, packed),
+            None => self.put(key, value),
+        }
+        Ok(())
+    }
+
+    /// As [`Writes::replace`], compressed where that makes it fit into one piece; `room` is what to do that with.
     pub(super) fn replace_packed(
         &mut self,
         tree: &sled::Tree,
         key: &[u8],
         value: &[u8],
-        (table, scratch): (&mut CompressTable, &mut Vec<u8>),
+        room: (&mut CompressTable, &mut Vec<u8>),
     ) -> Result<(), Error> {
-        scratch.clear();
-        group::compress(table, value, scratch)?;
-        if scratch.len() >= value.len() || scratch.len() > INLINE_BYTES_MAX {
-            return self.replace(tree, key, value);
+        match packed(value, room)? {
+            Some(packed) => {
+                self.remove_pieces(tree, key, 0)?;
+                self.put_in_one(key, PACKED, packed);
+                Ok(())
+            }
+            None => self.replace(tree, key, value),
         }
-        self.remove_pieces(tree, key, 0)?;
-        self.put_in_one(key, PACKED, scratch);
-        Ok(())
     }
 
     /// Puts a value under a key that may hold one of any size.
