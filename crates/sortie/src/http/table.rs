@@ -106,7 +106,7 @@ const EVIDENCE: &[Key] = &[
 const PAGE: &[Key] = &[LIMIT, CURSOR];
 const DONE: &[Key] = &[key("done", "what was just done")];
 const OBJECT_PAGE: &[Key] = &[TENANT, CURSOR, DONE[0]];
-const PLAYBOOK_PAGE: &[Key] = &[key("version", "the digest of another version"), DONE[0]];
+const PLAYBOOK_PAGE: &[Key] = &[key("version", "the digest of another version"), CURSOR, DONE[0]];
 const WATCHLIST_PAGE: &[Key] = &[TENANT, DONE[0]];
 const DESTINATIONS_PAGE: &[Key] = &[LIMIT, CURSOR, DONE[0]];
 const APPROVALS_PAGE: &[Key] = &[TENANT, LIMIT, DONE[0]];
@@ -418,7 +418,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let also = Arc::clone(&app);
     router
         .fallback(move |request: Request| async move {
-            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
+            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "no page and no route has this address");
             dispatch::nowhere(&app, &request, &problem)
         })
         .method_not_allowed_fallback(move |request: Request| async move {

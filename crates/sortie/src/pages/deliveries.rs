@@ -159,7 +159,8 @@ pub(crate) async fn show(call: Call) -> Answer {
                 @if let Some(next) = delivery.some("next_at") { dt { "Tried again" } dd { (parts::time(next)) } }
             }
         }
-        section.panel aria-label="What happened" {
+        section.panel aria-labelledby="happened" {
+            h2 id="happened" { "What happened" }
             @if delivery.list("tries").is_empty() { p.muted { "No try is kept: it was not sent, or retention has dropped the history of its run." } }
             (flow::attempts(delivery.list("tries")))
             (parts::data("What the step was to send", delivery.full("input")))

@@ -18,7 +18,7 @@ use crate::http::route::{Answer, Call, Route, Unread, Verb};
 use crate::http::table::ROUTES;
 
 /// How long a page goes on looking for the first item of a listing.
-const LOOK_ON: Duration = Duration::from_millis(400);
+const LOOK_ON: Duration = Duration::from_millis(100);
 
 /// One question to the API.
 pub(super) struct Ask<'a> {
