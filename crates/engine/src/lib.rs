@@ -21,6 +21,7 @@ pub mod decide;
 mod destinations;
 pub mod engine;
 mod evict;
+mod eyes;
 mod fair;
 pub mod flow;
 mod intake;

@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub timers: Timers,
     /// The tenants that are configured; none where there is only `default`.
     pub tenants: Vec<String>,
+    /// Whether a text of a playbook that is new here waits for a second person.
+    pub four_eyes: bool,
     /// What is held up until it is lifted.
     pub brakes: Held,
     pub figures: Figures,
@@ -101,6 +103,7 @@ impl Shared {
             waits: Waits::default(),
             timers: Timers::default(),
             tenants: Vec::new(),
+            four_eyes: false,
             brakes: Held::default(),
             parked: Mutex::default(),
             figures: Figures::default(),

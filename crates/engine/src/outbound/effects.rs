@@ -190,7 +190,10 @@ impl Effects {
             return sent(Reply::Nothing(SendError::Paused), &request);
         }
         match &self.way {
-            Way::Live(outbound) => outbound.send_unless(request, || self.is_paused()).await,
+            Way::Live(outbound) => {
+                let placed = request.redactor.placed().to_vec();
+                Sent { placed, ..outbound.send_unless(request, || self.is_paused()).await }
+            }
             Way::Recorded(recorder) => recorder.take(&request),
         }
     }
@@ -316,7 +319,8 @@ fn sent(reply: Reply, request: &Request) -> Sent {
             let truncated = end < body.len();
             let text = request.redactor.clean(body.get(..end).unwrap_or_default(), truncated);
             let bytes = body.len() as u64;
-            Sent { status: Some(status), headers, text, bytes, truncated, latency: Duration::ZERO, error: None }
+            let (latency, error, placed) = (Duration::ZERO, None, Vec::new());
+            Sent { status: Some(status), headers, text, bytes, truncated, latency, error, placed }
         }
     }
 }

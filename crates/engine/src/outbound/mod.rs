@@ -11,6 +11,7 @@
 pub mod address;
 pub mod admin;
 mod client;
+pub mod commitment;
 pub mod deliver;
 pub mod destination;
 pub mod effects;
@@ -133,6 +134,8 @@ pub struct Sent {
     pub latency: Duration,
     /// What went wrong. With a status: the answer broke off after its headers.
     pub error: Option<SendError>,
+    /// The secrets that were placed in the request, for their commitments.
+    pub placed: Vec<(String, Secret)>,
 }
 
 impl Sent {
@@ -146,6 +149,7 @@ impl Sent {
             truncated: false,
             latency,
             error: Some(error),
+            placed: Vec::new(),
         }
     }
 

@@ -131,6 +131,7 @@ impl Simulation {
             catalog: start.catalog,
             runs_max: 1,
             retention: Retention { age: Duration::MAX, runs: u64::MAX, bytes: u64::MAX },
+            four_eyes: false,
         };
         Ok(Simulation { engine: Engine::simulated(setup, start.seed)?, clock })
     }

@@ -127,6 +127,7 @@ impl World {
             playbooks: self.playbooks.clone(),
             runs_max: 8,
             retention: Retention { age: Duration::from_secs(86_400), runs: 1_000_000, bytes: u64::MAX },
+            four_eyes: false,
         }
     }
 

@@ -38,6 +38,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             http_status: None,
             answer: None,
             error: None,
+            redacted: Vec::new(),
         }
     })
 }

@@ -91,7 +91,7 @@ impl Permission {
             ("searches", _) => P::SearchesOwn,
             ("notifications", _) => or(P::NotificationsRead, P::NotificationsWrite),
             ("approvals", _) => or(P::ApprovalsRead, P::ApprovalsDecide),
-            ("audit", "rotate") => P::AuditKeep,
+            ("audit", "rotate" | "prove-value") => P::AuditKeep,
             ("audit", _) => P::AuditRead,
             ("holds", _) => or(P::AuditRead, P::AuditKeep),
             ("pause" | "resume" | "entities", _) => P::Brakes,

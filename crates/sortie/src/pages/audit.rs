@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::form::Form;
-use super::inside::Ask;
+use super::inside::{self, Ask};
 use super::json::Read as _;
 use super::layout::{self, Section};
 use super::{json, link, parts};
@@ -36,6 +36,9 @@ const ACTORS: &[(&str, &str)] = &[
 
 /// `GET /audit`
 pub(crate) async fn list(call: Call) -> Answer {
+    if let Some(table) = inside::table(&call, "/v1/audit").await? {
+        return Ok(table);
+    }
     let listing = Ask::get("/v1/audit", &[]).with_query_of(&call).list(&call).await?;
     let content = html! {
         div.head {

@@ -34,6 +34,9 @@ const DONE: &[(&str, &str)] = &[("sent", "It was sent again, with the same webho
 
 /// `GET /deliveries`
 pub(crate) async fn list(call: Call) -> Answer {
+    if let Some(table) = inside::table(&call, "/v1/deliveries").await? {
+        return Ok(table);
+    }
     let listing = Ask::get("/v1/deliveries", &[]).with_query_of(&call).list(&call).await?;
     let first = call.query.get("cursor").is_none();
     let content = html! {

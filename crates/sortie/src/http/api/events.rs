@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::super::ingest::{Decided, json};
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::csv::{self, Table};
 use super::{listing, range, tenant};
 
 /// An event in a listing.
@@ -92,8 +93,21 @@ struct Head {
     playbooks_digest: String,
 }
 
+const TABLE: Table = Table {
+    name: "events",
+    columns: &[
+        "event_id", "type", "source", "id", "time", "received_at", "tenant", "actor", "about", "transitions",
+        "decisions_total", "runs", "warnings",
+    ],
+    pages: |call| Box::pin(page(call)),
+};
+
 /// `GET /v1/events`
 pub(in crate::http) async fn list(call: Call) -> Answer {
+    if csv::wanted(&call)? { csv::answer(call, &TABLE).await } else { page(call).await }
+}
+
+async fn page(call: Call) -> Answer {
     let filter = view::events::Filter {
         source: call.query.text("source"),
         kind: call.query.text("type"),
