@@ -207,6 +207,12 @@ impl State {
         self.runs.len() as u64 - self.open().count() as u64
     }
 
+    /// The entries that must stay.
+    fn pinned(&self) -> BTreeSet<Seq> {
+        let open = self.open().flat_map(|held| held.summary.entries.clone());
+        open.chain(self.held.iter().copied()).collect()
+    }
+
     fn bytes(&self) -> u64 {
         self.entries.values().map(|entry| entry.payload.len() as u64).sum()
     }
@@ -447,17 +453,33 @@ impl Store for Memory {
         self.lock().held = entries;
     }
 
-    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
+    fn sweep_due(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error> {
+        let state = self.lock();
+        let (cut, pinned, last) = (now.minus(keep.age), state.pinned(), Seq(state.next - 1));
+        let (mut ended, mut bytes, mut due) = (state.ended(), state.bytes(), None);
+        for entry in state.entries.values().filter(|entry| !pinned.contains(&entry.header.seq)) {
+            let seq = entry.header.seq;
+            if seq == last || (ended <= keep.runs && bytes <= keep.bytes && entry.header.time >= cut) {
+                break;
+            }
+            let gone = state.runs.iter().filter(|(key, held)| key.0 == seq && held.summary.status.is_final());
+            ended -= gone.count() as u64;
+            bytes -= entry.payload.len() as u64;
+            due = Some(seq.next());
+        }
+        Ok(due)
+    }
+
+    fn sweep_before(&self, now: Time, keep: &Retention, before: Seq) -> Result<Swept, Error> {
         let mut state = self.lock();
         let cut = now.minus(keep.age);
-        let mut pinned: BTreeSet<Seq> = state.open().flat_map(|held| held.summary.entries.clone()).collect();
-        pinned.extend(&state.held);
+        let pinned = state.pinned();
         let mut swept = Swept::default();
         let last = Seq(state.next - 1);
         while (swept.entries as usize) < SWEEP_ENTRIES_MAX {
             let over = state.ended() > keep.runs || state.bytes() > keep.bytes;
             let oldest = state.entries.values().find(|entry| !pinned.contains(&entry.header.seq));
-            let Some(seq) = oldest.filter(|e| over || e.header.time < cut).map(|e| e.header.seq).filter(|s| *s != last)
+            let Some(seq) = oldest.filter(|e| over || e.header.time < cut).map(|e| e.header.seq).filter(|s| *s != last && *s < before)
             else {
                 break;
             };

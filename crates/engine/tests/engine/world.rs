@@ -364,8 +364,11 @@ impl Store for Mortal {
     fn release(&self, lease: Lease, due_at: Time) -> Result<(), Error> {
         self.inner.release(lease, due_at)
     }
-    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
-        self.inner.sweep(now, keep)
+    fn sweep_due(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error> {
+        self.inner.sweep_due(now, keep)
+    }
+    fn sweep_before(&self, now: Time, keep: &Retention, before: Seq) -> Result<Swept, Error> {
+        self.inner.sweep_before(now, keep, before)
     }
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {
         self.inner.backup(out)
