@@ -43,14 +43,19 @@ mod destinations;
 mod dry_run;
 #[cfg(test)]
 mod email;
+mod evidence;
 #[cfg(test)]
 mod explaining;
+#[cfg(test)]
+mod facts;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod flood;
 #[cfg(test)]
 mod grouping;
+#[cfg(test)]
+mod four_eyes;
 #[cfg(test)]
 mod history;
 #[cfg(test)]

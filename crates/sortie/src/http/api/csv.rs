@@ -94,7 +94,7 @@ struct State {
 async fn piece(mut state: State) -> std::io::Result<Option<(Bytes, State)>> {
     if state.head {
         state.head = false;
-        let head = line(state.table.columns.iter().map(|name| (*name).to_owned()));
+        let head = format!("{}\r\n", state.table.columns.join(","));
         return Ok(Some((Bytes::from(head), state)));
     }
     let Some(page) = state.next.take() else { return Ok(None) };

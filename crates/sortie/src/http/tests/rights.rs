@@ -94,6 +94,7 @@ GET /v1/audit: admin, auditor
 POST /v1/audit/verify: admin, auditor
 GET /v1/audit/checkpoint: admin, auditor
 GET /v1/audit/runs/{id}/proof: admin, auditor
+POST /v1/audit/runs/{id}/prove-value: admin
 GET /v1/audit/export: admin, auditor
 POST /v1/audit/key/rotate: admin
 GET /v1/holds: admin, auditor
