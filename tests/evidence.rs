@@ -436,6 +436,8 @@ fn a_backup_taken_under_load_is_whole_elsewhere_and_its_secrets_need_their_key()
     let without_key = Server::try_start(&other, &[]).err().expect("no start without the key of the secrets");
     assert!(without_key.1.contains("master key"), "{}", without_key.1);
     std::fs::copy(folder.data().join("secrets.key"), other.data().join("secrets.key")).unwrap();
+    // The token of the first start lies beside the store, as the keys do.
+    std::fs::copy(folder.data().join("admin.token"), other.data().join("admin.token")).unwrap();
     assert!(report.status.code() == Some(0) || report.stderr.contains("master key"), "{}", report.stderr);
     let whole = sortie(&other, &["audit", "verify", "--json"]).expect(0).json();
     assert_eq!(whole["ok"], true, "{whole:#}");

@@ -32,8 +32,9 @@ use support::{Result, report};
 
 /// How long open runs may take to end after the load.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
-/// What is kept: little enough that the first minutes fill it.
-const RETENTION: &str = "retention: { days: 1, runs: 60000, bytes: 100MB }\n";
+/// What is kept, in runs and bytes for each event in a second: little enough that the first minutes fill it.
+const KEEP_RUNS: f64 = 200.0;
+const KEEP_BYTES: f64 = 330_000.0;
 
 fn main() -> ExitCode {
     match run() {
@@ -83,12 +84,17 @@ fn run() -> Result<bool> {
     Ok(good)
 }
 
+/// The line of the configuration.
+fn retention(rate: f64) -> String {
+    format!("retention: {{ days: 1, runs: {:.0}, bytes: {:.0} }}\n", rate * KEEP_RUNS, rate * KEEP_BYTES)
+}
+
 async fn soak(folder: &Path, plan: &Plan) -> Result<bool> {
     let receiver = Receiver::start(folder)?;
     let data = folder.join("data");
     let (destinations, playbooks) = scene::files(receiver.address);
     let site = Site::make(&plan.binary, folder, (&data, "power"), &destinations, &playbooks)?;
-    std::fs::File::options().append(true).open(folder.join("sortie.yaml"))?.write_all(RETENTION.as_bytes())?;
+    std::fs::File::options().append(true).open(folder.join("sortie.yaml"))?.write_all(retention(plan.rate).as_bytes())?;
     let server = site.start()?;
     Api::open(site.address).await?.expect_playbooks(playbooks.len()).await?;
 

@@ -54,7 +54,7 @@ pub(super) fn wanted(call: &Call) -> Result<bool, Problem> {
 
 /// Answers the listing as a table: all of it, or what a `limit` leaves of it.
 pub(super) async fn answer(call: Call, table: &'static Table) -> Answer {
-    let left = call.query.get("limit").map(|_| call.query.limit()).transpose()?;
+    let left = rows(&call)?;
     // What is wrong with the query is said before anything is recorded or written.
     let first = page(&call, table, None, left).await?;
     let asked: serde_json::Map<String, Value> =
@@ -72,6 +72,13 @@ pub(super) async fn answer(call: Call, table: &'static Table) -> Answer {
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
     Ok(answer)
+}
+
+/// The most rows that the caller wants; all when nothing is said.
+fn rows(call: &Call) -> Result<Option<usize>, Problem> {
+    let Some(text) = call.query.get("limit") else { return Ok(None) };
+    let rows = text.parse::<usize>().ok().filter(|rows| *rows > 0);
+    rows.map(Some).ok_or_else(|| Problem::bad("invalid_query", "`limit` is a number of rows, from 1 on"))
 }
 
 /// A page that was asked for.
