@@ -22,11 +22,15 @@ mod auth;
 #[cfg(test)]
 mod backtest;
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod blocks;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod brakes;
+#[cfg(test)]
+mod bundles;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]

@@ -39,6 +39,9 @@ use crate::writer::{Accepted, Answers, Note, Order, Progress, Staged, Start};
 
 mod signal;
 
+/// Blocks of an object's history that are forgotten at once when retention has dropped them.
+const BLOCKS_FORGOTTEN_MAX: usize = 4;
+
 /// What will be committed together, and the state as it will be then.
 pub(crate) struct Batch<'a> {
     shared: &'a Arc<Shared>,
@@ -357,9 +360,7 @@ impl<'a> Batch<'a> {
                 let (record, entry) = (Arc::clone(&subject.fields), self.commit.entries.len() - 1);
                 self.commit.fields.push(Fields { record, entry, bytes: fields });
             }
-            if let Some(block) = object.note_entry(position.seq) {
-                self.commit.object_blocks.push((key.clone(), block));
-            }
+            self.note_entry(&key, &mut object, position.seq).map_err(|error| Refusal::from(&error))?;
             let object = Arc::new(object);
             object_after = Some(Arc::clone(&object));
             self.objects.insert(key, object);
@@ -401,6 +402,23 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// Notes that an entry is about an object. When a block of its history is full, the oldest ones that retention has
+    /// dropped are forgotten: what is touched for ever must not grow for ever.
+    fn note_entry(&mut self, key: &ObjectKey, object: &mut Object, seq: Seq) -> Result<(), store::Error> {
+        let Some(block) = object.note_entry(seq) else { return Ok(()) };
+        let kept_from = self.shared.store.stats().first_seq;
+        for _ in 0..BLOCKS_FORGOTTEN_MAX {
+            let oldest = object.meta.blocks.first().copied().filter(|first| *first < kept_from);
+            let Some(first) = oldest.filter(|_| object.meta.blocks.len() > 1) else { break };
+            if !self.shared.store.object_block(key, first)?.is_empty() {
+                break;
+            }
+            object.meta.blocks.remove(0);
+        }
+        self.commit.object_blocks.push((key.clone(), block));
+        Ok(())
+    }
+
     /// Puts the entry into the histories of all that its runs are about: a run by hand, and one that an alert started and
     /// that is also about the alert's case, are found from there as well.
     fn note_runs(&mut self, seq: Seq, runs: &[RunStart]) -> Result<(), Refusal> {
@@ -408,9 +426,7 @@ impl<'a> Batch<'a> {
             let stored = self.object(&key).map_err(|error| Refusal::from(&error))?;
             let Some(stored) = stored.filter(|object| object.meta.entries.last() != Some(&seq)) else { continue };
             let mut object = Arc::unwrap_or_clone(stored);
-            if let Some(block) = object.note_entry(seq) {
-                self.commit.object_blocks.push((key.clone(), block));
-            }
+            self.note_entry(&key, &mut object, seq).map_err(|error| Refusal::from(&error))?;
             self.objects.insert(key, Arc::new(object));
         }
         Ok(())

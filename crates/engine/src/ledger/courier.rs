@@ -131,6 +131,7 @@ async fn send(
         "time": checkpoint.time,
     });
     let message = Message {
+        tenant: String::new(),
         id: format!("checkpoint-{}-{}", checkpoint.origin, checkpoint.size),
         body: Bytes::from(body.to_string()),
         content_type: "application/json",

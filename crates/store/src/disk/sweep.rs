@@ -67,8 +67,14 @@ pub(super) struct Sweeper {
 }
 
 /// The keyspaces that are walked key by key.
-const WALKS: [Keyspace; 5] =
-    [Keyspace::Claim, Keyspace::Window, Keyspace::Tally, Keyspace::Object, Keyspace::PlaybookBlock];
+const WALKS: [Keyspace; 6] = [
+    Keyspace::Claim,
+    Keyspace::Window,
+    Keyspace::Tally,
+    Keyspace::Object,
+    Keyspace::PlaybookBlock,
+    Keyspace::ObjectBlock,
+];
 /// Which of them holds the runs of playbooks.
 const PLAYBOOK_WALK: usize = 4;
 
@@ -277,6 +283,7 @@ impl Sled {
                     swept.objects += self.sweep_object(sweeper, &key, stored, now.minus(keep.age), writes)?;
                 }
                 Keyspace::PlaybookBlock => self.sweep_block(sweeper.dropped.first_seq, &key, stored, writes)?,
+                Keyspace::ObjectBlock => self.sweep_object_block(sweeper, &key, stored, writes)?,
                 _ => swept.expired += self.sweep_expired(space, &key, stored, now, writes)?,
             }
             looked += 1;
@@ -342,6 +349,27 @@ impl Sled {
         }
         writes.remove(key, &stored)?;
         Ok(1)
+    }
+
+    /// Drops a block of an object's history when nothing that it lists is kept.
+    fn sweep_object_block(
+        &self,
+        sweeper: &Sweeper,
+        key: &IVec,
+        stored: IVec,
+        writes: &mut Writes,
+    ) -> Result<(), Error> {
+        let value = values::whole(&self.base.tree, key, stored.clone())?;
+        let entries: Vec<Seq> = parse(&value, "a block of an object's history")?;
+        let (first, end) = match (entries.first(), entries.last()) {
+            (Some(first), Some(last)) => (first.0, last.0 + 1),
+            _ => (0, 0),
+        };
+        let kept = end > sweeper.dropped.first_seq || sweeper.holds(first, end);
+        if kept || lock(&self.schedule).pins(first, end) {
+            return Ok(());
+        }
+        writes.remove(key, &stored)
     }
 
     /// Drops a block of a playbook's runs when all of them lie before what is kept, and a later block exists.
