@@ -48,7 +48,7 @@ fn what_happens_to_events_runs_and_records_is_in_the_trail() {
     server.client().get("/v1/cases/C-1").expect(200);
     server.client().get("/v1/alerts/A-1").expect(200);
     // Reads are written together, a little later.
-    let reads = || trail(&folder).iter().filter(|item| item["action"] == "object.read").count();
+    let reads = || trail(&folder).iter().filter(|item| item["kind"] == "object.read").count();
     eventually("the reads are recorded", || (reads() >= 2).then_some(()));
     let trail = trail(&folder);
     let accepted = expect(&trail, "alert.created", "alert:A-1");
@@ -61,8 +61,8 @@ fn what_happens_to_events_runs_and_records_is_in_the_trail() {
     assert_eq!(attempts, 2, "each try is recorded: {shown:#}");
     assert_eq!(expect(&trail, "case.updated", "case:C-1")["actor"], "token:admin");
     expect(&trail, "case.commented", "case:C-1");
-    expect(&trail, "object.read", "case:C-1");
-    expect(&trail, "object.read", "alert:A-1");
+    expect(&trail, "read", "case:C-1");
+    expect(&trail, "read", "alert:A-1");
 }
 
 #[test]

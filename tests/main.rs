@@ -47,6 +47,7 @@ mod destinations;
 mod dry_run;
 #[cfg(test)]
 mod email;
+#[cfg(test)]
 mod evidence;
 #[cfg(test)]
 mod explaining;

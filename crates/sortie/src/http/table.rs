@@ -1,5 +1,7 @@
 //! The routes: one line each. Router, permissions, query keys and `/openapi.json` are made from this table; a handler that
 //! does not stand here cannot be reached, and a line without an [`Access`] does not compile.
+//!
+//! Length: one line for each route and each key of a query, and the list is what a reader looks for.
 
 use std::sync::Arc;
 
