@@ -156,7 +156,16 @@ impl Sent {
     /// A message that a mail server took, with its last word.
     pub(crate) fn taken(said: String, latency: Duration) -> Sent {
         let bytes = said.len() as u64;
-        Sent { status: Some(250), headers: HeaderMap::new(), text: said, bytes, truncated: false, latency, error: None }
+        Sent {
+            status: Some(250),
+            headers: HeaderMap::new(),
+            text: said,
+            bytes,
+            truncated: false,
+            latency,
+            error: None,
+            placed: Vec::new(),
+        }
     }
 
     /// What the history keeps of the answer.
