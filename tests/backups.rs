@@ -65,10 +65,8 @@ fn a_backup_taken_under_load_is_whole_elsewhere_and_its_secrets_need_their_key()
         assert_eq!(restored.ended_run(run)["status"], "succeeded", "acknowledged before the backup");
     }
     // Of what came while it was written there is a beginning, without a hole.
-    let there: Vec<bool> = after
-        .iter()
-        .map(|(_, run)| restored.client().get(&format!("/v1/runs/{run}")).status == 200)
-        .collect();
+    let there: Vec<bool> =
+        after.iter().map(|(_, run)| restored.client().get(&format!("/v1/runs/{run}")).status == 200).collect();
     let count = there.iter().take_while(|there| **there).count();
     assert!(there[count..].iter().all(|there| !there), "no hole: {there:?}");
     for (_, run) in after.iter().take(count) {

@@ -14,9 +14,9 @@ fn trail(folder: &Folder) -> Vec<Value> {
 
 #[track_caller]
 fn expect(trail: &[Value], action: &str, object: &str) -> Value {
-    let found = trail.iter().find(|item| {
-        item["action"] == action && item["object"].as_str().is_some_and(|text| text.starts_with(object))
-    });
+    let found = trail
+        .iter()
+        .find(|item| item["action"] == action && item["object"].as_str().is_some_and(|text| text.starts_with(object)));
     let all: Vec<String> = trail.iter().map(|item| format!("{} {}", item["action"], item["object"])).collect();
     let found = found.unwrap_or_else(|| panic!("no `{action}` about `{object}` in {all:#?}")).clone();
     for key in ["seq", "time", "actor", "kind"] {
@@ -135,9 +135,8 @@ fn what_retention_drops_is_recorded_before_it_goes_and_the_rest_verifies() {
     }
     server.stop();
     let server = Server::start(&folder);
-    let first = |server: &Server| {
-        server.client().get("/v1/status").ok(200)["history_first_seq"].as_u64().unwrap_or_default()
-    };
+    let first =
+        |server: &Server| server.client().get("/v1/status").ok(200)["history_first_seq"].as_u64().unwrap_or_default();
     eventually("something is dropped", || (first(&server) > 1).then_some(()));
     let swept = eventually("the sweep is recorded", || {
         let items = server.items("/v1/audit?action=retention.swept");

@@ -9,7 +9,9 @@ use crate::support::sample::{alert, decision};
 use crate::support::{Answer, Folder, Server, eventually};
 
 fn text(message: &str) -> String {
-    format!("triggers: [alert.created, manual]\nsteps:\n  - {{ id: say, action: log, with: {{ message: {message} }} }}\n")
+    format!(
+        "triggers: [alert.created, manual]\nsteps:\n  - {{ id: say, action: log, with: {{ message: {message} }} }}\n"
+    )
 }
 
 /// Does something in git; answers whether it went well.

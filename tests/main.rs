@@ -58,9 +58,9 @@ mod faults;
 #[cfg(test)]
 mod flood;
 #[cfg(test)]
-mod grouping;
-#[cfg(test)]
 mod four_eyes;
+#[cfg(test)]
+mod grouping;
 #[cfg(test)]
 mod history;
 #[cfg(test)]

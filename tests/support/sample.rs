@@ -83,7 +83,8 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
 }
 
 /// A playbook that runs for each alert and sends nothing.
-pub(crate) const NOTE: &str = "triggers: [alert.created]\nsteps:\n  - { id: note, action: log, with: { message: hi } }\n";
+pub(crate) const NOTE: &str =
+    "triggers: [alert.created]\nsteps:\n  - { id: note, action: log, with: { message: hi } }\n";
 
 /// A folder with a server on which so many alerts were told in batches.
 #[track_caller]

@@ -404,7 +404,9 @@ impl Engine {
     pub async fn load(&self, playbooks: Vec<Arc<Playbook>>, actor: Actor) -> Result<(), Refusal> {
         let _changing = self.inner.changing_set.lock().await;
         let made = self.notifying().map_err(|error| Refusal::from(&error))?;
-        let set = self.set_with_switches(playbooks.into_iter().chain(made).collect()).map_err(|error| Refusal::from(&error))?;
+        let set = self
+            .set_with_switches(playbooks.into_iter().chain(made).collect())
+            .map_err(|error| Refusal::from(&error))?;
         self.put_in_force(set, actor).await
     }
 
@@ -654,7 +656,8 @@ impl Engine {
 
 /// What the parts of an engine share.
 fn shared_of(setup: &Setup, chance: Chance, timed: bool) -> Result<Arc<Shared>, store::Error> {
-    let waiting = if setup.four_eyes { eyes::waiting(setup.store.as_ref(), &setup.playbooks)? } else { BTreeSet::new() };
+    let waiting =
+        if setup.four_eyes { eyes::waiting(setup.store.as_ref(), &setup.playbooks)? } else { BTreeSet::new() };
     let set = Set::new(setup.playbooks.clone(), switched_off(setup.store.as_ref())?).waiting_for(waiting);
     let (evaluator, words) = (setup.evaluator.clone(), setup.words.clone());
     let triage = with_kept(setup.triage.clone(), setup.store.as_ref(), &words, &evaluator)?;

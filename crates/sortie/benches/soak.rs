@@ -94,7 +94,10 @@ async fn soak(folder: &Path, plan: &Plan) -> Result<bool> {
     let data = folder.join("data");
     let (destinations, playbooks) = scene::files(receiver.address);
     let site = Site::make(&plan.binary, folder, (&data, "power"), &destinations, &playbooks)?;
-    std::fs::File::options().append(true).open(folder.join("sortie.yaml"))?.write_all(retention(plan.rate).as_bytes())?;
+    std::fs::File::options()
+        .append(true)
+        .open(folder.join("sortie.yaml"))?
+        .write_all(retention(plan.rate).as_bytes())?;
     let server = site.start()?;
     Api::open(site.address).await?.expect_playbooks(playbooks.len()).await?;
 

@@ -479,7 +479,10 @@ impl Store for Memory {
         while (swept.entries as usize) < SWEEP_ENTRIES_MAX {
             let over = state.ended() > keep.runs || state.bytes() > keep.bytes;
             let oldest = state.entries.values().find(|entry| !pinned.contains(&entry.header.seq));
-            let Some(seq) = oldest.filter(|e| over || e.header.time < cut).map(|e| e.header.seq).filter(|s| *s != last && *s < before)
+            let Some(seq) = oldest
+                .filter(|e| over || e.header.time < cut)
+                .map(|e| e.header.seq)
+                .filter(|s| *s != last && *s < before)
             else {
                 break;
             };

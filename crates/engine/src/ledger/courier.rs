@@ -25,12 +25,8 @@ use crate::outbound::destination::Manner;
 use crate::outbound::{Origin, retry};
 
 /// When a checkpoint is tried again that did not arrive: for ever, at most a minute apart.
-const AGAIN: Retry = Retry {
-    max: u32::MAX,
-    backoff: Backoff::Exponential,
-    first: Duration::from_secs(1),
-    cap: Duration::from_secs(60),
-};
+const AGAIN: Retry =
+    Retry { max: u32::MAX, backoff: Backoff::Exponential, first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 /// How long the last checkpoint of a server that stops may take.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -91,7 +87,8 @@ async fn once(engine: &Engine, keeper: &Keeper, signed: &Signed) -> bool {
         Ok(()) => {
             if keeper.note_arrived(size, now) {
                 tracing::info!(destination, "checkpoints of the history arrive again");
-                tell(engine, json!({ "what": "checkpoints arrive again", "destination": destination, "size": size })).await;
+                tell(engine, json!({ "what": "checkpoints arrive again", "destination": destination, "size": size }))
+                    .await;
             }
             true
         }

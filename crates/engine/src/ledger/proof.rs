@@ -112,7 +112,9 @@ pub fn run(store: &dyn Store, id: RunId, checkpoint: &Checkpoint, signed: String
 /// Whether an entry records something of a run.
 fn is_of(entry: &Entry, run: &str) -> bool {
     match entry.header.kind {
-        EntryKind::RunProgressed => record::read_progressed(&entry.payload).is_ok_and(|said| said.run.to_string() == run),
+        EntryKind::RunProgressed => {
+            record::read_progressed(&entry.payload).is_ok_and(|said| said.run.to_string() == run)
+        }
         // An event starts runs; a step's change of an alert or a case is an event, too, and names the run behind it.
         EntryKind::EventAccepted => record::read_accepted(&entry.payload).is_ok_and(|said| {
             said.runs.iter().any(|start| start.id.to_string() == run)

@@ -86,7 +86,10 @@ impl Sessions {
         {
             all.remove(&oldest);
         }
-        all.insert(Digest::of(secret.as_bytes()), Session { who, began: now, seen: now, lifetime: lifetime.min(LIFETIME) });
+        all.insert(
+            Digest::of(secret.as_bytes()),
+            Session { who, began: now, seen: now, lifetime: lifetime.min(LIFETIME) },
+        );
         secret
     }
 
@@ -140,7 +143,10 @@ pub(crate) fn named_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a
 /// `Set-Cookie` for a session; `secure` where the pages are reached over TLS.
 pub(crate) fn set_cookie(secret: &str, lifetime: Duration, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
-    format!("{COOKIE}={secret}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lifetime.min(LIFETIME).as_secs())
+    format!(
+        "{COOKIE}={secret}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        lifetime.min(LIFETIME).as_secs()
+    )
 }
 
 /// `Set-Cookie` that takes the cookie away.
@@ -196,7 +202,10 @@ mod tests {
     #[test]
     fn all_sessions_of_a_holder_end_together_and_no_others() {
         let (sessions, now) = (Sessions::new([1; SECRET_BYTES]), Instant::now());
-        let (a, b) = (sessions.begin(who(1), &[1; SECRET_BYTES], now, LIFETIME), sessions.begin(who(1), &[2; SECRET_BYTES], now, LIFETIME));
+        let (a, b) = (
+            sessions.begin(who(1), &[1; SECRET_BYTES], now, LIFETIME),
+            sessions.begin(who(1), &[2; SECRET_BYTES], now, LIFETIME),
+        );
         let other = sessions.begin(who(2), &[3; SECRET_BYTES], now, LIFETIME);
         sessions.end_all_of(&who(1));
         assert_eq!((sessions.find(&a, true, now), sessions.find(&b, true, now)), (None, None));

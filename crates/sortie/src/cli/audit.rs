@@ -52,7 +52,9 @@ pub(super) fn run(world: &World, command: AuditCommand) -> Result<(), Error> {
             };
             let body = json!({ "secret": secret, "value": without_line_end(&value) });
             let proof = records::ask(world, Ask::post(&["v1", "audit", "runs", &id, "prove-value"], body))?;
-            world.console.talk("whoever has this proof and the value checks it: sortie audit verify FILE --value-file VALUE");
+            world
+                .console
+                .talk("whoever has this proof and the value checks it: sortie audit verify FILE --value-file VALUE");
             Ok(world.console.data(&format!("{proof:#}"))?)
         }
         AuditCommand::Export(arguments) => export(world, &arguments),
@@ -134,7 +136,11 @@ fn of_file(world: &World, path: &Path, value_file: Option<&Path>, outside: &Outs
         let text_of_proof = text(path)?;
         if let Ok(proof) = serde_json::from_str::<ValueProof>(&text_of_proof) {
             let value = value_file.map(text).transpose()?;
-            return Ok(value::verify(&proof, value.as_deref().map(|value| without_line_end(value).as_bytes()), outside));
+            return Ok(value::verify(
+                &proof,
+                value.as_deref().map(|value| without_line_end(value).as_bytes()),
+                outside,
+            ));
         }
         let proof: RunProof = serde_json::from_str(&text_of_proof).map_err(|e| wrong(path, e))?;
         return Ok(proof::verify(&proof, outside));

@@ -182,7 +182,10 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Text", json!({ "type": "string" })),
         ("Bytes", json!({ "type": "string", "format": "binary" })),
         (PAGE, json!({ "type": "string" })),
-        (EVIDENCE, json!({ "type": "string", "format": "binary", "description": "an evidence bundle, for `sortie audit verify FILE`" })),
+        (
+            EVIDENCE,
+            json!({ "type": "string", "format": "binary", "description": "an evidence bundle, for `sortie audit verify FILE`" }),
+        ),
         ("Form", free()),
         ("OpenApi", free()),
         ("Empty", json!({ "type": "object", "additionalProperties": false })),

@@ -24,7 +24,8 @@ const LIMIT: Key = Key { name: "limit", doc: "most items of the page, 1 to 1000"
 const CURSOR: Key = Key { name: "cursor", doc: "where to go on: `next_cursor` of the page before" };
 const SINCE: Key = Key { name: "since", doc: "arrived at or after this RFC 3339 time" };
 const UNTIL: Key = Key { name: "until", doc: "arrived before this RFC 3339 time" };
-const FORMAT: Key = key("format", "`csv`: all of the list as comma-separated values (at most `limit` rows when that is given)");
+const FORMAT: Key =
+    key("format", "`csv`: all of the list as comma-separated values (at most `limit` rows when that is given)");
 const TENANT: Key = Key { name: "tenant", doc: "of this tenant" };
 const STATUS: Key = Key { name: "status", doc: "with one of these statuses, separated by commas" };
 

@@ -42,7 +42,8 @@ pub(crate) fn of(folder: &Path, file: &str, digest: Digest) -> Result<Authors, U
         return Err(Unknown::Uncommitted);
     }
     let said = ask(parent, &["log", "-1", "--format=%an%n%ae%n%cn%n%ce", "--", name]).ok_or(Unknown::Checkout)?;
-    let names: Vec<String> = said.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_lowercase).collect();
+    let names: Vec<String> =
+        said.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_lowercase).collect();
     if names.is_empty() { Err(Unknown::Uncommitted) } else { Ok(Authors(names)) }
 }
 
@@ -84,7 +85,10 @@ mod tests {
 
     #[test]
     fn files_are_found_below_the_folder_whatever_it_is_called() {
-        assert_eq!(place(Path::new("/etc/soc/playbooks"), "playbooks/a/b.yaml"), Path::new("/etc/soc/playbooks/a/b.yaml"));
+        assert_eq!(
+            place(Path::new("/etc/soc/playbooks"), "playbooks/a/b.yaml"),
+            Path::new("/etc/soc/playbooks/a/b.yaml")
+        );
         assert_eq!(place(Path::new("/etc/soc"), "soc/b.yaml"), Path::new("/etc/soc/b.yaml"));
     }
 

@@ -224,7 +224,8 @@ async fn sign(config: &Config, engine: &Engine, purpose: Purpose) -> Result<(), 
         return Ok(());
     }
     let keys = ledger::Keys { path, name: format!("sortie/{}", node().replace('+', "-")) };
-    let settings = ledger::Settings { keys, copies: config.ledger_copies.clone(), destination: config.ledger_destination.clone() };
+    let settings =
+        ledger::Settings { keys, copies: config.ledger_copies.clone(), destination: config.ledger_destination.clone() };
     Ok(engine.sign_with(settings).await?)
 }
 

@@ -67,7 +67,6 @@ pub(crate) const SESSION: Duration = Duration::from_secs(3_600);
 /// The shortest such session.
 pub(crate) const SESSION_MIN: Duration = Duration::from_secs(60);
 
-
 /// A person as the provider knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {

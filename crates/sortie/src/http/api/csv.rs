@@ -57,8 +57,12 @@ pub(super) async fn answer(call: Call, table: &'static Table) -> Answer {
     let left = rows(&call)?;
     // What is wrong with the query is said before anything is recorded or written.
     let first = page(&call, table, None, left).await?;
-    let asked: serde_json::Map<String, Value> =
-        call.query.pairs().filter(|(key, _)| *key != "format").map(|(key, value)| (key.to_owned(), value.into())).collect();
+    let asked: serde_json::Map<String, Value> = call
+        .query
+        .pairs()
+        .filter(|(key, _)| *key != "format")
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
     let what = json!({ "what": "list exported", "list": table.name, "format": "csv", "query": asked });
     let object = format!("list:{}", table.name);
     let recorded = call.app.engine.record(EntryKind::Exported, object, what, call.caller.actor()).await;

@@ -41,8 +41,21 @@ fn statuses(call: &Call) -> Result<Vec<DeliveryStatus>, Problem> {
 const TABLE: Table = Table {
     name: "deliveries",
     columns: &[
-        "delivery_id", "run_id", "playbook", "tenant", "alert_id", "case_id", "webhook_id", "destination", "step", "status",
-        "reason", "attempts", "http_status", "last_at", "next_at",
+        "delivery_id",
+        "run_id",
+        "playbook",
+        "tenant",
+        "alert_id",
+        "case_id",
+        "webhook_id",
+        "destination",
+        "step",
+        "status",
+        "reason",
+        "attempts",
+        "http_status",
+        "last_at",
+        "next_at",
     ],
     pages: |call| Box::pin(page(call)),
 };

@@ -96,8 +96,19 @@ struct Head {
 const TABLE: Table = Table {
     name: "events",
     columns: &[
-        "event_id", "type", "source", "id", "time", "received_at", "tenant", "actor", "about", "transitions",
-        "decisions_total", "runs", "warnings",
+        "event_id",
+        "type",
+        "source",
+        "id",
+        "time",
+        "received_at",
+        "tenant",
+        "actor",
+        "about",
+        "transitions",
+        "decisions_total",
+        "runs",
+        "warnings",
     ],
     pages: |call| Box::pin(page(call)),
 };

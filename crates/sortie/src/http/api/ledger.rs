@@ -140,7 +140,10 @@ pub(in crate::http) async fn prove_value(mut call: Call) -> Answer {
     let (checkpoint, signed) = engine.checkpoint().await.map_err(|error| problem(&error))?;
     let commitments = engine.context().secrets.commitments().clone();
     if commitments.fingerprint().is_none() {
-        return Err(Problem::conflict("no_commitment_key", "this needs the key of commitments: ask the running server"));
+        return Err(Problem::conflict(
+            "no_commitment_key",
+            "this needs the key of commitments: ask the running server",
+        ));
     }
     let name = secret.clone();
     let proved = call
