@@ -9,6 +9,7 @@
 
 pub mod action;
 pub mod approval;
+mod as_of;
 pub mod attach;
 mod batch;
 pub mod brakes;

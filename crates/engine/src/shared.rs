@@ -1,6 +1,6 @@
 //! What the parts of the engine share: the store, the loaded set, what has just begun, the figures.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::history::Salt;
 use model::record::Vocabulary;
 use model::run::{RunStart, RunStatus, RunSummary};
-use model::{Event, Record, RunId, Verdict};
+use model::{Event, Object, ObjectKey, Record, RunId, Verdict};
 use playbook::{Evaluator, Playbook};
 use store::Expect;
 use tokio::sync::{Notify, watch};
@@ -42,6 +42,34 @@ pub(crate) struct Fresh {
     /// The state that the event left, so that the store need not read it while somebody has it ([`store::Store::object`]).
     pub record: Option<Arc<Record>>,
     pub summary: RunSummary,
+}
+
+/// What runs change, where it is to be undone: in a back-test over a history that tells already what runs changed.
+#[derive(Debug, Default)]
+pub(crate) struct Apart(Mutex<Option<BTreeMap<ObjectKey, Option<Object>>>>);
+
+impl Apart {
+    /// Whether what runs change is kept apart.
+    pub(crate) fn set(&self, apart: bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = apart.then(BTreeMap::new);
+    }
+
+    /// Notes an object as it stands before a run changes it; `false` when nothing is kept apart.
+    pub(crate) fn note(&self, key: &ObjectKey, object: Option<&Object>) -> bool {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(noted) => {
+                noted.entry(key.clone()).or_insert_with(|| object.cloned());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The objects as they stood before runs changed them, since the last call.
+    pub(crate) fn take(&self) -> BTreeMap<ObjectKey, Option<Object>> {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.as_mut().map(std::mem::take).unwrap_or_default()
+    }
 }
 
 /// What the parts of the engine share.
@@ -81,6 +109,8 @@ pub(crate) struct Shared {
     /// Whether the time that conditions take is measured. In a simulation it is not: it must come out the same each time.
     timed: bool,
     failed: watch::Sender<Option<String>>,
+    /// What runs change, where it is to be undone.
+    pub apart: Apart,
 }
 
 impl Shared {
@@ -117,6 +147,7 @@ impl Shared {
             random: Mutex::new(chance),
             timed,
             failed: watch::Sender::new(None),
+            apart: Apart::default(),
         }
     }
 

@@ -22,8 +22,7 @@ use crate::outbound::gate::Gates;
 use crate::outbound::secret::Secret;
 use crate::outbound::{Answers, Destinations, Effects, Origin, Secrets};
 use crate::refusal::Refusal;
-pub(crate) use send::{held_windows, refuses, window_of};
-pub(crate) use subject::subject as about;
+pub(crate) use send::held_windows;
 
 mod assign;
 mod close;
@@ -234,7 +233,8 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// Who asks for what this call sends.
     pub fn origin(&self) -> Origin {
-        Origin { run: Some(self.start.id), step: self.path.to_owned(), destination: None }
+        let playbook = self.start.playbook.clone();
+        Origin { run: Some(self.start.id), playbook, step: self.path.to_owned(), destination: None }
     }
 
     /// What the secrets leave that were placed in a try of this call.

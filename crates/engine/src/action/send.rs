@@ -180,7 +180,7 @@ fn unwanted(call: &Call<'_>, parcel: &Parcel, destination: &Destination, first: 
 }
 
 /// Why a destination does not want to hear of an object, if it does not.
-pub(crate) fn refuses(
+fn refuses(
     destination: &Destination,
     tenant: &str,
     about: Option<&ObjectKey>,
@@ -336,7 +336,7 @@ fn window_key(call: &Call<'_>, parcel: &Parcel, id: &str) -> String {
 }
 
 /// The name of the window in which a destination hears nothing more of an object.
-pub(crate) fn window_of(start: &RunStart, about: Option<&ObjectKey>, id: &str) -> String {
+fn window_of(start: &RunStart, about: Option<&ObjectKey>, id: &str) -> String {
     format!("dest/{id}/{}", window_name(start, about))
 }
 

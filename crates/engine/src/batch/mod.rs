@@ -11,6 +11,7 @@ mod alarms;
 mod objects;
 mod rings;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -518,7 +519,16 @@ impl<'a> Batch<'a> {
         let stored = self.object(&change.object).map_err(|error| Refusal::from(&error))?;
         let words = (&self.shared.words, &self.triage.rules);
         let event = change::event(change, stored.as_deref(), actor, own_id, chain, self.now, words)?;
-        self.event(&Arc::new(event), &Raw::Bytes(bytes::Bytes::new()))
+        let (event, nothing) = (Arc::new(event), Raw::Bytes(bytes::Bytes::new()));
+        if matches!(actor, Actor::Run { .. }) && self.shared.apart.note(&change.object, stored.as_deref()) {
+            // Nobody hears of it.
+            let (at, none) = (self.position(), Set::new(Vec::new(), BTreeSet::new()));
+            let spent = || Duration::ZERO;
+            let means = Means { set: &none, ..self.means(&spent) };
+            let decided = decide::decide(&event, at.0, self, means).map_err(|error| Refusal::from(&error))?;
+            return self.accept(&event, &nothing, at, decided);
+        }
+        self.event(&event, &nothing)
     }
 
     /// A run's progress, and the changes it makes.
@@ -613,7 +623,7 @@ impl<'a> Batch<'a> {
 }
 
 /// What a key that makes a repeat recognisable is remembered by: source, tenant and key.
-fn replay_key(event: &Event, key: &str) -> [u8; 16] {
+pub(crate) fn replay_key(event: &Event, key: &str) -> [u8; 16] {
     let digest = Digest::of(format!("{}\0{}\0{key}", event.source, event.tenant).as_bytes());
     first_half(&digest)
 }

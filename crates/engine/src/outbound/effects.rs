@@ -43,6 +43,9 @@ enum Way {
 pub struct Origin {
     /// The run; none for what a person sends to try a destination.
     pub run: Option<RunId>,
+    /// Its playbook; empty where there is no run.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub playbook: String,
     /// The path of the step.
     pub step: String,
     /// The destination, when it is one.
@@ -173,6 +176,16 @@ impl Effects {
         match &self.way {
             Way::Live(_) => Vec::new(),
             Way::Recorded(recorder) => recorder.planned.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// What would have been sent since the last call, in order; nothing when this sends.
+    pub fn take_planned(&self) -> Vec<Planned> {
+        match &self.way {
+            Way::Live(_) => Vec::new(),
+            Way::Recorded(recorder) => {
+                std::mem::take(&mut *recorder.planned.lock().unwrap_or_else(PoisonError::into_inner))
+            }
         }
     }
 

@@ -87,7 +87,7 @@ impl Permission {
             ("playbooks", "run") => P::PlaybooksRun,
             ("playbooks", _) => or(P::PlaybooksRead, P::PlaybooksWrite),
             ("runs", _) => or(P::RunsRead, P::RunsSteer),
-            ("events" | "explain", _) => P::EventsRead,
+            ("events" | "explain" | "history", _) => P::EventsRead,
             ("searches", _) => P::SearchesOwn,
             ("notifications", _) => or(P::NotificationsRead, P::NotificationsWrite),
             ("approvals", _) => or(P::ApprovalsRead, P::ApprovalsDecide),

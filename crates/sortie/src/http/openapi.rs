@@ -196,6 +196,7 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Fields", free()),
         ("Place", object("file line# column#")),
         ("Decision", object("playbook playbook_digest? verdict run_id? reason at:Place")),
+        ("LookedDecision", object("playbook playbook_digest? verdict run_id? reason at:Place triggers:Any[]")),
         ("Taken", object("event_id duplicate! decisions:Decision[] decisions_total# warnings[]")),
         ("Run", object(RUN)),
         ("Runs", page_of("Run")),
@@ -249,9 +250,11 @@ fn of_records() -> Vec<(&'static str, Value)> {
         (
             "Explained",
             object(
-                "event_id type transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! note?",
+                "event_id type transitions:Change[] decisions:LookedDecision[] decisions_total# decisions_complete! note?",
             ),
         ),
+        ("RecordedEvent", object("event_id time accepted:Any")),
+        ("RecordedEvents", page_of("RecordedEvent")),
         ("Object", free()),
         ("Objects", page_of("Object")),
         (

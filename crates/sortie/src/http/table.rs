@@ -68,6 +68,8 @@ const EVENTS: &[Key] = &[
     CURSOR,
 ];
 
+const RECORDED: &[Key] = &[TENANT, SINCE, UNTIL, LIMIT, CURSOR];
+
 const OBJECTS: &[Key] = &[
     key("stage", "in one of these stages, separated by commas"),
     key("priority", "of one of these priorities, separated by commas"),
@@ -190,6 +192,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/events", READERS, "events, newest first", EVENTS, None, (200, "Events"), events::list),
     route!(Get "/v1/events/{id}", READERS, "an event with its raw body, its transitions and its decisions", &[], None, (200, "EventDetail"), events::show),
     route!(Get "/v1/explain/{id}", READERS, "why playbooks ran or did not run for an event", &[], None, (200, "Explained"), events::explain),
+    route!(Get "/v1/history/events", READERS, "what was accepted, oldest first, as it was recorded: for back-tests", RECORDED, None, (200, "RecordedEvents"), events::recorded),
     route!(Get "/v1/alerts", READERS, "alerts, the one changed last in front", ALERTS, None, (200, "Objects"), objects::alerts),
     route!(Get "/v1/alerts/{id}", READERS, "an alert", OF_TENANT, None, (200, "Object"), objects::alert),
     route!(Patch "/v1/alerts/{id}", ANALYSTS, "changes fields of an alert", OF_TENANT, Some("Fields"), (200, "Object"), objects::patch_alert),

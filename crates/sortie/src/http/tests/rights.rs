@@ -19,6 +19,7 @@ POST /v1/runs/{id}/retry: admin, analyst
 GET /v1/events: *
 GET /v1/events/{id}: *
 GET /v1/explain/{id}: *
+GET /v1/history/events: *
 GET /v1/alerts: *
 GET /v1/alerts/{id}: *
 PATCH /v1/alerts/{id}: admin, analyst
