@@ -70,6 +70,8 @@ mod kill;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod library;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod observe;

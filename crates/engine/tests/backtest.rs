@@ -1,6 +1,6 @@
 //! A back-test tells the same whether runs that end at once are walked beside the engine or go all the way through it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of a `#[test]` function")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of a `#[test]` function")]
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Tests of playbooks: people answer, called playbooks are answered for, and every way of every block is counted.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside of a `#[test]` function")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of a `#[test]` function")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

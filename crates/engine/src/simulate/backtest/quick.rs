@@ -92,7 +92,7 @@ impl Quick {
             sends: Vec::new(),
             now,
         };
-        let status = walk.to_the_end()?;
+        let status = walk.whole()?;
         let Walk { sends: would_send, .. } = walk;
         let requests = self.context.effects.take_planned().into_iter().filter(|one| one.origin.destination.is_none());
         let would_request = requests.map(|one| WouldRequest {
@@ -138,7 +138,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn to_the_end(&mut self) -> Option<RunStatus> {
+    fn whole(&mut self) -> Option<RunStatus> {
         let playbook = self.playbook;
         for _ in 0..2 * limits::RUN_STEPS_MAX {
             match next::next(&self.state, playbook, self.now, &|_| false) {
@@ -147,7 +147,7 @@ impl Walk<'_> {
                 Next::End { status: status @ (RunStatus::Succeeded | RunStatus::SucceededWithWarnings), .. } => {
                     return Some(status);
                 }
-                Next::End { .. } => return None,
+                Next::End { .. } | Next::CutOff { .. } => return None,
             }
         }
         None

@@ -27,7 +27,8 @@ pub(crate) struct CheckArguments {
     /// Playbook files, or folders of them [default: the configured folder]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// The destinations that playbooks may name [default: as configured; not checked when there are none]
+    /// The destinations that playbooks may name [default: as configured; not checked when there are none]. Those that were
+    /// made through the API of a server are known with --server URL
     #[arg(long, value_name = "FILE")]
     pub(crate) destinations: Option<PathBuf>,
     /// SARIF 2.1.0, for code review and scanning tools
