@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::record::{Accepted, read_accepted};
-use model::event::Actor;
 use model::history::EntryKind;
-use model::object::OURS;
 use model::{EventId, Seq, Time};
 use serde_json::{Value, json};
 
@@ -118,13 +116,7 @@ fn past(id: &str, time: Time, read: Result<Accepted, String>) -> Option<Item> {
         Ok(accepted) => accepted,
         Err(error) => return Some(Err::<Past, Value>(json!({ "event_id": id, "error": error }))),
     };
-    let by_itself = accepted.source == OURS
-        && match accepted.actor {
-            Actor::Token(_) | Actor::User(_) => false,
-            Actor::Run { .. } => accepted.subject.is_none(),
-            _ => true,
-        };
-    if by_itself {
+    if accepted.follows_by_itself() {
         return None;
     }
     let event = accepted.event();
