@@ -93,6 +93,7 @@ async fn told(setup: Setup, events: &[Value]) -> Vec<Told> {
         tenant: None,
         now: Time::EPOCH,
         header_key: None,
+        signed_key: None,
         content_type: None,
         headers: None,
         limits: source::Limits::default(),

@@ -212,6 +212,7 @@ impl Judge {
             tenant: None,
             now: NOW,
             header_key: None,
+            signed_key: None,
             content_type: None,
             headers: None,
             limits: Limits::default(),

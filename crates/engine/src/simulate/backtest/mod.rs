@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::record::Vocabulary;
-use model::{Event, Object, Seq, Time, Transition, limits, object};
+use model::{Event, Object, Seq, Time, Transition, object};
 use playbook::{Catalog, Evaluator, Playbook};
 use store::Store as _;
 
@@ -246,7 +246,7 @@ impl World {
         let now = self.simulation.now();
         let (key, mut body) = (replay_key(event, &replay.key), [0; 16]);
         body.copy_from_slice(replay.body.0.get(..16)?);
-        let until = now.plus(Duration::from_secs(limits::REPLAY_WINDOW_SECONDS));
+        let until = now.plus(Duration::from_secs(replay.seconds));
         match self.keys.get(&key).filter(|(_, until)| *until > now) {
             None => {
                 self.keys.insert(key, (body, until));
