@@ -256,3 +256,53 @@ fn more_connections_than_the_process_can_hold_hear_503_and_the_others_go_on() {
     assert_eq!(answer.status, 202);
     receiver.next();
 }
+
+/// The most memory that a process ever held, in bytes.
+fn peak_bytes(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// An event of many small values, which takes many times its room once it is read.
+fn bulky(n: usize) -> String {
+    let list: Vec<String> = (0..25).map(|i| format!("{{\"k{i}\":[{n},\"v{i}\",null]}}")).collect();
+    format!("{{\"type\":\"a.b\",\"data\":{{\"list\":[{}]}}}}", list.join(","))
+}
+
+#[test]
+fn a_large_batch_is_taken_event_by_event_and_takes_little_more_room_than_its_body() {
+    let folder = Folder::new();
+    folder.playbook(
+        "idle",
+        "triggers: [{ event: { type: other } }]\nsteps:\n  - { action: log, with: { message: x } }\n",
+    );
+    let events: Vec<String> = (0..4_000).map(bulky).collect();
+    for (kind, body) in
+        [("application/json", format!("[{}]", events.join(","))), ("application/x-ndjson", events.join("\n"))]
+    {
+        let server = Server::start(&folder);
+        for n in 0..200 {
+            post(&server, &[], bulky(n).as_bytes()).expect(202);
+        }
+        let before = peak_bytes(&server);
+        let answers = post(&server, &[("content-type", kind)], body.as_bytes()).ok(202);
+        assert_eq!(answers.as_array().map(Vec::len), Some(4_000));
+        let grown = peak_bytes(&server) - before;
+        assert!(grown < 50_000_000, "{kind}: {grown} bytes more than {before} for {} bytes", body.len());
+        server.stop();
+    }
+}
+
+#[test]
+fn a_batch_in_which_every_element_is_broken_is_refused_quickly_each_with_its_place() {
+    let server = Server::start(&Folder::new());
+    let line = format!("{{\"type\":\"a.b\",\"data\":{{\"text\":\"{}\"}},}}", "x".repeat(700));
+    let body = vec![line.as_str(); 8_000].join("\n");
+    let began = Instant::now();
+    let answer = post(&server, &[("content-type", "application/x-ndjson")], body.as_bytes());
+    let answers = answer.json();
+    assert_eq!((answer.status, answers.as_array().map(Vec::len)), (400, Some(8_000)));
+    assert!(answers[7_999]["error"].to_string().contains("line 8000, column "), "{}", answers[7_999]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}

@@ -138,3 +138,23 @@ fn a_question_survives_a_kill_and_is_answered_from_the_command_line_by_another_p
     let failed = server.ended_run(started["run_id"].as_str().unwrap());
     assert_eq!(failed["status"], "failed", "there is no `event.data.host`");
 }
+
+#[test]
+fn a_loop_over_too_many_items_or_too_large_ones_fails_before_anything_is_done() {
+    let receiver = Receiver::start();
+    let folder = folder(
+        &receiver,
+        "  - id: each\n    for_each:\n      in: event.data.items\n      as: item\n      steps:\n        \
+         - { id: send, action: webhook.send, with: { to: desk, body: { item: \"${{ item }}\" } } }\n",
+    );
+    let server = Server::start(&folder);
+    let many: Vec<u32> = vec![0; 10_001];
+    for (items, code) in
+        [(json!(many), "too_many_items"), (json!({ "a": 1 }), "not_a_list"), (json!(null), "not_a_list")]
+    {
+        let run = server.ended_run(&go(&server, json!({ "items": items })));
+        assert_eq!(run["status"], "failed", "{code}");
+        assert!(run["reason"].as_str().unwrap().contains(code), "{code}: {}", run["reason"]);
+    }
+    assert!(sent(&receiver).is_empty());
+}

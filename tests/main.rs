@@ -22,15 +22,11 @@ mod auth;
 #[cfg(test)]
 mod backtest;
 #[cfg(test)]
-mod backups;
-#[cfg(test)]
 mod blocks;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod brakes;
-#[cfg(test)]
-mod bundles;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
@@ -48,17 +44,11 @@ mod dry_run;
 #[cfg(test)]
 mod email;
 #[cfg(test)]
-mod evidence;
-#[cfg(test)]
 mod explaining;
-#[cfg(test)]
-mod facts;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod flood;
-#[cfg(test)]
-mod four_eyes;
 #[cfg(test)]
 mod grouping;
 #[cfg(test)]
@@ -68,9 +58,9 @@ mod ingest;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
-mod ledger;
+mod killed;
 #[cfg(test)]
-mod library;
+mod ledger;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]

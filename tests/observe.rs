@@ -1,5 +1,7 @@
 //! `mode: observe`, and loops through another server.
 
+use std::net::{SocketAddr, TcpListener};
+
 use serde_json::json;
 
 use crate::support::sample::{alert, case, decision, desk, run_id, verdict};
@@ -68,11 +70,12 @@ fn a_plan_that_cannot_be_made_is_a_failed_run_and_survives_a_kill() {
 }
 
 #[test]
-fn a_chain_of_another_server_counts_when_its_sender_is_known() {
+fn a_chain_of_another_server_counts_whoever_says_so() {
     let receiver = Receiver::start();
     let folder =
         Folder::with("sources: { generic: { auth: { bearer: \"${secret:IN}\" } }, exabeam: { auth: none } }\n");
     folder.destinations(&receiver, &["desk"], "timeout: 5s");
+    folder.playbook("all", "triggers: [alert.created]\nsteps:\n  - { action: log, with: { message: x } }\n");
     folder.playbook("tell", "triggers:\n  - event: { type: \"*\" }\nsteps:\n  - id: send\n    action: webhook.send\n    with: { to: [desk], body: { text: x } }\n");
     let server = Server::start_with(&folder, &[("SORTIE_SECRET_IN", "known")]);
     let send = |chain: &str| {
@@ -94,10 +97,45 @@ fn a_chain_of_another_server_counts_when_its_sender_is_known() {
         }
     }
     let headers = [("content-type", "application/json"), ("sortie-chain", "10")];
-    let body = json!({"alertId": "A-9", "alertName": "x"}).to_string();
+    let body = json!({"last_update_time": "2026-11-22T08:00:00Z", "alert_id": "a-9", "alert_name": "x"}).to_string();
     let answer = server.client().anonymous().request("POST", "/v1/in/exabeam", &headers, body.as_bytes()).ok(202);
-    assert!(
-        !answer["decisions"].to_string().contains("loop_guarded"),
-        "a sender whom nobody knows is not believed: {answer}"
-    );
+    assert_eq!(verdict(&answer, "all"), "loop_guarded", "also of a sender whom nobody knows: {answer}");
+}
+
+/// An address where nothing listens.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn a_loop_through_two_servers_ends_after_ten_runs_whichever_way_they_send() {
+    let steps = [
+        ("webhook.send", "{ to: other, body: { type: ping } }"),
+        ("http.request", "{ method: POST, url: \"http://OTHER/v1/in/generic\", body: { type: ping } }"),
+    ];
+    for (action, with) in steps {
+        let addresses = [free(), free()];
+        let servers: Vec<Server> = (0..2)
+            .map(|n| {
+                let other = addresses[1 - n].to_string();
+                let folder = Folder::new();
+                folder.write("destinations.yaml", &format!("destinations:\n  other: {{ kind: webhook, url: \"http://{other}/v1/in/generic\" }}\n"));
+                let with = with.replace("OTHER", &other);
+                folder.playbook("echo", &format!("triggers: [{{ event: {{ type: ping }} }}]\ntriggers_itself: allow\nsteps:\n  - {{ id: pass, action: {action}, with: {with} }}\n"));
+                Server::try_start_at(&folder, addresses[n]).unwrap()
+            })
+            .collect();
+        servers[0].accepted(&json!({ "type": "ping" }));
+        eventually("the chain is at its end", || {
+            let last = |server: &Server| {
+                let events = server.items("/v1/events?limit=1");
+                let id = events.first()?["event_id"].as_str()?.to_owned();
+                let event = server.client().get(&format!("/v1/events/{id}")).ok(200);
+                event["decisions"].as_array()?.iter().any(|one| one["verdict"] == "loop_guarded").then_some(())
+            };
+            servers.iter().find_map(last)
+        });
+        let runs: usize = servers.iter().map(|server| server.items("/v1/runs?limit=100").len()).sum();
+        assert_eq!(runs, 10, "{action}");
+    }
 }

@@ -120,10 +120,14 @@ fn two_destinations(a: &Receiver, b: &Receiver) -> Folder {
 #[test]
 fn the_window_of_a_destination_holds_for_it_alone() {
     let (a, b) = (Receiver::start(), Receiver::start());
-    let server = Server::start(&two_destinations(&a, &b));
+    let folder = two_destinations(&a, &b);
+    let server = Server::start(&folder);
     let first = server.accepted(&urgency("ws-1", 90.0));
     server.ended_run(&run_id(&first, "warn"));
     server.accepted(&urgency("ws-1", 10.0));
+    // X29: also over a kill.
+    server.kill();
+    let server = Server::start(&folder);
     let second = server.accepted(&urgency("ws-1", 95.0));
     let run = server.ended_run(&run_id(&second, "warn"));
     assert_eq!(run["status"], "succeeded", "some suppressed: the step succeeded");

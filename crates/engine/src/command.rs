@@ -199,6 +199,8 @@ impl Engine {
             windows,
             marks: Vec::new(),
             unless: Vec::new(),
+            failed: Vec::new(),
+            delivered: [0; 2],
             reply,
         };
         self.order(Order::Progress(Box::new(progress)), answer).await

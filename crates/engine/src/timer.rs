@@ -122,7 +122,7 @@ impl Timers {
     }
 
     /// When the next is due.
-    pub(crate) fn next(&self) -> Option<Time> {
+    fn next(&self) -> Option<Time> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner).ordered.first().map(|(due, _)| *due)
     }
 }
@@ -154,19 +154,28 @@ pub(crate) async fn turn(shared: &Arc<Shared>, orders: &Orders) -> Option<Time> 
         if ready.is_empty() {
             return shared.timers.next();
         }
+        // All of them are asked for before the first is answered, so that they share commits.
+        let mut answers = Vec::with_capacity(ready.len());
         for name in ready {
             let (reply, answer) = oneshot::channel();
             if orders.send(Order::Tick(Box::new(Tick { timer: name.clone(), reply }))).await.is_err() {
                 return None;
             }
+            answers.push((name, answer));
+        }
+        let mut refused = false;
+        for (name, answer) in answers {
             match answer.await {
                 Ok(Ok(())) => {}
                 Ok(Err(refusal)) => {
                     tracing::warn!(timer = name, %refusal, "a timer that is due could not be dealt with; it is tried again");
-                    return Some(shared.store.now().plus(SLEEP_MAX));
+                    refused = true;
                 }
                 Err(_) => return None,
             }
+        }
+        if refused {
+            return Some(shared.store.now().plus(SLEEP_MAX));
         }
     }
 }

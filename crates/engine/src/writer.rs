@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use model::event::Actor;
 use model::history::EntryKind;
-use model::run::{RunStart, RunSummary};
+use model::run::{Delivery, RunStart, RunSummary};
 use model::{Decision, Digest, Event, EventId, RunId, Seq, Time, Transition, limits};
 use serde_json::Value;
 use store::{Expect, Window};
@@ -171,6 +171,10 @@ pub(crate) struct Progress {
     pub windows: Vec<Window>,
     /// Named values that change.
     pub marks: Vec<store::Mark>,
+    /// The deliveries that failed with it, with their numbers.
+    pub failed: Vec<(u32, Delivery)>,
+    /// When the run ends by itself: how many of its deliveries were taken, and how many failed.
+    pub delivered: [u64; 2],
     /// Names of values that must not be there; the order is stale otherwise.
     pub unless: Vec<String>,
     /// Answers with the entry that records it.

@@ -166,3 +166,39 @@ async fn a_schedule_fires_while_time_passes() {
     let hours = ["2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z"];
     assert_eq!(started, hours.map(|hour| Some(at(hour))));
 }
+
+/// An outside at which something in us panics for one kind of request.
+struct Panics;
+
+impl Answers for Panics {
+    fn answer(&self, asked: &Planned) -> Reply {
+        assert!(!asked.url.contains("poison"), "the action panics, as the test wants it");
+        Takes.answer(asked)
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_panics_every_time_fails_its_own_run_once_and_no_other() {
+    const TELL: &str = "
+playbook: tell
+triggers: [{ event: { type: go } }]
+steps:
+  - id: send
+    action: http.request
+    with: { url: \"https://rep.example.com/${{ event.data.text }}\" }
+on_failure:
+  - { id: note, action: log, with: { message: \"${{ failure.code }}\" } }
+";
+    let simulation = simulation(&[TELL], Panics).await;
+    for text in ["poison", "fine", "poison", "fine"] {
+        let one = event(&simulation, &json!({ "type": "go", "data": { "text": text } }));
+        simulation.event(one).await.unwrap();
+        simulation.finish(simulation.now().plus(Duration::from_secs(3_600))).await.unwrap();
+    }
+    let report = simulation.report().await.unwrap();
+    let mut ends: Vec<&str> = report.runs.iter().map(|run| run.status.name()).collect();
+    ends.sort_unstable();
+    assert_eq!(ends, ["failed", "failed", "succeeded", "succeeded"]);
+    let notes = report.runs.iter().filter(|run| format!("{:?}", run.steps).contains("panic"));
+    assert_eq!(notes.count(), 2, "it is said why");
+}

@@ -91,7 +91,7 @@ pub const LOOP_PARALLEL_MAX: usize = 50;
 /// Most branches of a `parallel` block, and most cases of a `switch`.
 pub const BRANCHES_MAX: usize = 50;
 /// Most deliveries of one run that listings show; all stand in the run itself.
-pub const SUMMARY_DELIVERIES_MAX: usize = 500;
+pub const SUMMARY_DELIVERIES_MAX: usize = 200;
 /// Most steps that one run does, those of all rounds of its loops together.
 pub const RUN_STEPS_MAX: usize = 100_000;
 /// Most calls of playbooks inside each other.

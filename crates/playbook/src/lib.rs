@@ -25,7 +25,7 @@ pub mod testing;
 pub mod yaml;
 
 pub use catalog::{ActionSpec, Catalog, Effect, Param, ParamType};
-pub use check::{Checked, Source, check, compile};
+pub use check::{Checked, Source, block_names, check, compile};
 pub use codes::{codes, explain_code};
 pub use control::{Concurrency, Control, Dedupe, Rate, Throttle, WhenFull};
 pub use diagnostic::{Diagnostic, Severity, Span};

@@ -354,7 +354,7 @@ impl Body {
             Body::Wait(_) => "wait",
             Body::Approve(_) => "approve",
             Body::Set { .. } => model::run::SET,
-            Body::Stop { .. } => "stop",
+            Body::Stop { .. } => model::run::STOP,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::event::Actor;
 use model::history::EntryKind;
-use model::run::{DeliveryStatus, RunStatus};
+use model::run::RunStatus;
 use model::{ChainLink, DeliveryId};
 use serde_json::{Value, json};
 use store::Expect;
@@ -44,31 +44,13 @@ impl Batch<'_> {
         self.accept(&event, &Raw::Bytes(bytes::Bytes::new()), at, decided).map(drop)
     }
 
-    /// The deliveries that fail with a run's progress, where anybody listens.
-    pub(super) fn failed_deliveries(&self, progress: &Progress) -> Result<Vec<usize>, Refusal> {
-        let failed = |status: DeliveryStatus| status == DeliveryStatus::Failed;
-        let deliveries = &progress.summary.deliveries;
-        let by_itself = matches!(progress.expect, Expect::Lease { .. });
-        if !by_itself || !deliveries.iter().any(|one| failed(one.status)) || !self.set.hears(DELIVERY_FAILED) {
-            return Ok(Vec::new());
-        }
-        let before = self.shared.store.run(progress.summary.id).map_err(|error| Refusal::from(&error))?;
-        let before = before.map(|run| run.deliveries).unwrap_or_default();
-        let new = deliveries
-            .iter()
-            .enumerate()
-            .filter(|(at, one)| failed(one.status) && !before.get(*at).is_some_and(|before| failed(before.status)));
-        Ok(new.map(|(at, _)| at).collect())
-    }
-
     /// Says that a run failed or needs a person, and which of its deliveries failed.
-    pub(super) fn raise_of_run(&mut self, progress: &Progress, failed: &[usize]) -> Result<(), Refusal> {
+    pub(super) fn raise_of_run(&mut self, progress: &Progress) -> Result<(), Refusal> {
         let run = &progress.summary;
-        for at in failed {
-            let Some(delivery) = run.deliveries.get(*at) else { continue };
-            let index = u32::try_from(*at).unwrap_or(u32::MAX);
+        let hears = !progress.failed.is_empty() && self.set.hears(DELIVERY_FAILED);
+        for (index, delivery) in progress.failed.iter().filter(|_| hears) {
             let data = json!({
-                "delivery_id": DeliveryId { run: run.id, index }, "run_id": run.id, "playbook": run.playbook,
+                "delivery_id": DeliveryId { run: run.id, index: *index }, "run_id": run.id, "playbook": run.playbook,
                 "destination": delivery.destination, "step": delivery.path, "http_status": delivery.http_status,
                 "attempts": delivery.attempts, "alert_id": run.alert, "case_id": run.case,
             });

@@ -107,9 +107,7 @@ fn each(todo: &Todo<'_>, means: &Means<'_>) -> Ended {
     let Some(known) = means.state.steps.get(&todo.path) else { return Ended::well(json!([])) };
     let none = model::run::Rounds::default();
     let rounds = known.rounds.as_deref().unwrap_or(&none);
-    let mut room = model::limits::STEP_OUTPUT_BYTES_MAX / 2;
-    let results: Vec<Value> =
-        known.items().iter().zip(rounds.ends()).map(|(item, end)| result(item, end.as_ref(), &mut room)).collect();
+    let results = results(known.items(), rounds.ends());
     let failed: Vec<&RoundEnd> = rounds.ends().iter().flatten().filter(|end| end.status.is_failure()).collect();
     let warned = rounds.ends().iter().flatten().any(|end| end.status != StepStatus::Succeeded);
     let output = Value::Array(results);
@@ -124,22 +122,45 @@ fn each(todo: &Todo<'_>, means: &Means<'_>) -> Ended {
     }
 }
 
-/// What came of one item. Outputs are left out, and that is said, once they are too large together.
-fn result(item: &Value, end: Option<&RoundEnd>, room: &mut usize) -> Value {
-    let status = end.map_or("", |end| end.status.name());
-    let mut result = json!({ "item": item, "status": status, "output": null });
-    let output = end.and_then(|end| end.output.as_ref());
-    let bytes = output.map_or(0, |output| output.to_string().len());
-    match (output, room.checked_sub(bytes)) {
-        (Some(output), Some(rest)) => {
-            *room = rest;
-            result["output"] = output.clone();
+/// What a result takes besides item, output and error, in bytes.
+const RESULT_BYTES: usize = 90;
+
+/// What came of the items. Where all of it together is too large for an output, the items are left out of the results, and
+/// then outputs and messages, which is said.
+fn results(items: &[Value], ends: &[Option<RoundEnd>]) -> Vec<Value> {
+    let most = model::limits::STEP_OUTPUT_BYTES_MAX.saturating_sub(items.len().saturating_mul(RESULT_BYTES));
+    let bytes: usize = items.iter().map(|item| item.to_string().len() + 8).sum();
+    let left = most.checked_sub(bytes);
+    let mut room = left.unwrap_or(most);
+    let result = |(item, end): (&Value, &Option<RoundEnd>)| {
+        let mut result = result(end.as_ref(), &mut room);
+        if left.is_some() {
+            result["item"] = item.clone();
         }
-        (Some(_), None) => result["output_left_out"] = Value::Bool(true),
-        (None, _) => {}
+        result
+    };
+    items.iter().zip(ends).map(result).collect()
+}
+
+/// What came of one item, as far as there is room for it.
+fn result(end: Option<&RoundEnd>, room: &mut usize) -> Value {
+    let mut fits = |bytes: usize| {
+        let left = room.checked_sub(bytes);
+        *room = left.unwrap_or(*room);
+        left.is_some()
+    };
+    let status = end.map_or("", |end| end.status.name());
+    let mut result = json!({ "status": status, "output": null });
+    if let Some(output) = end.and_then(|end| end.output.as_ref()) {
+        if fits(output.to_string().len()) {
+            result["output"] = output.clone();
+        } else {
+            result["output_left_out"] = Value::Bool(true);
+        }
     }
     if let Some(error) = end.and_then(|end| end.error.as_ref()) {
-        result["error"] = json!({ "code": error.code, "message": error.message });
+        let message = fits(error.message.len() + 16).then_some(error.message.as_str());
+        result["error"] = json!({ "code": error.code, "message": message });
     }
     result
 }

@@ -166,6 +166,9 @@ fn finally<'a>(mut walk: Walk<'a, '_>, playbook: &'a Playbook, stand: Stand) -> 
         (_, Stand::Attention(reason)) => attention(reason),
         (_, Stand::Open) if !late => walk.work(),
         (Stand::Done { .. }, Stand::Failed(path)) => end(walk.state, Stand::Failed(path)),
+        (Stand::Stopped(stop), Stand::Failed(path)) if stopped(walk.state, &stop).0 != RunStatus::Failed => {
+            end(walk.state, Stand::Failed(path))
+        }
         (Stand::Done { .. }, Stand::Done { warned: true }) => end(walk.state, Stand::Done { warned: true }),
         (stand, _) => end(walk.state, stand),
     }

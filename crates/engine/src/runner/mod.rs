@@ -18,15 +18,13 @@ mod outcome;
 mod record;
 mod work;
 
-pub(crate) use outcome::facts_of;
-
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use model::RunId;
+use model::{RunId, Time};
 use playbook::{Catalog, Playbook};
 use store::Lease;
 use tokio::sync::{Semaphore, watch};
@@ -62,6 +60,8 @@ pub(crate) struct Runner {
     /// Whether the server is stopping: no step begins any more.
     pub stop: watch::Receiver<bool>,
     at_work: Mutex<HashMap<RunId, (Lease, AbortHandle)>>,
+    /// When leases were prolonged last.
+    prolonged: Mutex<Time>,
     pinned: Mutex<HashMap<model::Digest, Arc<Playbook>>>,
 }
 
@@ -74,7 +74,17 @@ impl Runner {
         runs_max: usize,
         stop: watch::Receiver<bool>,
     ) -> Runner {
-        Runner { shared, orders, context, catalog, runs_max, stop, at_work: Mutex::default(), pinned: Mutex::default() }
+        Runner {
+            shared,
+            orders,
+            context,
+            catalog,
+            runs_max,
+            stop,
+            at_work: Mutex::default(),
+            prolonged: Mutex::new(Time::EPOCH),
+            pinned: Mutex::default(),
+        }
     }
 
     /// Works until the server stops; then waits for the steps that are at work.
@@ -109,6 +119,7 @@ impl Runner {
         let Ok(first) = Arc::clone(slots).acquire_owned().await else { return };
         let free = slots.available_permits() + 1;
         let now = self.shared.store.now();
+        self.keep(now);
         let leases = match self.shared.store.take_due(now, free, LEASE) {
             Ok(leases) => leases,
             Err(error) => {
@@ -149,7 +160,7 @@ impl Runner {
         Ok(most)
     }
 
-    async fn sleep(&self, now: model::Time) {
+    async fn sleep(&self, now: Time) {
         let due = self.shared.store.next_due().map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX));
         let _ = tokio::time::timeout(due, self.shared.wake.notified()).await;
     }
@@ -196,11 +207,22 @@ impl Runner {
     async fn prolong(&self) {
         loop {
             tokio::time::sleep(PROLONG_EVERY).await;
-            let leases: Vec<Lease> =
-                self.at_work.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(lease, _)| *lease).collect();
-            if let Err(error) = self.shared.store.prolong(&leases, self.shared.store.now(), LEASE) {
-                tracing::error!(%error, "leases cannot be prolonged");
-            }
+            self.keep(self.shared.store.now());
+        }
+    }
+
+    /// Prolongs the leases of all that is at work, when it is time for that. Asked before anything is taken: a clock that
+    /// jumps, or a machine that slept, must not make it seem as if nobody were at work.
+    fn keep(&self, now: Time) {
+        let mut last = self.prolonged.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.since(*last) < PROLONG_EVERY {
+            return;
+        }
+        *last = now;
+        let leases: Vec<Lease> =
+            self.at_work.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(lease, _)| *lease).collect();
+        if let Err(error) = self.shared.store.prolong(&leases, now, LEASE) {
+            tracing::error!(%error, "leases cannot be prolonged");
         }
     }
 

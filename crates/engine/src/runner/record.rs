@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::event::Actor;
-use model::run::{Fact, RunState, RunStatus, RunSummary, StepState};
+use model::run::{Delivery, Fact, RunState, RunStatus, RunSummary, StepState};
 use model::{ChainLink, Seq};
 use store::{Expect, Lease, Mark, Window};
 use tokio::sync::oneshot;
@@ -47,6 +47,10 @@ pub(super) struct Extra {
     pub(super) marks: Vec<Mark>,
     /// Names of values that must not be there: signals that would have to be heard first.
     pub(super) unless: Vec<String>,
+    /// The deliveries that failed, with their numbers.
+    pub(super) failed: Vec<(u32, Delivery)>,
+    /// How many deliveries were taken, and how many failed, when the run has ended.
+    pub(super) delivered: [u64; 2],
 }
 
 /// Has facts recorded; while the disk is full, waits for room, so that what was done is not forgotten.
@@ -64,10 +68,23 @@ pub(super) async fn send(
     let mut stop = runner.stop.clone();
     loop {
         let (reply, answer) = oneshot::channel();
-        let Extra { changes, chain, windows, marks, unless } = extra.clone();
+        let Extra { changes, chain, windows, marks, unless, failed, delivered } = extra.clone();
         let (summary, payload, actor) = (summary.clone(), payload.clone(), actor.clone());
-        let progress =
-            Progress { summary, expect, keep_lease, payload, actor, changes, chain, windows, marks, unless, reply };
+        let progress = Progress {
+            summary,
+            expect,
+            keep_lease,
+            payload,
+            actor,
+            changes,
+            chain,
+            windows,
+            marks,
+            failed,
+            delivered,
+            unless,
+            reply,
+        };
         runner.orders.send(Order::Progress(Box::new(progress))).await?;
         match answer.await.unwrap_or(Err(Refusal::Stopping)) {
             Err(Refusal::Full) => tokio::select! {
@@ -88,6 +105,7 @@ pub(super) async fn fail(runner: &Arc<Runner>, lease: Lease, code: &'static str,
     };
     let expect = Expect::Lease { epoch: lease.epoch, version: summary.version };
     let reason = Some(format!("{message} ({code})"));
+    let mut extra = Extra::default();
     let facts = match work::loaded(runner, lease.run).await {
         Ok(Loaded { mut state, .. }) => {
             let unknown = state.steps.values().any(StepState::outcome_unknown);
@@ -95,6 +113,7 @@ pub(super) async fn fail(runner: &Arc<Runner>, lease: Lease, code: &'static str,
             let facts = state.ending(status, now, reason);
             let _ = facts.iter().try_for_each(|fact| state.apply(fact));
             summary.follow(&state, Seq::default(), now);
+            (extra.failed, extra.delivered) = (state.failed_by(&facts), state.delivered());
             facts
         }
         // What it did cannot be read: all that is known is that it does not go on.
@@ -106,7 +125,7 @@ pub(super) async fn fail(runner: &Arc<Runner>, lease: Lease, code: &'static str,
             vec![Fact::Ended { status: RunStatus::Failed, at: now, reason, output: None }]
         }
     };
-    let sent = send(runner, summary, expect, false, &facts, Extra::default()).await;
+    let sent = send(runner, summary, expect, false, &facts, extra).await;
     if let Err(refusal) = sent {
         tracing::warn!(run = %lease.run, %refusal, "the failure of a run could not be recorded");
         let _ = store.release(lease, store.now().plus(REST));

@@ -438,6 +438,10 @@ impl Work {
         extra.marks.extend(self.used.iter().cloned());
         extra.unless.extend(self.unless.iter().cloned());
         extra.windows.extend(self.released.iter().cloned());
+        extra.failed = self.state.failed_by(&self.pending);
+        if self.state.status.is_final() {
+            extra.delivered = self.state.delivered();
+        }
         let expect = Expect::Lease { epoch: self.lease.epoch, version: self.summary.version };
         let mut summary = self.summary.clone();
         summary.follow(&self.state, Seq::default(), due);

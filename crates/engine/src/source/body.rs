@@ -13,38 +13,122 @@ use serde_json::{Value, json};
 use super::error::{BodyError, InputError, Position, short, short_list};
 use super::json::{self, Bounds, Fault, Split};
 use super::repair::repair;
+use super::whose::tenant;
 use super::{Context, Draft, Drafts, Help, Incoming, Raw, Reading, Source, Unfit, id};
-
-/// The tenant of everything where none are configured.
-const DEFAULT_TENANT: &str = "default";
 
 /// Reads a body into events.
 ///
 /// # Errors
-/// [`BodyError`] when nothing of it is taken: its size, its number of events, the syntax of an array, its media type, or
-/// a key that cannot be used. What is wrong with one event stands in its place in [`Reading::elements`].
+/// As [`split`].
 pub fn read(source: &Source, body: Bytes, ctx: &Context<'_>) -> Result<Reading, BodyError> {
+    let mut pieces = split(source, body, ctx)?;
+    let elements = pieces.next(source, ctx, usize::MAX).unwrap_or_default();
+    Ok(Reading { batch: pieces.is_batch() || elements.len() > 1, elements })
+}
+
+/// Splits a body into its elements, which are read piece by piece: what is read of a body takes many times its room.
+///
+/// # Errors
+/// [`BodyError`] when nothing of it is taken: its size, its number of events, the syntax of an array, its media type, or
+/// a key that cannot be used. What is wrong with one event stands in its place among the elements.
+pub fn split(source: &Source, body: Bytes, ctx: &Context<'_>) -> Result<Pieces, BodyError> {
     let form = Form::declared(ctx.content_type, source)?;
     if ctx.header_key.is_some_and(|key| !id::is_usable(key)) {
         return Err(BodyError::Key { limit: ID_BYTES_MAX });
     }
     within(body.len(), ctx.limits.batch_bytes)?;
     let whole = trimmed(&body);
-    let reader = Reader { source, ctx, body: &body };
-    match form {
-        Form::Lines => reader.lines(whole),
-        Form::Json if body.get(whole.start) == Some(&b'[') => reader.array(whole),
+    let reader = Reader { source, ctx, body: &body, known: Position::START };
+    let (parts, batch) = match form {
+        Form::Lines => (reader.lines(whole)?, true),
+        Form::Json if body.get(whole.start) == Some(&b'[') => reader.array(whole)?,
         Form::Json => {
             within(whole.len(), ctx.limits.event_bytes)?;
             if whole.is_empty() {
                 return Err(BodyError::Empty);
             }
-            let (mut values, mut elements) = (ctx.limits.event_values, Vec::with_capacity(1));
-            reader.element(whole, None, &mut values, &mut elements);
-            Ok(Reading { batch: elements.len() > 1, elements })
+            (vec![Part::Whole(whole)], false)
         }
+    };
+    let values = if batch { ctx.limits.batch_values } else { ctx.limits.event_values };
+    Ok(Pieces { body, parts: parts.into_iter(), batch, n: 0, values, at: Position::START })
+}
+
+/// A body that is read piece by piece.
+#[derive(Debug)]
+pub struct Pieces {
+    body: Bytes,
+    parts: std::vec::IntoIter<Part>,
+    batch: bool,
+    /// The number of the next element.
+    n: usize,
+    /// How many values may still be read.
+    values: usize,
+    /// Where it stands.
+    at: Position,
+}
+
+/// A part of a body.
+#[derive(Debug)]
+enum Part {
+    /// The body itself.
+    Whole(Range<usize>),
+    /// An element of a batch.
+    Element(Range<usize>),
+    /// An array that cannot be split: what is wrong, and where.
+    Broken(Range<usize>, String, usize),
+}
+
+impl Part {
+    fn range(&self) -> Range<usize> {
+        let (Part::Whole(range) | Part::Element(range) | Part::Broken(range, ..)) = self;
+        range.clone()
     }
 }
+
+impl Pieces {
+    /// Whether it is an array or NDJSON, so that the answer is an array.
+    pub fn is_batch(&self) -> bool {
+        self.batch
+    }
+
+    /// How many bytes of the body are left to be read, about.
+    pub fn left(&self) -> usize {
+        let rest = self.parts.as_slice();
+        let ends = rest.first().zip(rest.last());
+        ends.map_or(0, |(first, last)| last.range().end.saturating_sub(first.range().start))
+    }
+
+    /// The next elements: at least one, and as many as there are in about `bytes` of the body. Nothing at its end.
+    pub fn next(
+        &mut self,
+        source: &Source,
+        ctx: &Context<'_>,
+        bytes: usize,
+    ) -> Option<Vec<Result<Incoming, InputError>>> {
+        let mut elements = Vec::new();
+        let mut taken = 0_usize;
+        while taken < bytes {
+            let Some(part) = self.parts.next() else { break };
+            let range = part.range();
+            taken = taken.saturating_add(range.len().max(PART_BYTES_MIN));
+            self.at = self.at.after(self.body.get(self.at.byte..range.start).unwrap_or_default());
+            let reader = Reader { source, ctx, body: &self.body, known: self.at };
+            match part {
+                Part::Whole(range) => reader.element(range, None, &mut self.values, &mut elements),
+                Part::Element(range) => {
+                    reader.element(range, Some(self.n), &mut self.values, &mut elements);
+                    self.n += 1;
+                }
+                Part::Broken(range, message, byte) => elements.push(reader.broken(range, message, byte)),
+            }
+        }
+        (!elements.is_empty()).then_some(elements)
+    }
+}
+
+/// What an element counts for at least, however short it is, in bytes: reading it takes room of its own.
+const PART_BYTES_MIN: usize = 512;
 
 fn within(bytes: usize, limit: usize) -> Result<(), BodyError> {
     if bytes > limit { Err(BodyError::TooLarge { bytes, limit }) } else { Ok(()) }
@@ -89,6 +173,8 @@ struct Reader<'a> {
     source: &'a Source,
     ctx: &'a Context<'a>,
     body: &'a Bytes,
+    /// A place in the body before all that is asked for.
+    known: Position,
 }
 
 /// Why an element is no event as it stands.
@@ -136,10 +222,13 @@ fn with_repair(mut draft: Draft, what: &str) -> Draft {
 }
 
 impl Reader<'_> {
-    fn lines(&self, whole: Range<usize>) -> Result<Reading, BodyError> {
+    fn place_of(&self, byte: usize) -> Position {
+        self.known.after(self.body.get(self.known.byte..byte.min(self.body.len())).unwrap_or_default())
+    }
+
+    fn lines(&self, whole: Range<usize>) -> Result<Vec<Part>, BodyError> {
         let limit = self.ctx.limits.batch_events;
-        let mut values = self.ctx.limits.batch_values;
-        let mut elements = Vec::new();
+        let mut parts = Vec::new();
         let mut start = whole.start;
         for line in self.body[whole].split_inclusive(|byte| *byte == b'\n') {
             let part = trimmed_part(self.body, start..start + line.len());
@@ -147,16 +236,17 @@ impl Reader<'_> {
             if part.is_empty() {
                 continue;
             }
-            if elements.len() >= limit {
+            if parts.len() >= limit {
                 return Err(BodyError::TooManyEvents { limit });
             }
-            let n = elements.len();
-            self.element(part, Some(n), &mut values, &mut elements);
+            parts.push(Part::Element(part));
         }
-        if elements.is_empty() { Err(BodyError::Empty) } else { Ok(Reading { batch: true, elements }) }
+        if parts.is_empty() { Err(BodyError::Empty) } else { Ok(parts) }
     }
 
-    fn array(&self, whole: Range<usize>) -> Result<Reading, BodyError> {
+    /// The elements of an array, and whether it is a batch: a vendor's that cannot be split is kept as one event, if it is
+    /// not larger than one may be.
+    fn array(&self, whole: Range<usize>) -> Result<(Vec<Part>, bool), BodyError> {
         let limit = self.ctx.limits.batch_events;
         let parts = match std::str::from_utf8(&self.body[whole.clone()]) {
             Ok(text) => match json::split(text, limit) {
@@ -166,27 +256,20 @@ impl Reader<'_> {
             },
             Err(error) => Err((NOT_UTF8.to_owned(), error.valid_up_to())),
         };
-        let parts = match parts {
-            Ok(parts) if parts.is_empty() => return Err(BodyError::Empty),
-            Ok(parts) => parts,
-            Err((message, byte)) => return self.broken_array(whole, message, byte),
-        };
-        let mut values = self.ctx.limits.batch_values;
-        let mut elements = Vec::with_capacity(parts.len());
-        for (n, part) in parts.into_iter().enumerate() {
-            self.element(part, Some(n), &mut values, &mut elements);
+        match parts {
+            Ok(parts) if parts.is_empty() => Err(BodyError::Empty),
+            Ok(parts) => Ok((parts.into_iter().map(Part::Element).collect(), true)),
+            Err((message, byte)) if self.source.shape.lenient() && whole.len() <= self.ctx.limits.event_bytes => {
+                Ok((vec![Part::Broken(whole, message, byte)], false))
+            }
+            Err((message, byte)) => Err(BodyError::Syntax { message, at: self.place_of(whole.start + byte) }),
         }
-        Ok(Reading { batch: true, elements })
     }
 
-    /// An array that cannot be split: a vendor's is kept as one event, if it is not larger than one may be.
-    fn broken_array(&self, whole: Range<usize>, message: String, byte: usize) -> Result<Reading, BodyError> {
-        let at = Position::of(self.body, whole.start + byte);
-        if !self.source.shape.lenient() || whole.len() > self.ctx.limits.event_bytes {
-            return Err(BodyError::Syntax { message, at });
-        }
+    fn broken(&self, whole: Range<usize>, message: String, byte: usize) -> Result<Incoming, InputError> {
+        let at = self.place_of(whole.start + byte);
         let refused = Refused { error: InputError::Syntax { message, at }, json: false, unmapped: false };
-        Ok(Reading { batch: false, elements: vec![self.unreadable(whole, None, refused)] })
+        self.unreadable(whole, None, refused)
     }
 
     /// Reads one element; `n` is its place in a batch, `values` how many values may still be read.
@@ -242,7 +325,7 @@ impl Reader<'_> {
             Err(refused) => self.parse_repaired(part.clone(), values).ok_or(refused)?,
         };
         let Value::Object(fields) = value else {
-            let at = Position::of(self.body, part.start);
+            let at = self.place_of(part.start);
             return Err(Refused {
                 error: InputError::NotAnObject { found: found(&value), at },
                 json: false,
@@ -262,7 +345,7 @@ impl Reader<'_> {
     /// One element as strict JSON.
     fn parse(&self, part: Range<usize>, values: &mut usize) -> Result<Value, Refused> {
         let broken = |error| Refused { error, json: false, unmapped: false };
-        let at = |byte| Position::of(self.body, part.start + byte);
+        let at = |byte| self.place_of(part.start + byte);
         let text = std::str::from_utf8(&self.body[part.clone()]).map_err(|error| {
             broken(InputError::Syntax { message: NOT_UTF8.to_owned(), at: at(error.valid_up_to()) })
         })?;
@@ -408,43 +491,4 @@ fn found(value: &Value) -> &'static str {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
-}
-
-/// Whose event it is: what the source or token is bound to, else what the event says.
-fn tenant(
-    source: &Source,
-    ctx: &Context<'_>,
-    said: Option<String>,
-    warnings: &mut Vec<String>,
-) -> Result<String, Problem> {
-    let problem = |message: String| Problem { path: "tenant".to_owned(), message };
-    let said = match (&source.tenants, said) {
-        (Some(names), Some(said)) => match names.get(&said) {
-            Some(Some(tenant)) => return Ok(tenant.clone()),
-            Some(None) => return Err(problem(format!("`{said}` is switched off"))),
-            None => Some(said),
-        },
-        (_, said) => said,
-    };
-    // What a product calls its customers are rarely our names: it counts where it is one of them, and the source decides.
-    let said = match ctx.tenants {
-        _ if !source.shape.lenient() => said,
-        Some(known) => said.filter(|said| ctx.tenant.is_none() && known.contains(said)),
-        None => None,
-    };
-    let Some(known) = ctx.tenants else {
-        if let Some(said) = said.filter(|said| said != DEFAULT_TENANT) {
-            warnings.push(format!("`tenant` {said} is not used: no tenants are configured"));
-        }
-        return Ok(DEFAULT_TENANT.to_owned());
-    };
-    let name = match (ctx.tenant, said) {
-        (Some(bound), Some(said)) if bound != said => {
-            return Err(problem("it is not the tenant of this source".to_owned()));
-        }
-        (Some(bound), _) => bound.to_owned(),
-        (None, Some(said)) => said,
-        (None, None) => return Err(problem("it is missing, and tenants are configured".to_owned())),
-    };
-    if known.contains(&name) { Ok(name) } else { Err(problem("there is no such tenant".to_owned())) }
 }

@@ -24,14 +24,22 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place of a byte of `body`.
-    pub(super) fn of(body: &[u8], byte: usize) -> Position {
-        let byte = byte.min(body.len());
-        let before = &body[..byte];
-        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
-        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
-        let column = 1 + String::from_utf8_lossy(&before[start..]).chars().count();
-        Position { line, column, byte }
+    /// The beginning of a body.
+    pub(super) const START: Position = Position { line: 1, column: 1, byte: 0 };
+
+    /// The place after some more of the body. Asked from the last place that is known: a batch in which every element is
+    /// broken is not looked through from its beginning for each of them.
+    pub(super) fn after(self, more: &[u8]) -> Position {
+        // Every byte but those that continue a character.
+        let chars = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+        let byte = self.byte + more.len();
+        match more.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => {
+                let lines = more.iter().filter(|byte| **byte == b'\n').count();
+                Position { line: self.line + lines, column: 1 + chars(&more[last + 1..]), byte }
+            }
+            None => Position { column: self.column + chars(more), byte, ..self },
+        }
     }
 }
 

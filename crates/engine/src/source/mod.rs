@@ -17,6 +17,7 @@ mod repair;
 
 #[cfg(test)]
 mod tests;
+mod whose;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -27,7 +28,7 @@ use model::record::{Problem, Vocabulary};
 use model::{Event, Kind, Subject, Time, limits};
 use serde_json::{Map, Value};
 
-pub use body::read;
+pub use body::{Pieces, read, split};
 pub use error::{BodyError, InputError, Position};
 pub use id::prefixed;
 

@@ -7,7 +7,6 @@ pub mod audit;
 pub mod deliveries;
 pub mod events;
 pub mod found;
-pub mod looks;
 pub mod objects;
 pub mod playbooks;
 pub mod runs;

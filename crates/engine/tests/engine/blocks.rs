@@ -222,3 +222,45 @@ steps:
     let (stand, _, _) = run(PAUSE, json!({ "when": "soon" }), "", "").await;
     assert_eq!(stand, "failed: until=failed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_whose_results_are_too_large_together_leaves_items_out_and_not_what_came_of_them() {
+    const LONG: &str = r#"
+steps:
+  - id: each
+    for_each:
+      in: event.data.items
+      as: item
+      max_parallel: 50
+      steps: [{ id: say, action: log, with: { message: "${{ item.len() }}" } }]
+  - { id: after, action: log, with: { message: "${{ steps.each.output.filter(|r| r.status == \"succeeded\").len() }}" } }
+"#;
+    let items: Vec<String> = (0..270).map(|n| format!("{n:-<3300}")).collect();
+    let (stand, output, _) = run(LONG, json!({ "items": items }), "", "each").await;
+    assert!(stand.starts_with("succeeded: each=succeeded"), "{}", &stand[..100]);
+    let results = output.as_array().unwrap();
+    assert_eq!(results.len(), 270);
+    assert_eq!((results[7].get("item"), &results[269]["status"]), (None, &json!("succeeded")));
+    assert_eq!(results[7]["output"]["message"], json!("3300"));
+    assert!(output.to_string().len() < model::limits::STEP_OUTPUT_BYTES_MAX);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stop_cuts_off_beside_it_is_cancelled_and_has_not_failed() {
+    const BESIDE: &str = r#"
+steps:
+  - id: both
+    parallel:
+      branches:
+        - { id: l, steps: [{ wait: { for: 20ms } }, { id: done, stop: { outcome: OUTCOME, reason: enough } }] }
+        - { id: r, steps: [{ id: long, wait: { for: 1h } }, { id: never, action: log, with: { message: never } }] }
+finally: [{ id: last, action: log, with: { message: last } }]
+"#;
+    for outcome in ["succeeded", "failed"] {
+        let (stand, _, _) = run(&BESIDE.replace("OUTCOME", outcome), json!({}), "", "").await;
+        let expected = format!(
+            "{outcome}: both=cancelled both/l/#1=succeeded both/r/long=cancelled both/l/done=succeeded finally/last=succeeded"
+        );
+        assert_eq!(stand, expected);
+    }
+}

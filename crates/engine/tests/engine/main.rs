@@ -5,7 +5,9 @@
 
 mod again;
 mod blocks;
+mod clock;
 mod crash;
+mod generic;
 mod overdue;
 mod people;
 mod receiver;

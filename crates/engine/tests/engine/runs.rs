@@ -256,7 +256,12 @@ steps:
   - { id: never, action: webhook.send, with: { to: desk, body: { n: never } }, retry: { max: 0 }, on_error: continue }
   - { id: theirs, action: webhook.send, with: { to: desk, body: { n: theirs } }, on_error: continue }
 "#;
-    let world = World::new(&[TRIES]).await;
+    let mut world = World::new(&[TRIES]).await;
+    world.destination = |desk| {
+        if let Some(retry) = &mut desk.retry {
+            retry.max = 2;
+        }
+    };
     world.receiver.answers(|_| Some(503));
     let store = world.open().await;
     let engine = world.start(store.clone()).await;
@@ -264,7 +269,44 @@ steps:
     quiet(store.as_ref()).await;
     let received = world.receiver.received();
     let calls = |name: &str| received.iter().filter(|one| one.body.contains(name)).count();
-    // The destinations of these tests say three tries after the first.
-    assert_eq!((calls("own"), calls("never"), calls("theirs")), (2, 1, 4));
+    // The destination says two tries after the first, where the default would be three.
+    assert_eq!((calls("own"), calls("never"), calls("theirs")), (2, 1, 3));
+    engine.stop(std::time::Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_that_fails_beyond_those_that_listings_show_is_heard_as_well() {
+    const MANY: &str = r#"
+playbook: many
+triggers:
+  - event: { type: go }
+steps:
+  - id: each
+    for_each:
+      in: event.data.items
+      as: item
+      max_parallel: 50
+      steps: [{ id: send, action: webhook.send, with: { to: desk, body: { item: "${{ item }}" } } }]
+"#;
+    const HEAR: &str = "playbook: hear\ntriggers: [delivery.failed: { destination: desk }]\nsteps:\n  - { id: note, action: log, with: { message: '${{ event.data.step }}' } }\n";
+    let world = World::new(&[MANY, HEAR]).await;
+    world.receiver.answers(|r| Some(if r.body.contains(":239}") { 400 } else { 200 }));
+    let store = world.open().await;
+    let engine = world.start(store.clone()).await;
+    let items: Vec<u32> = (0..240).collect();
+    engine.ingest(vec![plain("go", json!({ "items": items }))]).await.remove(0).unwrap();
+    quiet(store.as_ref()).await;
+    let runs = all_runs(store.as_ref());
+    assert!(runs[0].deliveries_total as usize > model::limits::SUMMARY_DELIVERIES_MAX);
+    let heard: Vec<&str> = runs.iter().filter(|run| run.playbook == "hear").map(|run| run.status.name()).collect();
+    assert_eq!(heard, ["succeeded"]);
+    let figures = engine.figures();
+    assert_eq!(
+        (
+            figures.deliveries_delivered.load(std::sync::atomic::Ordering::Relaxed),
+            figures.deliveries_failed.load(std::sync::atomic::Ordering::Relaxed)
+        ),
+        (239, 1)
+    );
     engine.stop(std::time::Duration::from_secs(1)).await;
 }

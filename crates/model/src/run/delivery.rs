@@ -120,6 +120,19 @@ impl Deliveries {
         &self.all
     }
 
+    /// Which of those of a step, or of one destination of it, have failed.
+    pub(super) fn failed<'d>(
+        &'d self,
+        path: &str,
+        destination: Option<&'d str>,
+    ) -> impl Iterator<Item = (usize, &'d Delivery)> {
+        let of_step = self.by_step.get(path).into_iter().flatten().copied();
+        let known = of_step.filter_map(|at| Some((at, self.all.get(at)?)));
+        known.filter(move |(_, one)| {
+            one.status == DeliveryStatus::Failed && destination.is_none_or(|destination| one.destination == destination)
+        })
+    }
+
     /// Takes in a try of a step.
     pub(super) fn take(&mut self, path: &str, attempt: &Attempt) {
         let Some(destination) = &attempt.destination else { return };

@@ -3,7 +3,7 @@
 //! Invariant: after them no step is left that looks as if it were at work.
 
 use super::fact::{Fact, StepError};
-use super::state::{BLOCKS, RunState, StepState};
+use super::state::{BLOCKS, RunState, STOP, StepState};
 use super::status::{RunStatus, StepStatus};
 use crate::time::Time;
 
@@ -35,6 +35,8 @@ impl RunState {
     /// The facts that end those open steps that `which` wants.
     fn end_open(&self, status: RunStatus, at: Time, which: impl Fn(&StepState) -> bool) -> Vec<Fact> {
         let open = self.order.iter().filter_map(|path| Some((path, self.steps.get(path)?)));
+        // What a `stop` cuts off has not failed by itself.
+        let stopped = self.steps.values().any(|step| step.action == STOP && step.status == StepStatus::Succeeded);
         open.filter(|(_, step)| !step.status.is_final() && which(step))
             .map(|(path, step)| {
                 let (status, code, message) = match status {
@@ -45,6 +47,7 @@ impl RunState {
                     ),
                     RunStatus::TimedOut => (StepStatus::TimedOut, "timeout", "the run took longer than its timeout"),
                     RunStatus::Cancelled => (StepStatus::Cancelled, "cancelled", "the run was cancelled"),
+                    _ if stopped => (StepStatus::Cancelled, "run_ended", "the run was stopped before it ended"),
                     _ => (StepStatus::Failed, "run_ended", "the run ended before it did"),
                 };
                 let error = Some(StepError { code: code.to_owned(), message: message.to_owned(), at: None });

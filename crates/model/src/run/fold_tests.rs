@@ -8,8 +8,29 @@ use super::tests::state;
 use super::*;
 use crate::time::Time;
 
+/// The steps that facts are about, with what they do: each kind of block, and steps in them.
+const PATHS: [(&str, &str); 17] = [
+    ("a", SET),
+    ("each", "for_each"),
+    ("each/0/b", "log"),
+    ("each/1/b", "webhook.send"),
+    ("poll", "repeat"),
+    ("poll/0/c", "http.request"),
+    ("ask", "approve"),
+    ("both", "parallel"),
+    ("both/left/d", "wait"),
+    ("route", "switch"),
+    ("route/0/e", "stop"),
+    ("guard", "try"),
+    ("guard/try/f", "call"),
+    ("guard/catch/g", "log"),
+    ("guard/finally/h", "log"),
+    ("on_failure/i", "log"),
+    ("finally/j", "log"),
+];
+
 fn path() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["a", "each", "each/0/b", "each/1/b", "poll", "poll/0/c", "ask"]).prop_map(str::to_owned)
+    prop::sample::select(PATHS.map(|(path, _)| path).to_vec()).prop_map(str::to_owned)
 }
 
 fn step_status() -> impl Strategy<Value = StepStatus> {
@@ -32,25 +53,29 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         Attempt {
             n,
             destination: to.map(str::to_owned),
-            started_at: Time::EPOCH,
-            ended_at: Time::EPOCH,
+            started_at: Time::from_millis(i64::from(n)),
+            ended_at: Time::from_millis(i64::from(n) * 3),
             outcome,
             http_status: None,
             answer: None,
             error: None,
-            redacted: Vec::new(),
         }
     })
 }
 
+fn wait() -> impl Strategy<Value = Wait> {
+    let ask = Ask { ask: "?".into(), by: "approver".into(), requester: None, fields: crate::record::Record::new() };
+    let on = prop_oneof![
+        Just(WaitOn::Time),
+        Just(WaitOn::Event { types: vec!["ticket.*".into()] }),
+        Just(WaitOn::Approval(Box::new(ask))),
+        Just(WaitOn::Run { run: state().start.id }),
+    ];
+    (on, prop::option::of(time())).prop_map(|(on, until)| Wait { on, until })
+}
+
 fn fact() -> impl Strategy<Value = Fact> {
-    let action = |path: &str| match path {
-        "each" => "for_each",
-        "poll" => "repeat",
-        "ask" => "approve",
-        "a" => SET,
-        _ => "log",
-    };
+    let action = |path: &str| PATHS.iter().find(|(known, _)| *known == path).map_or("log", |(_, action)| action);
     prop_oneof![
         2 => time().prop_map(|at| Fact::Started { at }),
         6 => (path(), time(), any::<bool>()).prop_map(move |(path, at, once)| {
@@ -58,9 +83,7 @@ fn fact() -> impl Strategy<Value = Fact> {
             Fact::StepStarted { action: action(&path).into(), path, at, input, once }
         }),
         4 => (path(), attempt()).prop_map(|(path, attempt)| Fact::Attempted { path, attempt }),
-        3 => (path(), time(), prop::option::of(time())).prop_map(|(path, at, until)| {
-            Fact::Waiting { path, at, wait: Wait { on: WaitOn::Time, until } }
-        }),
+        3 => (path(), time(), wait()).prop_map(|(path, at, wait)| Fact::Waiting { path, at, wait }),
         4 => (path(), 0_u32..4, step_status(), prop::option::of(time())).prop_map(|(path, index, status, again)| {
             let end = RoundEnd { status, at: Time::EPOCH, output: None, error: None, culprit: None, again };
             Fact::RoundEnded { path, index, end }
@@ -75,6 +98,7 @@ fn fact() -> impl Strategy<Value = Fact> {
             handled: false,
             culprit: None,
         }),
+        1 => (time(), prop::option::of(path())).prop_map(|(at, step)| Fact::Overdue { at, reason: "late".into(), step }),
         1 => time().prop_map(|at| Fact::CancelRequested { by: "token:eva".into(), at }),
         1 => (path(), attempt()).prop_map(|(path, attempt)| Fact::Redelivered { path, by: "token:eva".into(), attempt }),
         1 => (prop::sample::select(RunStatus::ALL.to_vec()), time()).prop_map(|(status, at)| {
@@ -118,6 +142,14 @@ proptest! {
         let meant: Vec<&str> =
             live.steps.iter().filter(|(_, step)| step.status == StepStatus::Waiting).map(|(path, _)| path.as_str()).collect();
         prop_assert_eq!(waiting, meant);
+        if !live.status.is_final() && live.overdue.is_none() && live.started_at.is_some() {
+            let mut cut = live.clone();
+            for fact in cut.cut_off(Time::EPOCH, "late".into()) {
+                cut.apply(&fact).unwrap();
+            }
+            let open = |step: &StepState| !step.status.is_final() && !BLOCKS.contains(&step.action.as_str());
+            prop_assert!(!cut.steps.values().any(open), "what acts and waits has ended");
+        }
         if !live.status.is_final() {
             for fact in live.ending(RunStatus::Cancelled, Time::EPOCH, None) {
                 live.apply(&fact).unwrap();

@@ -5,6 +5,7 @@
 
 mod delivery;
 mod ends;
+mod entries;
 mod fact;
 #[cfg(test)]
 mod fold_tests;
@@ -16,8 +17,8 @@ mod summary;
 mod tests;
 
 pub use delivery::{Delivery, DeliveryStatus};
-pub use fact::{Answer, Ask, Attempt, AttemptOutcome, Caller, Fact, Gate, Redacted, RunStart, StepError, Wait, WaitOn};
+pub use fact::{Answer, Ask, Attempt, AttemptOutcome, Caller, Fact, Gate, RunStart, StepError, Wait, WaitOn};
 pub use rounds::{RoundEnd, Rounds};
-pub use state::{BLOCKS, Overdue, RunError, RunState, SET, StepState};
+pub use state::{BLOCKS, Overdue, RunError, RunState, SET, STOP, StepState};
 pub use status::{RunStatus, StepStatus};
 pub use summary::{Awaited, RunSummary};

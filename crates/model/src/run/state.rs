@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::delivery::{Deliveries, Delivery};
+use super::delivery::{Deliveries, Delivery, DeliveryStatus};
 use super::fact::{Attempt, AttemptOutcome, Fact, RunStart, StepError, Wait, WaitOn};
 use super::rounds::{RoundEnd, Rounds};
 use super::status::{RunStatus, StepStatus};
@@ -24,6 +24,9 @@ use crate::time::Time;
 pub const BLOCKS: [&str; 5] = ["for_each", "parallel", "switch", "repeat", "try"];
 /// The kind of step that gives names to values for the rest of the run.
 pub const SET: &str = "set";
+
+/// The kind of step that ends the run.
+pub const STOP: &str = "stop";
 
 /// The state of a step, folded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -246,6 +249,37 @@ impl RunState {
     /// once its step has ended: nobody tries it any more.
     pub fn deliveries(&self) -> &[Delivery] {
         self.deliveries.all()
+    }
+
+    /// The deliveries that failed with these facts, which were the last, with their numbers.
+    pub fn failed_by(&self, facts: &[Fact]) -> Vec<(u32, Delivery)> {
+        let mut failed: BTreeMap<usize, &Delivery> = BTreeMap::new();
+        for fact in facts {
+            match fact {
+                Fact::Attempted { path, attempt } if attempt.outcome == AttemptOutcome::Failed => {
+                    failed.extend(self.deliveries.failed(path, attempt.destination.as_deref()));
+                }
+                Fact::StepEnded { path, .. } => {
+                    let last = |one: &Delivery| {
+                        let attempts = self.steps.get(path).map_or(&[][..], |step| &step.attempts);
+                        let own =
+                            attempts.iter().rev().find(|try_| try_.destination.as_deref() == Some(&one.destination));
+                        own.map(|attempt| attempt.outcome.clone())
+                    };
+                    // Those that failed by a try were told with that.
+                    let given_up = |one: &Delivery| last(one).is_some_and(|outcome| outcome != AttemptOutcome::Failed);
+                    failed.extend(self.deliveries.failed(path, None).filter(|(_, one)| given_up(one)));
+                }
+                _ => {}
+            }
+        }
+        failed.into_iter().filter_map(|(at, one)| Some((u32::try_from(at).ok()?, one.clone()))).collect()
+    }
+
+    /// How many deliveries were taken, and how many failed.
+    pub fn delivered(&self) -> [u64; 2] {
+        [DeliveryStatus::Delivered, DeliveryStatus::Failed]
+            .map(|status| self.deliveries().iter().filter(|one| one.status == status).count() as u64)
     }
 
     /// Folds one fact in. What is legal:

@@ -68,6 +68,7 @@ pub struct RunSummary {
     /// How many times it was written; a writer that expects another number is stale.
     pub version: u32,
     /// The entries of its history.
+    #[serde(with = "super::entries")]
     pub entries: Vec<Seq>,
     /// Its deliveries, the first [`limits::SUMMARY_DELIVERIES_MAX`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -26,7 +26,9 @@ pub(crate) static BLOCKS: &[Block] = &[
             ("max_parallel", "how many items may be at work at once, 1 (default) to 50"),
             ("steps", "what is done for each item; required"),
         ],
-        output: "a list of `{item, status, output}`, one for each item in its order; `output` is that of the last step",
+        output: "a list of `{item, status, output}`, one for each item in its order, with `error: {code, message}` of those that failed; \
+                 `output` is that of the last step. Of what would be larger than 1 MB together, items, outputs and messages are \
+                 left out",
         example: "- id: each\n  for_each:\n    in: alert.users\n    as: user\n    max_parallel: 5\n    steps:\n      - id: note\n        action: log\n        with: { message: \"looking at ${{ user }}\" }\n",
     },
     Block {
@@ -135,3 +137,8 @@ pub(crate) static BLOCKS: &[Block] = &[
         example: "- id: done\n  if: alert.tags.contains(\"seen\")\n  stop: { outcome: succeeded, reason: nothing to do }\n",
     },
 ];
+
+/// The names of all blocks, in the order of the reference.
+pub fn block_names() -> impl Iterator<Item = &'static str> {
+    BLOCKS.iter().map(|block| block.name)
+}

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{BLOCKS, Checker};
-use crate::catalog::ActionSpec;
 use crate::diagnostic::Span;
 use crate::fields::Fields;
 use crate::reader::did_you_mean;
@@ -141,11 +140,11 @@ impl Checker<'_> {
         steps
     }
 
-    /// Nothing comes after what always ends the run.
+    /// Nothing comes after a `stop` that is always done.
     fn reachable(&mut self, steps: &[Step]) {
         for pair in steps.windows(2) {
             let [stop, next] = pair else { continue };
-            if always_stops(stop) {
+            if matches!(stop.body, Body::Stop { .. }) && stop.condition.is_none() {
                 let help = Some("give the `stop` an `if`, or leave out what follows".to_owned());
                 self.reader.error("PB123", next.span, "this step is never reached: the run stops before it", help);
             }
@@ -165,11 +164,8 @@ impl Checker<'_> {
             _ => None,
         };
         let acts = spec.is_some() || !BLOCKS.iter().any(|block| fields.has(block.name));
-        let (timeout, retry) = if acts {
-            (fields.duration(&mut self.reader, "timeout"), self.retry(&mut fields, spec))
-        } else {
-            (None, None)
-        };
+        let (timeout, retry) =
+            if acts { (fields.duration(&mut self.reader, "timeout"), self.retry(&mut fields)) } else { (None, None) };
         if !id.is_empty() {
             ids.visible.push(id.clone());
         }
@@ -246,20 +242,12 @@ impl Checker<'_> {
         let id = crate::fields::text_of(&mut self.reader, node, "action")?;
         let Some(spec) = self.catalog.action(&id) else {
             let known = self.catalog.actions.iter().map(|spec| spec.id);
-            let help = did_you_mean(&id, known).or_else(|| self.same_verb(&id)).or_else(|| self.other_ways());
+            let help = did_you_mean(&id, known).or_else(|| self.same_verb(&id));
             self.reader.error("PB201", node.span, format!("there is no action `{id}`"), help);
             return None;
         };
         let with = self.params(spec, node.span, with, names, place.secrets);
         Some(Body::Action { spec, with: Arc::new(with) })
-    }
-
-    /// For someone who looks for the action of a product.
-    fn other_ways(&self) -> Option<String> {
-        let known = |id: &str| self.catalog.action(id).is_some();
-        (known("http.request") || known("webhook.send")).then(|| {
-            "messages go to destinations with `webhook.send`, other services are asked with `http.request`; `docs/reference/actions` lists all".to_owned()
-        })
     }
 
     /// Actions of the same family, for someone who remembers half of a name.
@@ -275,9 +263,9 @@ impl Checker<'_> {
         (!alike.is_empty()).then(|| format!("there are {}", alike.join(", ")))
     }
 
-    fn retry(&mut self, fields: &mut Fields<'_>, spec: Option<&ActionSpec>) -> Option<Retry> {
-        let default = spec.filter(|spec| spec.network).map(|_| Retry::NETWORK);
-        let Some(mut retry) = fields.fields(&mut self.reader, "retry") else { return default };
+    /// What the step says itself; where it says nothing, its destination does, or the default of what it does.
+    fn retry(&mut self, fields: &mut Fields<'_>) -> Option<Retry> {
+        let mut retry = fields.fields(&mut self.reader, "retry")?;
         let reader = &mut self.reader;
         let base = Retry::NETWORK;
         let max = retry.int(reader, "max", 0..=RETRIES_MAX).and_then(|max| u32::try_from(max).ok());
@@ -306,23 +294,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a step ends the run whenever it is come to: a `stop`, or a block of which each way ends in one.
-fn always_stops(step: &Step) -> bool {
-    let stops = |steps: &[Step]| steps.iter().any(always_stops);
-    let kind = match &step.body {
-        Body::Stop { .. } => true,
-        Body::Switch { cases } => {
-            cases.iter().any(|case| case.when.is_none()) && cases.iter().all(|case| stops(&case.steps))
-        }
-        Body::Parallel { branches } => branches.iter().any(|branch| stops(&branch.steps)),
-        Body::Try(guard) => {
-            stops(&guard.finally) || (stops(&guard.steps) && (guard.catch.is_empty() || stops(&guard.catch)))
-        }
-        _ => false,
-    };
-    kind && step.condition.is_none() && matches!(step.on_error, OnError::Fail)
-}
-
+/// The ids of a list of steps, in the order of the file.
 /// The ids of the steps in some lists, nested ones included.
 pub(super) fn ids_of<'n>(lists: impl IntoIterator<Item = Option<&'n Node>>) -> Vec<String> {
     let mut found = Vec::new();

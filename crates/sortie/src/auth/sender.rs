@@ -93,11 +93,6 @@ pub(crate) enum Denied {
 }
 
 impl Sender {
-    /// Whether the sender is known at all.
-    pub(crate) fn is_known(&self) -> bool {
-        !matches!(self, Sender::Anyone)
-    }
-
     /// Whether the request may come in, as far as its header tells: a signature is only looked for.
     ///
     /// # Errors

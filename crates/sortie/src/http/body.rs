@@ -107,15 +107,14 @@ fn too_large(limit: usize) -> Problem {
 /// much is held.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: Limit, budget: &Budget) -> Result<Held, Problem> {
     let zipped = encoding(headers)?;
-    if let Some(length) = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok())
-        && length > limit.largest()
-    {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit.largest()) {
         return Err(too_large(limit.largest()));
     }
     let mut share = Share { of: budget.clone(), bytes: 0 };
     // What a zipped body holds is only known afterwards; packed, it is smaller than what it holds.
     let raw_limit = if zipped { Limit::Fixed(limit.largest()) } else { limit };
-    let raw = collect(body, raw_limit, &mut share).await?;
+    let raw = collect(body, raw_limit, declared.unwrap_or(0), &mut share).await?;
     let bytes = if zipped { unzip(&raw, limit, &mut share)? } else { raw };
     Ok(Held { bytes, _share: share })
 }
@@ -138,7 +137,10 @@ fn unsupported(which: &str) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail).and_close()
 }
 
-async fn collect(mut body: Body, limit: Limit, share: &mut Share) -> Result<Bytes, Problem> {
+/// A declared length is believed once so many bytes are there: then there is room for all of it, and none is made twice.
+const BELIEVED_BYTES: usize = 1_000_000;
+
+async fn collect(mut body: Body, limit: Limit, declared: usize, share: &mut Share) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
@@ -156,7 +158,14 @@ async fn collect(mut body: Body, limit: Limit, share: &mut Share) -> Result<Byte
                 all.extend_from_slice(&data);
                 rest = Some(all);
             }
-            Some(all) => all.extend_from_slice(&data),
+            Some(all) => {
+                if all.len() >= BELIEVED_BYTES && all.capacity() < declared && all.capacity() < all.len() + data.len() {
+                    let mut whole = BytesMut::with_capacity(declared);
+                    whole.extend_from_slice(all);
+                    *all = whole;
+                }
+                all.extend_from_slice(&data);
+            }
         }
         let so_far: &[u8] = rest.as_deref().unwrap_or(&first);
         let limit = limit.now(so_far);

@@ -14,22 +14,18 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use engine::Accepted;
 use engine::outbound::deliver::CHAIN_HEADER;
-use engine::source::{self, BodyError, InputError, Reading};
-use model::{ChainLink, Decision, RunId, Seq, Time, limits};
+use engine::source::{self, InputError};
+use model::{ChainLink, Decision, RunId, Seq, limits};
 use serde::Serialize;
 
 use super::api::refusal;
+use super::arriving::{Arriving, Elements};
 use super::body::{self, Held, Limit};
 use super::problem::{About, Problem};
 use super::route::{Answer, Call};
 use super::{App, Door, dispatch, handshake};
 use crate::auth::brake::Verdict;
 use crate::auth::sender::Denied;
-
-/// The largest body that is read where it arrived, in bytes: some thirty ordinary events.
-const READ_AT_ONCE_BYTES: usize = 64 * 1024;
-/// Larger bodies that are read at once.
-pub(super) const READING_MAX: usize = 2;
 
 /// What stands for a playbook of another server: no playbook has this id.
 const ELSEWHERE: &str = "(elsewhere)";
@@ -156,22 +152,32 @@ pub(super) async fn take(mut call: Call) -> Answer {
     if let Some(answer) = handshake::in_body(&app, asked, &held.bytes).await {
         return answer;
     }
-    let (mut reading, headers) = events(&app, &call, door, (headers, &held.bytes), now).await?;
-    let behind = chain_behind(door, &headers);
-    if !behind.is_empty() {
-        for incoming in reading.elements.iter_mut().flatten() {
-            Arc::make_mut(&mut incoming.event).chain.clone_from(&behind);
-        }
-    }
+    let behind = chain_behind(&headers);
+    let mut arriving =
+        Arriving { app: Arc::clone(&app), source: call.segment(0).to_owned(), headers, now, pieces: None };
+    arriving.begin(held.bytes.clone()).await?;
     if dry_run {
-        return try_out(&app, reading).await;
+        let elements = arriving.next(usize::MAX).await?.unwrap_or_default();
+        return try_out(&app, elements, arriving.is_batch()).await;
     }
-    let unreadable = reading.elements.iter().flatten().filter(|one| one.event.kind.ends_with(".unreadable")).count();
-    door.unreadable.fetch_add(unreadable as u64, std::sync::atomic::Ordering::Relaxed);
     door.heard.store(now.millis(), std::sync::atomic::Ordering::Relaxed);
-    let answers = accept(&app, reading.elements).await;
-    if reading.batch { batch(&answers) } else { single(answers) }
+    let mut answers = Vec::new();
+    // What is read takes many times the room of the body: it is taken piece by piece.
+    while let Some(mut elements) = arriving.next(PIECE_BYTES).await? {
+        if !behind.is_empty() {
+            for incoming in elements.iter_mut().flatten() {
+                Arc::make_mut(&mut incoming.event).chain.clone_from(&behind);
+            }
+        }
+        let unreadable = elements.iter().flatten().filter(|one| one.event.kind.ends_with(".unreadable")).count();
+        door.unreadable.fetch_add(unreadable as u64, std::sync::atomic::Ordering::Relaxed);
+        answers.extend(accept(&app, elements).await);
+    }
+    if arriving.is_batch() || answers.len() > 1 { batch(&answers) } else { single(answers) }
 }
+
+/// Of a body, so much is read and accepted at once, in bytes.
+const PIECE_BYTES: usize = 128 * 1024;
 
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Held, Problem> {
     let lines = headers
@@ -185,47 +191,6 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Held, Proble
         Limit::ByForm { one: most.event_bytes, batch: most.batch_bytes }
     };
     body::read(headers, body, limit, &app.budget).await
-}
-
-/// The events of a body. A large one is read on a thread where that may take its time, few of them at once, so that other
-/// requests need not wait for it.
-async fn events(
-    app: &Arc<App>,
-    call: &Call,
-    door: &Door,
-    (headers, bytes): (HeaderMap, &Bytes),
-    now: Time,
-) -> Result<(Reading, HeaderMap), Problem> {
-    if bytes.len() <= READ_AT_ONCE_BYTES {
-        return Ok((read_events(app, door, &headers, bytes, now)?, headers));
-    }
-    let _turn = app.reading.acquire().await.map_err(|error| Problem::inside(error.to_string()))?;
-    let (app, name, bytes) = (Arc::clone(app), call.segment(0).to_owned(), bytes.clone());
-    let read = tokio::task::spawn_blocking(move || {
-        let door = app.settings.doors.get(&name).ok_or_else(|| Problem::not_found("source", &name))?;
-        read_events(&app, door, &headers, &bytes, now).map(|reading| (reading, headers))
-    });
-    read.await.map_err(|error| Problem::inside(error.to_string()))?
-}
-
-fn read_events(app: &App, door: &Door, headers: &HeaderMap, bytes: &Bytes, now: Time) -> Result<Reading, Problem> {
-    let ctx = source::Context {
-        words: &app.engine.context().words,
-        tenants: app.settings.tenants.as_ref(),
-        tenant: door.tenant.as_deref(),
-        now,
-        header_key: key(headers, door)?,
-        signed_key: door.sender.signed_key(headers),
-        content_type: match headers.get(header::CONTENT_TYPE) {
-            Some(value) => {
-                Some(value.to_str().map_err(|_| Problem::bad("invalid_header", "`Content-Type` is not text"))?)
-            }
-            None => None,
-        },
-        headers: Some(headers),
-        limits: app.settings.limits,
-    };
-    source::read(&door.source, bytes.clone(), &ctx).map_err(|error| body_problem(&error))
 }
 
 /// Whether the sender is the one that the source expects, as far as the header tells.
@@ -256,29 +221,17 @@ fn turned_away(app: &App, door: &Door, call: &Call, denied: Denied) -> Problem {
 }
 
 /// The runs of another server that are behind a request, as it says itself: as many as a chain may hold, so that a loop
-/// through two servers ends like one through a single one. A sender whom nobody knows is not believed.
-fn chain_behind(door: &Door, headers: &HeaderMap) -> Vec<ChainLink> {
-    if !door.sender.is_known() {
-        return Vec::new();
-    }
+/// through two servers ends like one through a single one. Every sender is believed: all that he can do by it is to have
+/// less follow from what he sends himself.
+fn chain_behind(headers: &HeaderMap) -> Vec<ChainLink> {
     let said = headers.get(CHAIN_HEADER).and_then(|value| value.to_str().ok()?.trim().parse::<usize>().ok());
     let elsewhere = RunId { seq: Seq::default(), n: 0, tag: 0 };
     let link = ChainLink { playbook: ELSEWHERE.to_owned(), run: elsewhere, requester: None };
     vec![link; said.unwrap_or(0).min(limits::CHAIN_DEPTH_MAX)]
 }
 
-/// What makes a repeat recognisable, from the header.
-fn key<'h>(headers: &'h HeaderMap, door: &Door) -> Result<Option<&'h str>, Problem> {
-    let given = headers.get("idempotency-key").or_else(|| headers.get("webhook-id"));
-    let given = given.or_else(|| door.sender.own_key(headers));
-    given
-        .map(HeaderValue::to_str)
-        .transpose()
-        .map_err(|_| Problem::bad("invalid_key", "the event's key is not plain text"))
-}
-
 /// Hands what could be read to the engine; the answers stand in the order of the elements.
-async fn accept(app: &App, elements: Vec<Result<source::Incoming, InputError>>) -> Vec<Result<Accepted, Problem>> {
+async fn accept(app: &App, elements: Elements) -> Vec<Result<Accepted, Problem>> {
     let mut incoming = Vec::with_capacity(elements.len());
     let mut answers = Vec::with_capacity(elements.len());
     for element in elements {
@@ -296,7 +249,10 @@ async fn accept(app: &App, elements: Vec<Result<source::Incoming, InputError>>) 
         .map(|refused| match refused {
             Some(problem) => Err(problem),
             None => match decided.next() {
-                Some(answer) => answer.map_err(|error| refusal(&error)),
+                // What changed is not told, and kept for nobody while the rest of a batch is worked on.
+                Some(answer) => answer
+                    .map(|accepted| Accepted { transitions: Vec::new(), ..accepted })
+                    .map_err(|error| refusal(&error)),
                 None => Err(Problem::inside("the engine answered for fewer events than it was given")),
             },
         })
@@ -350,8 +306,9 @@ fn batch(answers: &[Result<Accepted, Problem>]) -> Answer {
 }
 
 /// Shows the mapping and the decisions and keeps nothing.
-async fn try_out(app: &App, reading: Reading) -> Answer {
-    let (engine, batch) = (app.engine.clone(), reading.batch);
+async fn try_out(app: &App, elements: Elements, batch: bool) -> Answer {
+    let engine = app.engine.clone();
+    let batch = batch || elements.len() > 1;
     // Every element asks the store.
     let tried = tokio::task::spawn_blocking(move || {
         let one = |element: Result<source::Incoming, InputError>| {
@@ -359,7 +316,7 @@ async fn try_out(app: &App, reading: Reading) -> Answer {
             let accepted = engine.dry_run(&incoming).map_err(|error| refusal(&error))?;
             Ok((incoming.event, accepted))
         };
-        reading.elements.into_iter().map(one).collect::<Vec<Result<(Arc<model::Event>, Accepted), Problem>>>()
+        elements.into_iter().map(one).collect::<Vec<Result<(Arc<model::Event>, Accepted), Problem>>>()
     });
     let mut tried = tried.await.map_err(|error| Problem::inside(error.to_string()))?;
     if !batch {
@@ -398,16 +355,6 @@ fn mapping<'a>(event: &'a model::Event, accepted: &'a Accepted) -> Mapping<'a> {
             ..taken(accepted)
         },
     }
-}
-
-fn body_problem(error: &BodyError) -> Problem {
-    let status = match error {
-        BodyError::TooLarge { .. } | BodyError::TooManyEvents { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        BodyError::Syntax { .. } | BodyError::Empty | BodyError::Key { .. } => StatusCode::BAD_REQUEST,
-    };
-    let problem = Problem::new(status, error.code(), error.to_string());
-    Problem { about: About::at(error.position(), &[]), ..problem }
 }
 
 fn input_problem(error: InputError) -> Problem {

@@ -55,8 +55,7 @@ fn git(folder: &Path) -> Option<Value> {
     Some(json!({ "commit": commit, "author": author, "time": time, "uncommitted": uncommitted }))
 }
 
-/// Asks git one thing about a folder.
-pub(super) fn ask(folder: &Path, question: &[&str]) -> Option<String> {
+fn ask(folder: &Path, question: &[&str]) -> Option<String> {
     let mut child = Command::new("git")
         .arg("-C")
         .arg(folder)

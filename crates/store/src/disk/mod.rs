@@ -82,7 +82,7 @@ impl Default for Options {
             durability: Durability::Power,
             cache_bytes: 64 * 1024 * 1024,
             reserve_bytes: 16 * 1024 * 1024,
-            clock: clock::wall,
+            clock: clock::steady,
         }
     }
 }
@@ -347,12 +347,8 @@ impl Store for Sled {
         lock(&self.sweeper).hold(entries);
     }
 
-    fn sweep_due(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error> {
-        self.due_for_sweep(now, keep)
-    }
-
-    fn sweep_before(&self, now: Time, keep: &Retention, before: Seq) -> Result<Swept, Error> {
-        self.sweep_step(now, keep, before)
+    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
+        self.sweep_step(now, keep)
     }
 
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {
