@@ -1,5 +1,7 @@
 //! The routes: one line each. Router, permissions, query keys and `/openapi.json` are made from this table; a handler that
 //! does not stand here cannot be reached, and a line without an [`Access`] does not compile.
+//!
+//! Length: one line for each route, and there are many; in two files nobody would see them side by side.
 
 use std::sync::Arc;
 
