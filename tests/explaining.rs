@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Folder;
 use crate::support::command::{command, run, sortie};
 use crate::support::sample::decision;
+use crate::support::{Folder, Server};
 
 const NOTIFY: &str = "\
 triggers:
@@ -110,4 +110,56 @@ fn a_new_folder_is_checked_and_its_tests_pass() {
         let mut inside = command(&folder);
         run(inside.current_dir(folder.path().join("new")).args(arguments), b"").expect(0);
     }
+}
+
+#[test]
+fn a_recorded_event_is_explained_operand_by_operand_over_the_state_of_its_time() {
+    let folder = Folder::new();
+    folder.playbook(
+        "loud",
+        "triggers: [{ alert.updated: { changed: [risk_score] } }]\nwhen: 'alert.risk_score >= 90 && (\"vip\" in alert.tags || alert.users.some(|u| u == \"eve\"))'\nsteps: [{ id: say, action: log, with: { message: x } }]\n",
+    );
+    let server = Server::start(&folder);
+    let alert = |kind: &str, score: u64, tags: &[&str]| json!({"type": kind, "alert": {"id": "A-1", "risk_score": score, "tags": tags, "users": ["bob"]}});
+    server.accepted(&alert("alert.created", 10, &[]));
+    let quiet = server.accepted(&alert("alert.updated", 95, &["night"]));
+    let loud = server.accepted(&alert("alert.updated", 96, &["vip"]));
+    server.accepted(&alert("alert.updated", 1, &["over"]));
+    // Another text now: what was decided is explained by the text of that time.
+    folder.playbook("loud", "triggers: [alert.created]\nsteps: [{ id: say, action: log, with: { message: y } }]\n");
+    let explained = |event: &Value| {
+        let id = event["event_id"].as_str().unwrap();
+        let told = sortie(&folder, &["explain", "--event-id", id, "--json"]).expect(0).json();
+        told["decisions"][0]["triggers"][0].clone()
+    };
+    let operands = |trigger: &Value| -> Vec<(String, String, bool, bool)> {
+        let all = trigger["conditions"][0]["operands"].as_array().cloned().unwrap_or_default();
+        let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
+        all.iter()
+            .map(|one| {
+                (text(one, "text"), text(one, "answer"), one["decides"] == true, one["decides_together"] == true)
+            })
+            .collect()
+    };
+    let none = explained(&quiet);
+    let own = |text: &str, answer: &str, decides: bool, together: bool| {
+        (text.to_owned(), answer.to_owned(), decides, together)
+    };
+    let told = operands(&none);
+    assert_eq!(told[0], own("alert.risk_score >= 90", "yes", false, false), "{none:#}");
+    assert_eq!(told[1], own("\"vip\" in alert.tags", "no", true, false));
+    assert_eq!((&told[2].1, told[2].2), (&"no".to_owned(), true));
+    let values = &none["conditions"][0]["operands"];
+    assert_eq!(values[0]["values"][0]["value"], 95, "the score of that time");
+    assert_eq!(values[1]["values"][0]["value"], json!(["night"]));
+    assert_eq!(values[2]["inside"][0]["item"], "bob");
+    assert_eq!((&values[1]["at"]["line"], &values[1]["at"]["column"]), (&json!(3), &json!(35)));
+    let matched = explained(&loud);
+    assert_eq!(operands(&matched)[1], own("\"vip\" in alert.tags", "yes", true, false), "{matched:#}");
+    server.kill();
+    let stopped = explained(&quiet);
+    assert_eq!(stopped, none, "the folder of a stopped server tells the same");
+    let id = quiet["event_id"].as_str().unwrap();
+    let shown = sortie(&folder, &["explain", "--event-id", id]).expect(0).stdout;
+    assert!(shown.contains("\"vip\" in alert.tags  <- decided") && shown.contains("alert.risk_score is 95"), "{shown}");
 }

@@ -102,7 +102,7 @@ fn the_documented_routes_are_the_real_ones() {
             assert_eq!(documented, answer.status != 405, "{method} {path}: {}", answer.text());
             if documented && answer.status == 404 {
                 let code = answer.json()["code"].clone();
-                assert_ne!(answer.json()["detail"], "there is nothing here", "{method} {path} {code}");
+                assert_ne!(answer.json()["detail"], "no page and no route has this address", "{method} {path} {code}");
             }
         }
     }

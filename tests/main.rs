@@ -22,11 +22,15 @@ mod auth;
 #[cfg(test)]
 mod backtest;
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod blocks;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod brakes;
+#[cfg(test)]
+mod bundles;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
@@ -44,11 +48,17 @@ mod dry_run;
 #[cfg(test)]
 mod email;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod explaining;
+#[cfg(test)]
+mod facts;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod flood;
+#[cfg(test)]
+mod four_eyes;
 #[cfg(test)]
 mod grouping;
 #[cfg(test)]
@@ -61,6 +71,8 @@ mod kill;
 mod killed;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
+mod library;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Folder, Receiver};
+use super::{Folder, Receiver, Server, eventually};
 
 /// Sends an alert of score 90 and more to `desk`, quickly tried again.
 pub(crate) const TELL: &str = "\
@@ -80,4 +80,26 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
+}
+
+/// A playbook that runs for each alert and sends nothing.
+pub(crate) const NOTE: &str =
+    "triggers: [alert.created]\nsteps:\n  - { id: note, action: log, with: { message: hi } }\n";
+
+/// A folder with a server on which so many alerts were told in batches.
+#[track_caller]
+pub(crate) fn busy(folder: &Folder, alerts: usize) -> Server {
+    folder.playbook("note", NOTE);
+    let server = Server::start(folder);
+    let all: Vec<usize> = (0..alerts).collect();
+    for part in all.chunks(500) {
+        let lines: String = part.iter().map(|n| format!("{}\n", alert(&format!("A-{n}"), 10))).collect();
+        let headers = [("Content-Type", "application/x-ndjson")];
+        server.client().anonymous().request("POST", "/v1/in/generic", &headers, lines.as_bytes()).expect(202);
+    }
+    eventually("all runs have ended", || {
+        let status = server.client().get("/v1/status").ok(200);
+        (status["runs_open"] == 0 && status["runs_ended"].as_u64() >= Some(alerts as u64)).then_some(())
+    });
+    server
 }

@@ -23,6 +23,7 @@ use crate::action::{Context, Objects, Windows};
 use crate::brakes::Brakes;
 use crate::change::LocalChange;
 use crate::decide::{self, Means, Position, Stored};
+use crate::ledger::courier;
 use crate::ledger::keeper::Keeper;
 use crate::outbound::gate::Gates;
 use crate::outbound::vault::Vault;
@@ -35,7 +36,7 @@ use crate::shared::{Chance, Figures, Shared};
 use crate::source::Incoming;
 use crate::triage::{self, Triage, Watchlist};
 use crate::writer::{self, Accepted, Answered, Note, ORDER_EVENTS_MAX, ORDERS_MAX, Order, Orders, RETRY_AFTER};
-use crate::{evict, recall, schedule, seen, sweep, timer, unused};
+use crate::{evict, eyes, recall, schedule, seen, sweep, timer, unused};
 
 /// How long a caller with several orders waits for room before it is told to come back.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -79,6 +80,8 @@ pub struct Setup {
     pub runs_max: usize,
     /// How long history is kept.
     pub retention: Retention,
+    /// Whether a text of a playbook that is new here starts nothing until a second person switches it on.
+    pub four_eyes: bool,
 }
 
 /// Why an engine does not start.
@@ -162,7 +165,7 @@ impl Engine {
         let engine = Engine::open(Setup { playbooks: Vec::new(), ..setup })?;
         let shared = &engine.inner.shared;
         let playbooks = playbooks.into_iter().chain(engine.notifying()?).collect();
-        let set = Set::new(playbooks, switched_off(shared.store.as_ref())?);
+        let set = engine.set_with_switches(playbooks)?;
         engine
             .record(
                 EntryKind::Server,
@@ -400,9 +403,19 @@ impl Engine {
     /// [`Refusal`] when it cannot be recorded; the old set stays.
     pub async fn load(&self, playbooks: Vec<Arc<Playbook>>, actor: Actor) -> Result<(), Refusal> {
         let _changing = self.inner.changing_set.lock().await;
-        let off = switched_off(self.inner.shared.store.as_ref()).map_err(|error| Refusal::from(&error))?;
         let made = self.notifying().map_err(|error| Refusal::from(&error))?;
-        self.put_in_force(Set::new(playbooks.into_iter().chain(made).collect(), off), actor).await
+        let set = self
+            .set_with_switches(playbooks.into_iter().chain(made).collect())
+            .map_err(|error| Refusal::from(&error))?;
+        self.put_in_force(set, actor).await
+    }
+
+    /// These playbooks with what people have said about them.
+    fn set_with_switches(&self, playbooks: Vec<Arc<Playbook>>) -> Result<Set, store::Error> {
+        let shared = &self.inner.shared;
+        let store = shared.store.as_ref();
+        let waiting = if shared.four_eyes { eyes::waiting(store, &playbooks)? } else { BTreeSet::new() };
+        Ok(Set::new(playbooks, switched_off(store)?).waiting_for(waiting))
     }
 
     /// Switches a playbook on or off; this survives reloads and restarts.
@@ -412,28 +425,31 @@ impl Engine {
     pub async fn toggle(&self, id: &str, on: bool, actor: Actor) -> Result<(), Refusal> {
         let _changing = self.inner.changing_set.lock().await;
         let set = self.inner.shared.set();
-        if set.find(id).is_none() {
+        let Some(digest) = set.find(id).map(|playbook| playbook.digest) else {
             return Err(Refusal::NotFound { what: format!("playbook `{id}`") });
-        }
+        };
         if on {
             self.lift_suspension(id, actor.clone()).await?;
         }
-        let mark = (format!("{OFF_PREFIX}{id}"), (!on).then(|| b"off".to_vec()));
-        let what = json!({ "what": if on { "playbook enabled" } else { "playbook disabled" }, "playbook": id });
-        let mut off = set.off().clone();
+        let mut marks = vec![(format!("{OFF_PREFIX}{id}"), (!on).then(|| b"off".to_vec()))];
+        let done = if on { "playbook enabled" } else { "playbook disabled" };
+        let what = json!({ "what": done, "playbook": id, "digest": digest });
+        let (mut off, mut waiting) = (set.off().clone(), set.waiting().clone());
         if on {
             off.remove(id);
+            waiting.remove(id);
+            marks.push(eyes::kept(id, digest, false));
         } else {
             off.insert(id.to_owned());
         }
-        let next = Set::new(set.playbooks().to_vec(), off);
+        let next = Set::new(set.playbooks().to_vec(), off).waiting_for(waiting);
         let (reply, answer) = oneshot::channel();
         let note = Note {
             kind: EntryKind::SettingChanged,
             actor,
             object: format!("playbook:{id}"),
             payload: what,
-            marks: vec![mark],
+            marks,
             texts: Vec::new(),
             set: Some(Arc::new(next)),
             reply,
@@ -458,6 +474,9 @@ impl Engine {
         }
         let mut texts = Vec::new();
         for playbook in set.playbooks() {
+            if set.waiting().contains(&*playbook.id) {
+                marks.push(eyes::kept(&playbook.id, playbook.digest, true));
+            }
             let loaded = format!("{} {}", playbook.digest, playbook.file);
             marks.push((format!("{PLAYBOOK_PREFIX}{}", playbook.id), Some(loaded.into_bytes())));
             if store.text(&playbook.digest).map_err(failed)?.is_none() {
@@ -494,10 +513,11 @@ impl Engine {
         }
         self.inner.runner.abort_all();
         let _ = self.record(EntryKind::Server, "server".to_owned(), json!({ "what": "stopped" }), Actor::System).await;
-        if self.keeper().is_some()
-            && let Err(error) = self.checkpoint().await
-        {
-            tracing::warn!(%error, "no last checkpoint of the history could be signed");
+        if let Some(keeper) = self.keeper() {
+            if let Err(error) = self.checkpoint().await {
+                tracing::warn!(%error, "no last checkpoint of the history could be signed");
+            }
+            courier::last(self, keeper).await;
         }
         if let Err(error) = self.store().settle() {
             tracing::warn!(%error, "the store could not note where its history ends");
@@ -593,6 +613,11 @@ impl Engine {
         inner.upgrade().map(|inner| Engine { inner })
     }
 
+    /// A handle that does not keep the engine.
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
     pub(crate) fn orders(&self) -> &Orders {
         &self.inner.orders
     }
@@ -631,11 +656,14 @@ impl Engine {
 
 /// What the parts of an engine share.
 fn shared_of(setup: &Setup, chance: Chance, timed: bool) -> Result<Arc<Shared>, store::Error> {
-    let set = Set::new(setup.playbooks.clone(), switched_off(setup.store.as_ref())?);
+    let waiting =
+        if setup.four_eyes { eyes::waiting(setup.store.as_ref(), &setup.playbooks)? } else { BTreeSet::new() };
+    let set = Set::new(setup.playbooks.clone(), switched_off(setup.store.as_ref())?).waiting_for(waiting);
     let (evaluator, words) = (setup.evaluator.clone(), setup.words.clone());
     let triage = with_kept(setup.triage.clone(), setup.store.as_ref(), &words, &evaluator)?;
     let mut shared = Shared::new(Arc::clone(&setup.store), evaluator, words, setup.node.clone(), set, chance, timed);
     shared.tenants = setup.catalog.tenants.iter().flatten().cloned().collect();
+    shared.four_eyes = setup.four_eyes;
     shared.swap_triage(Arc::new(triage));
     Ok(Arc::new(shared))
 }

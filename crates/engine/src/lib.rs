@@ -9,6 +9,7 @@
 
 pub mod action;
 pub mod approval;
+mod as_of;
 pub mod attach;
 mod batch;
 pub mod brakes;
@@ -21,6 +22,7 @@ pub mod decide;
 mod destinations;
 pub mod engine;
 mod evict;
+mod eyes;
 mod fair;
 pub mod flow;
 mod intake;

@@ -245,6 +245,6 @@ impl Engine {
 }
 
 /// Whether a playbook was made out of a notification.
-fn is_made(playbook: &Playbook) -> bool {
+pub(crate) fn is_made(playbook: &Playbook) -> bool {
     playbook.id.starts_with(notify::PLAYBOOK_PREFIX) && playbook.file.starts_with("notification ")
 }

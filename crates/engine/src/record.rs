@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use model::event::Actor;
 use model::json;
+use model::object::OURS;
 use model::run::{Fact, RunStart};
 use model::{ChainLink, Decision, Digest, Event, Kind, RunId, Subject, Time, Transition};
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,17 @@ pub fn read_accepted(payload: &[u8]) -> Result<Accepted, RecordError> {
 }
 
 impl Accepted {
+    /// Whether it followed by itself from other events or from time that passed (instants of schedules, timers, alarms, alerts
+    /// of grouped detections), and so follows again when those are replayed.
+    pub fn follows_by_itself(&self) -> bool {
+        self.source == OURS
+            && match self.actor {
+                Actor::Token(_) | Actor::User(_) => false,
+                Actor::Run { .. } => self.subject.is_none(),
+                Actor::Source(_) | Actor::System => true,
+            }
+    }
+
     /// The event that was accepted, as runs that it started see it.
     pub fn event(&self) -> Arc<Event> {
         Arc::new(Event {

@@ -27,7 +27,7 @@ const LATE_MAX: Duration = Duration::from_secs(30);
 /// How far the first look back for missed instants goes: a hundred instants of a schedule that is due each second.
 const FIRST_LOOK: Duration = Duration::from_secs(limits::SCHEDULE_CATCH_UP_MAX as u64);
 /// The mark under which the cursors of schedules are kept.
-const CURSOR_PREFIX: &str = "cursor/";
+pub(crate) const CURSOR_PREFIX: &str = "cursor/";
 /// The longest sleep: a changed set or clock is noticed after this.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 

@@ -29,6 +29,8 @@ const REMEMBERED_MAX: usize = 1024;
 pub struct Set {
     playbooks: Vec<Arc<Playbook>>,
     off: BTreeSet<String>,
+    /// Those whose text waits for a second person.
+    waiting: BTreeSet<String>,
     digest: Digest,
     has_tenants: bool,
     index: Index,
@@ -83,8 +85,21 @@ impl Set {
             digest: Digest::of(text.as_bytes()),
             playbooks,
             off,
+            waiting: BTreeSet::new(),
             remembered: Mutex::default(),
         }
+    }
+
+    /// The same set, in which the texts of these playbooks wait for a second person.
+    #[must_use]
+    pub fn waiting_for(mut self, waiting: BTreeSet<String>) -> Set {
+        self.waiting = waiting;
+        self
+    }
+
+    /// The playbooks whose text waits until a second person switches it on.
+    pub fn waiting(&self) -> &BTreeSet<String> {
+        &self.waiting
     }
 
     /// The playbooks in order.
@@ -104,7 +119,7 @@ impl Set {
 
     /// Whether a playbook is switched on, in its file and by people.
     pub fn is_on(&self, playbook: &Playbook) -> bool {
-        playbook.enabled && !self.off.contains(&*playbook.id)
+        playbook.enabled && !self.off.contains(&*playbook.id) && !self.waiting.contains(&*playbook.id)
     }
 
     /// The ids that people have switched off.

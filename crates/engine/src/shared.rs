@@ -1,6 +1,6 @@
 //! What the parts of the engine share: the store, the loaded set, what has just begun, the figures.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::history::Salt;
 use model::record::Vocabulary;
 use model::run::{RunStart, RunStatus, RunSummary};
-use model::{Event, Record, RunId, Verdict};
+use model::{Event, Object, ObjectKey, Record, RunId, Verdict};
 use playbook::{Evaluator, Playbook};
 use store::Expect;
 use tokio::sync::{Notify, watch};
@@ -44,6 +44,34 @@ pub(crate) struct Fresh {
     pub summary: RunSummary,
 }
 
+/// What runs change, where it is to be undone: in a back-test over a history that tells already what runs changed.
+#[derive(Debug, Default)]
+pub(crate) struct Apart(Mutex<Option<BTreeMap<ObjectKey, Option<Object>>>>);
+
+impl Apart {
+    /// Whether what runs change is kept apart.
+    pub(crate) fn set(&self, apart: bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = apart.then(BTreeMap::new);
+    }
+
+    /// Notes an object as it stands before a run changes it; `false` when nothing is kept apart.
+    pub(crate) fn note(&self, key: &ObjectKey, object: Option<&Object>) -> bool {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(noted) => {
+                noted.entry(key.clone()).or_insert_with(|| object.cloned());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The objects as they stood before runs changed them, since the last call.
+    pub(crate) fn take(&self) -> BTreeMap<ObjectKey, Option<Object>> {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}
+
 /// What the parts of the engine share.
 pub(crate) struct Shared {
     pub store: Arc<dyn store::Store>,
@@ -60,6 +88,8 @@ pub(crate) struct Shared {
     pub timers: Timers,
     /// The tenants that are configured; none where there is only `default`.
     pub tenants: Vec<String>,
+    /// Whether a text of a playbook that is new here waits for a second person.
+    pub four_eyes: bool,
     /// What is held up until it is lifted.
     pub brakes: Held,
     pub figures: Figures,
@@ -79,6 +109,8 @@ pub(crate) struct Shared {
     /// Whether the time that conditions take is measured. In a simulation it is not: it must come out the same each time.
     timed: bool,
     failed: watch::Sender<Option<String>>,
+    /// What runs change, where it is to be undone.
+    pub apart: Apart,
 }
 
 impl Shared {
@@ -101,6 +133,7 @@ impl Shared {
             waits: Waits::default(),
             timers: Timers::default(),
             tenants: Vec::new(),
+            four_eyes: false,
             brakes: Held::default(),
             parked: Mutex::default(),
             figures: Figures::default(),
@@ -114,6 +147,7 @@ impl Shared {
             random: Mutex::new(chance),
             timed,
             failed: watch::Sender::new(None),
+            apart: Apart::default(),
         }
     }
 

@@ -122,7 +122,7 @@ impl Timers {
     }
 
     /// When the next is due.
-    fn next(&self) -> Option<Time> {
+    pub(crate) fn next(&self) -> Option<Time> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner).ordered.first().map(|(due, _)| *due)
     }
 }

@@ -60,17 +60,45 @@ impl Reader {
     /// A length of time; anything else is noted.
     pub fn period(&mut self, node: &Node, name: &str) -> Option<Duration> {
         let Value::Text(text) = &node.value else {
-            self.wrong_type(node, name, "a length of time such as `20s`, `10m` or `6h`");
+            match &node.value {
+                Value::Int(number) => {
+                    let message = format!("`{name}` is a length of time, and `{number}` has no unit");
+                    let help = format!("write `{number}s`, `{number}m`, `{number}h` or `{number}d`");
+                    self.error("PB105", node.span, message, Some(help));
+                }
+                _ => self.wrong_type(node, name, "a length of time such as `20s`, `10m` or `6h`"),
+            }
             return None;
         };
         match model::period::parse(text) {
             Ok(period) => Some(period),
             Err(error) => {
-                self.error("PB105", node.span, error.to_string(), None);
+                let help = as_period(text).map(|meant| format!("did you mean `{meant}`?"));
+                self.error("PB105", node.span, error.to_string(), help);
                 None
             }
         }
     }
+}
+
+/// The length of time that someone meant who wrote `10 minutes`, `1.5h` or `PT15M`.
+fn as_period(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let text = text.strip_prefix("pt").unwrap_or(&text);
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = (text.get(..end)?.parse::<f64>().ok()?, text.get(end..)?.trim());
+    let millis = match unit {
+        "ms" | "milliseconds" | "millis" => 1.0,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60_000.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600_000.0,
+        "d" | "day" | "days" => 86_400_000.0,
+        "w" | "week" | "weeks" => 604_800_000.0,
+        _ => return None,
+    };
+    let meant = Duration::try_from_secs_f64(number * millis / 1_000.0).ok()?;
+    let meant = Duration::from_millis(u64::try_from(meant.as_millis()).ok()?);
+    (!meant.is_zero()).then(|| model::period::format(meant))
 }
 
 /// The keys of one map. Ask for each known key, then [`Fields::finish`] names the others.

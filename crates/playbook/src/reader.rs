@@ -9,7 +9,7 @@ const DIAGNOSTICS_MAX: usize = 100;
 /// After how many of them warnings are left out, so that there is always room for an error.
 const WARNINGS_MAX: usize = 50;
 /// Most characters of a line that are kept with a mistake.
-pub(crate) const EXCERPT_CHARS_MAX: usize = 1_000;
+const EXCERPT_CHARS_MAX: usize = 1_000;
 
 /// One file being read. Collects what is wrong instead of stopping at the first.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Reader {
 impl Reader {
     /// For a file and its text.
     pub fn new(file: Arc<str>, text: &str) -> Reader {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let starts = std::iter::once(0).chain(line_ends(text)).collect();
         Reader { file, text: text.into(), starts, found: Vec::new() }
     }
 
@@ -41,8 +41,17 @@ impl Reader {
     pub fn line(&self, line: u32) -> &str {
         let at = (line as usize).saturating_sub(1);
         let Some(start) = self.starts.get(at) else { return "" };
-        let end = self.starts.get(at + 1).map_or(self.text.len(), |next| next - 1);
-        self.text.get(*start..end).unwrap_or_default().trim_end_matches('\r')
+        let end = self.starts.get(at + 1).copied().unwrap_or(self.text.len());
+        let line = self.text.get(*start..end).unwrap_or_default();
+        // The mark that some editors put in front of a file counts as no column.
+        let line = if at == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line };
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        line.strip_suffix('\r').unwrap_or(line)
+    }
+
+    /// How many lines there are, the last one without an end included.
+    pub fn lines(&self) -> u32 {
+        clamp(self.starts.len())
     }
 
     /// The place of a byte of the text.
@@ -53,6 +62,14 @@ impl Reader {
         Span { line: clamp(line), column: clamp(before + 1), len: 1 }
     }
 
+    /// A place that is there: what reaches over the end of its line ends with it.
+    pub(crate) fn within(&self, span: Span) -> Span {
+        let line = span.line.clamp(1, self.lines());
+        let end = clamp(self.line(line).chars().count() + 1);
+        let column = if line == span.line { span.column.clamp(1, end) } else { end };
+        Span { line, column, len: span.len.clamp(1, (end - column).max(1)) }
+    }
+
     /// A diagnostic of this file.
     pub fn diagnostic(
         &self,
@@ -61,6 +78,7 @@ impl Reader {
         message: impl Into<String>,
         help: Option<String>,
     ) -> Diagnostic {
+        let span = self.within(span);
         let excerpt = self.line(span.line).chars().take(EXCERPT_CHARS_MAX).collect();
         let severity = Severity::Error;
         Diagnostic { code, severity, message: message.into(), file: self.file.clone(), span, excerpt, help }
@@ -96,6 +114,11 @@ impl Reader {
         }
     }
 
+    /// Forgets what was noted by a code in a line.
+    pub(crate) fn forget(&mut self, code: &str, line: u32) {
+        self.found.retain(|found| found.code != code || found.span.line != line);
+    }
+
     /// Whether an error was noted.
     pub fn failed(&self) -> bool {
         self.found.iter().any(|d| d.severity == Severity::Error)
@@ -107,6 +130,16 @@ impl Reader {
         self.found.dedup();
         self.found
     }
+}
+
+/// Where lines end as YAML ends them: at `\n`, `\r\n`, or a `\r` alone. Each is the byte behind the end.
+pub(crate) fn line_ends(text: &str) -> impl Iterator<Item = usize> {
+    let bytes = text.as_bytes();
+    (1..=bytes.len()).filter(move |&at| match bytes.get(at - 1) {
+        Some(b'\n') => true,
+        Some(b'\r') => bytes.get(at) != Some(&b'\n'),
+        _ => false,
+    })
 }
 
 /// A count as it stands in a place.

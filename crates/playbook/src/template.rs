@@ -250,10 +250,14 @@ fn compile_text(
     rules: Rules<'_>,
 ) -> Tree {
     let constant = || Tree::Constant(Value::String(text.to_owned()));
-    if !text.contains("${") {
+    if !text.contains("${") && !text.contains("{{") {
         return constant();
     }
     let places = Places::of(reader, node);
+    foreign(reader, text, &places);
+    if !text.contains("${") {
+        return constant();
+    }
     let Some(raw) = cut(reader, text, &places) else { return constant() };
     if let Some(tree) = secret(reader, text, &raw, &places, rules) {
         return tree;
@@ -280,6 +284,31 @@ fn compile_text(
         Ok([piece]) => Tree::Text { pieces: vec![piece], encode: rules.encode },
         Err(pieces) => Tree::Text { pieces, encode: rules.encode },
     }
+}
+
+/// The placeholders of other systems, `{{ alert.name }}` and `${alert.name}`: they are sent as they are, which is hardly
+/// meant.
+fn foreign(reader: &mut Reader, text: &str, places: &Places) {
+    let bare = text.match_indices("{{").find(|(at, _)| !text.get(..*at).is_some_and(|before| before.ends_with('$')));
+    let single = text.match_indices("${").find(|(at, _)| {
+        let rest = text.get(at + 2..).unwrap_or_default();
+        !rest.starts_with(['{', '}']) && !rest.starts_with("secret:") && rest.contains('}')
+    });
+    let Some((at, sign)) = bare.or(single) else { return };
+    let rest = text.get(at..).unwrap_or_default();
+    let end = rest
+        .find('}')
+        .map_or(rest.len(), |end| end + 1 + usize::from(rest.get(end + 1..).is_some_and(|r| r.starts_with('}'))));
+    let written = rest.get(..end).unwrap_or_default();
+    let name = written.trim_matches(|c: char| "${} ".contains(c));
+    let starts = name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+    if sign == "${" && starts.is_empty() {
+        return;
+    }
+    let message = format!("`{}` is sent as it is: nothing is put in", written.lines().next().unwrap_or_default());
+    let help = format!("write `${{{{ {name} }}}}` to have a value put in");
+    let span = places.at(chars(text, at), written.lines().next().map_or(1, |line| line.chars().count()));
+    reader.warning("PB407", span, message, Some(help));
 }
 
 /// A text that places a secret, or that tries to.

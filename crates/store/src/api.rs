@@ -556,11 +556,29 @@ pub trait Store: Send + Sync {
     /// These entries, and nothing else, are never dropped until this is called again: legal holds. Not kept over a restart.
     fn hold(&self, entries: BTreeSet<Seq>);
 
-    /// One small step of retention. Never touches a run that has not ended, nor the entries of its history.
+    /// The entry up to which, itself not included, retention would drop history now; nothing when it would drop none. Looks
+    /// at a bounded part of the history, so that there may be more once that is dropped. What is held or belongs to a run
+    /// that has not ended lies in that range and stays.
     ///
     /// # Errors
     /// [`Error`] when the store fails.
-    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error>;
+    fn sweep_due(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error>;
+
+    /// One small step of retention: entries from `before` on stay, whatever `keep` says, so that what is dropped can be
+    /// recorded first. Never touches a run that has not ended, nor the entries of its history. A step need not be durable
+    /// when this returns; it is with the next commit.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn sweep_before(&self, now: Time, keep: &Retention, before: Seq) -> Result<Swept, Error>;
+
+    /// [`Store::sweep_before`] without that bound.
+    ///
+    /// # Errors
+    /// [`Error`] when the store fails.
+    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
+        self.sweep_before(now, keep, Seq(u64::MAX))
+    }
 
     /// Writes everything, as it stood at one moment, while commits go on.
     ///

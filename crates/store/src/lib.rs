@@ -16,5 +16,5 @@ mod rules;
 pub use api::*;
 pub use clock::{Clock, wall};
 pub use disk::{Compacted, Options, Sled, Verified, compact, restore};
-pub use memory::Memory;
+pub use memory::{Kept, Memory};
 pub use rules::{BACKUP_CHANGES_BYTES_MAX, MARK_BYTES_MAX, NAME_BYTES_MAX, TALLY_TIMES_MAX, VALUE_BYTES_MAX};

@@ -20,8 +20,8 @@ use model::tree::{self, Tree};
 use model::{Digest, Kind, Object, ObjectKey, RunId, Seq, Time, limits};
 
 use crate::api::{
-    Claim, Commit, Cursor, Error, FileWrite, Found, Lease, Ledger, Page, Payload, Retention, RunFilter, RunWrite,
-    Stats, Store, StoredEntry, Swept, Tally,
+    Claim, Commit, Cursor, Error, FileWrite, Found, Lease, Ledger, Mark, Page, Payload, Retention, RunFilter, RunWrite,
+    Stats, Store, StoredEntry, Swept, Tally, Window,
 };
 use crate::rules::{self, Standing};
 
@@ -40,6 +40,19 @@ impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Memory").field("over", &self.base.is_some()).finish_non_exhaustive()
     }
+}
+
+/// What follows from an event beside what is written down ([`Memory::keep`]).
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The object as it stands afterwards.
+    pub object: Option<(ObjectKey, Object)>,
+    /// Windows that begin or end.
+    pub windows: Vec<Window>,
+    /// Tallies as they stand afterwards.
+    pub tallies: Vec<Tally>,
+    /// Small named values that change.
+    pub marks: Vec<Mark>,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +117,39 @@ impl Memory {
         let next = base.next_seq().0;
         let state = State { next, first: next, seen: base.now(), ..State::default() };
         Memory { clock: Box::new(clock), base: Some(base), state: Mutex::new(state) }
+    }
+
+    /// Takes over what follows from something that is not written down: for simulations that go through many events of
+    /// which most change nothing but the state.
+    pub fn keep(&self, state: Kept) {
+        let mut own = self.lock();
+        own.objects.extend(state.object);
+        own.windows.extend(state.windows.into_iter().map(|window| (window.key, window.until)));
+        own.tallies.extend(state.tallies.into_iter().map(|tally| (tally.key.clone(), tally)));
+        own.marks.extend(state.marks);
+    }
+
+    /// Puts an object back as it was, or takes it away.
+    pub fn put_back(&self, key: &ObjectKey, object: Option<Object>) {
+        let mut own = self.lock();
+        match object {
+            Some(object) => own.objects.insert(key.clone(), object),
+            None => own.objects.remove(key),
+        };
+    }
+
+    /// Forgets what no open run needs: runs that have ended, entries, and claims, windows and tallies that are over.
+    pub fn forget_past(&self, now: Time) {
+        let mut own = self.lock();
+        own.runs.retain(|_, held| !held.summary.status.is_final());
+        let needed: BTreeSet<Seq> = own
+            .open()
+            .flat_map(|held| held.summary.entries.iter().copied().chain([held.summary.id.seq, held.summary.event.seq]))
+            .collect();
+        own.entries.retain(|seq, _| needed.contains(seq));
+        own.claims.retain(|_, claim| claim.until > now);
+        own.windows.retain(|_, until| until.is_some_and(|until| until > now));
+        own.tallies.retain(|_, tally| tally.until > now);
     }
 
     /// What lies beneath, where it is to be asked for an entry or a run.
@@ -205,6 +251,12 @@ impl State {
 
     fn ended(&self) -> u64 {
         self.runs.len() as u64 - self.open().count() as u64
+    }
+
+    /// The entries that must stay.
+    fn pinned(&self) -> BTreeSet<Seq> {
+        let open = self.open().flat_map(|held| held.summary.entries.clone());
+        open.chain(self.held.iter().copied()).collect()
     }
 
     fn bytes(&self) -> u64 {
@@ -447,17 +499,36 @@ impl Store for Memory {
         self.lock().held = entries;
     }
 
-    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
+    fn sweep_due(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error> {
+        let state = self.lock();
+        let (cut, pinned, last) = (now.minus(keep.age), state.pinned(), Seq(state.next - 1));
+        let (mut ended, mut bytes, mut due) = (state.ended(), state.bytes(), None);
+        for entry in state.entries.values().filter(|entry| !pinned.contains(&entry.header.seq)) {
+            let seq = entry.header.seq;
+            if seq == last || (ended <= keep.runs && bytes <= keep.bytes && entry.header.time >= cut) {
+                break;
+            }
+            let gone = state.runs.iter().filter(|(key, held)| key.0 == seq && held.summary.status.is_final());
+            ended -= gone.count() as u64;
+            bytes -= entry.payload.len() as u64;
+            due = Some(seq.next());
+        }
+        Ok(due)
+    }
+
+    fn sweep_before(&self, now: Time, keep: &Retention, before: Seq) -> Result<Swept, Error> {
         let mut state = self.lock();
         let cut = now.minus(keep.age);
-        let mut pinned: BTreeSet<Seq> = state.open().flat_map(|held| held.summary.entries.clone()).collect();
-        pinned.extend(&state.held);
+        let pinned = state.pinned();
         let mut swept = Swept::default();
         let last = Seq(state.next - 1);
         while (swept.entries as usize) < SWEEP_ENTRIES_MAX {
             let over = state.ended() > keep.runs || state.bytes() > keep.bytes;
             let oldest = state.entries.values().find(|entry| !pinned.contains(&entry.header.seq));
-            let Some(seq) = oldest.filter(|e| over || e.header.time < cut).map(|e| e.header.seq).filter(|s| *s != last)
+            let Some(seq) = oldest
+                .filter(|e| over || e.header.time < cut)
+                .map(|e| e.header.seq)
+                .filter(|s| *s != last && *s < before)
             else {
                 break;
             };

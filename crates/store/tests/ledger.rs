@@ -86,3 +86,26 @@ fn a_store_that_is_older_than_the_ledger_gets_one_over_what_it_holds() {
     assert_eq!(store.ledger().base, store.stats().first_seq, "what was dropped before cannot be covered");
     assert_eq!(store.ledger().base.0 + store.ledger().size, store.next_seq().0);
 }
+
+#[test]
+fn blocks_of_an_objects_history_go_with_what_they_list() {
+    use store::conformance::build;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = build::key(model::Kind::Alert, "A-1");
+    let block = |store: &Sled, count: u64| {
+        let mut draft = Draft::on(store);
+        let entries: Vec<Seq> = (0..count).map(|_| draft.entry(b"{}")).collect();
+        let first = entries[0];
+        draft.commit.object_blocks.push((key.clone(), entries));
+        draft.commit(store).unwrap();
+        first
+    };
+    let old = block(&store, 32);
+    write(&store, 100);
+    let new = block(&store, 32);
+    assert_eq!(store.object_block(&key, old).unwrap().len(), 32);
+    drop_all(&store);
+    assert!(store.object_block(&key, old).unwrap().is_empty(), "nothing that it lists is there any more");
+    assert_eq!(store.object_block(&key, new).unwrap().len(), 32, "the end of the history always stays");
+}

@@ -201,6 +201,7 @@ fn attempt(
         http_status: None,
         answer: sent.answer(),
         error: if paused { None } else { problem(sent) },
+        redacted: Vec::new(),
     })
 }
 

@@ -342,6 +342,7 @@ async fn ask(call: &Call<'_>, ready: Ready, input: Value) -> Outcome {
         http_status: sent.status,
         answer: sent.answer(),
         error: why,
+        redacted: call.committed(None, n, &sent.placed),
     };
     Outcome { attempts: vec![attempt], ..Outcome::plain(input, result) }
 }

@@ -11,17 +11,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use model::record::Vocabulary;
-use model::run::{Attempt, RunStart, StepError, StepState};
+use model::run::{Attempt, Redacted, RunStart, StepError, StepState};
 use model::{Input, Object, ObjectKey, RunId, Time};
 use playbook::{ActionSpec, Effect, Evaluator, Retry, Scope, Template};
 use serde_json::Value;
 
 pub use crate::change::{If, LocalChange};
+use crate::outbound::commitment::Place;
 use crate::outbound::gate::Gates;
+use crate::outbound::secret::Secret;
 use crate::outbound::{Answers, Destinations, Effects, Origin, Secrets};
 use crate::refusal::Refusal;
-pub(crate) use send::{held_windows, refuses, window_of};
-pub(crate) use subject::subject as about;
+pub(crate) use send::held_windows;
 
 mod assign;
 mod close;
@@ -232,7 +233,14 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// Who asks for what this call sends.
     pub fn origin(&self) -> Origin {
-        Origin { run: Some(self.start.id), step: self.path.to_owned(), destination: None }
+        let playbook = self.start.playbook.clone();
+        Origin { run: Some(self.start.id), playbook, step: self.path.to_owned(), destination: None }
+    }
+
+    /// What the secrets leave that were placed in a try of this call.
+    fn committed(&self, destination: Option<&str>, n: u32, placed: &[(String, Secret)]) -> Vec<Redacted> {
+        let place = Place { run: self.start.id, path: self.path, destination, n };
+        self.ctx.secrets.commitments().of(place, placed)
     }
 }
 

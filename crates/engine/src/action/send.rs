@@ -180,7 +180,7 @@ fn unwanted(call: &Call<'_>, parcel: &Parcel, destination: &Destination, first: 
 }
 
 /// Why a destination does not want to hear of an object, if it does not.
-pub(crate) fn refuses(
+fn refuses(
     destination: &Destination,
     tenant: &str,
     about: Option<&ObjectKey>,
@@ -261,6 +261,7 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, tri
         http_status: sent.status,
         answer: sent.answer(),
         error: problem(&sent),
+        redacted: call.committed(Some(&destination.id), n, &sent.placed),
     }))
 }
 
@@ -326,7 +327,8 @@ pub(super) fn problem(sent: &Sent) -> Option<StepError> {
 fn attempt(call: &Call<'_>, id: &str, n: u32, outcome: AttemptOutcome, error: Option<StepError>) -> Attempt {
     let at = (call.ctx.clock)();
     let destination = Some(id.to_owned());
-    Attempt { n, destination, started_at: at, ended_at: at, outcome, http_status: None, answer: None, error }
+    let redacted = Vec::new();
+    Attempt { n, destination, started_at: at, ended_at: at, outcome, http_status: None, answer: None, error, redacted }
 }
 
 fn window_key(call: &Call<'_>, parcel: &Parcel, id: &str) -> String {
@@ -334,7 +336,7 @@ fn window_key(call: &Call<'_>, parcel: &Parcel, id: &str) -> String {
 }
 
 /// The name of the window in which a destination hears nothing more of an object.
-pub(crate) fn window_of(start: &RunStart, about: Option<&ObjectKey>, id: &str) -> String {
+fn window_of(start: &RunStart, about: Option<&ObjectKey>, id: &str) -> String {
     format!("dest/{id}/{}", window_name(start, about))
 }
 

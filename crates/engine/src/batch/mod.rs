@@ -11,6 +11,7 @@ mod alarms;
 mod objects;
 mod rings;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,9 @@ use crate::triage::{self, DETECTION_CREATED, Triage};
 use crate::writer::{Accepted, Answers, Note, Order, Progress, Staged, Start};
 
 mod signal;
+
+/// Blocks of an object's history that are forgotten at once when retention has dropped them.
+const BLOCKS_FORGOTTEN_MAX: usize = 4;
 
 /// What will be committed together, and the state as it will be then.
 pub(crate) struct Batch<'a> {
@@ -357,9 +361,7 @@ impl<'a> Batch<'a> {
                 let (record, entry) = (Arc::clone(&subject.fields), self.commit.entries.len() - 1);
                 self.commit.fields.push(Fields { record, entry, bytes: fields });
             }
-            if let Some(block) = object.note_entry(position.seq) {
-                self.commit.object_blocks.push((key.clone(), block));
-            }
+            self.note_entry(&key, &mut object, position.seq).map_err(|error| Refusal::from(&error))?;
             let object = Arc::new(object);
             object_after = Some(Arc::clone(&object));
             self.objects.insert(key, object);
@@ -401,6 +403,23 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// Notes that an entry is about an object. When a block of its history is full, the oldest ones that retention has
+    /// dropped are forgotten: what is touched for ever must not grow for ever.
+    fn note_entry(&mut self, key: &ObjectKey, object: &mut Object, seq: Seq) -> Result<(), store::Error> {
+        let Some(block) = object.note_entry(seq) else { return Ok(()) };
+        let kept_from = self.shared.store.stats().first_seq;
+        for _ in 0..BLOCKS_FORGOTTEN_MAX {
+            let oldest = object.meta.blocks.first().copied().filter(|first| *first < kept_from);
+            let Some(first) = oldest.filter(|_| object.meta.blocks.len() > 1) else { break };
+            if !self.shared.store.object_block(key, first)?.is_empty() {
+                break;
+            }
+            object.meta.blocks.remove(0);
+        }
+        self.commit.object_blocks.push((key.clone(), block));
+        Ok(())
+    }
+
     /// Puts the entry into the histories of all that its runs are about: a run by hand, and one that an alert started and
     /// that is also about the alert's case, are found from there as well.
     fn note_runs(&mut self, seq: Seq, runs: &[RunStart]) -> Result<(), Refusal> {
@@ -408,9 +427,7 @@ impl<'a> Batch<'a> {
             let stored = self.object(&key).map_err(|error| Refusal::from(&error))?;
             let Some(stored) = stored.filter(|object| object.meta.entries.last() != Some(&seq)) else { continue };
             let mut object = Arc::unwrap_or_clone(stored);
-            if let Some(block) = object.note_entry(seq) {
-                self.commit.object_blocks.push((key.clone(), block));
-            }
+            self.note_entry(&key, &mut object, seq).map_err(|error| Refusal::from(&error))?;
             self.objects.insert(key, Arc::new(object));
         }
         Ok(())
@@ -502,7 +519,16 @@ impl<'a> Batch<'a> {
         let stored = self.object(&change.object).map_err(|error| Refusal::from(&error))?;
         let words = (&self.shared.words, &self.triage.rules);
         let event = change::event(change, stored.as_deref(), actor, own_id, chain, self.now, words)?;
-        self.event(&Arc::new(event), &Raw::Bytes(bytes::Bytes::new()))
+        let (event, nothing) = (Arc::new(event), Raw::Bytes(bytes::Bytes::new()));
+        if matches!(actor, Actor::Run { .. }) && self.shared.apart.note(&change.object, stored.as_deref()) {
+            // Nobody hears of it.
+            let (at, none) = (self.position(), Set::new(Vec::new(), BTreeSet::new()));
+            let spent = || Duration::ZERO;
+            let means = Means { set: &none, ..self.means(&spent) };
+            let decided = decide::decide(&event, at.0, self, means).map_err(|error| Refusal::from(&error))?;
+            return self.accept(&event, &nothing, at, decided);
+        }
+        self.event(&event, &nothing)
     }
 
     /// A run's progress, and the changes it makes.
@@ -596,7 +622,7 @@ impl<'a> Batch<'a> {
 }
 
 /// What a key that makes a repeat recognisable is remembered by: source, tenant and key.
-fn replay_key(event: &Event, key: &str) -> [u8; 16] {
+pub(crate) fn replay_key(event: &Event, key: &str) -> [u8; 16] {
     let digest = Digest::of(format!("{}\0{}\0{key}", event.source, event.tenant).as_bytes());
     first_half(&digest)
 }

@@ -46,9 +46,7 @@ impl Batch<'_> {
             let payload = serde_json::json!({ "action": "read", "at": reading.at }).to_string().into_bytes();
             self.entry(EntryKind::ObjectRead, at, reading.reader.clone(), reading.object.to_string(), payload);
             let mut object = Arc::unwrap_or_clone(stored);
-            if let Some(block) = object.note_entry(seq) {
-                self.commit.object_blocks.push((reading.object.clone(), block));
-            }
+            self.note_entry(&reading.object, &mut object, seq).map_err(|error| Refusal::from(&error))?;
             self.objects.insert(reading.object.clone(), Arc::new(object));
         }
         for (name, value) in marks {

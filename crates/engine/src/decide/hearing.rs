@@ -89,6 +89,11 @@ impl<'a> Hearing<'a> {
         if !playbook.enabled {
             return Some((Verdict::Disabled, "the playbook's file says `enabled: false`".to_owned()));
         }
+        if self.means.set.waiting().contains(&*playbook.id) {
+            let enable = format!("`sortie playbooks enable {}`", playbook.id);
+            let reason = format!("this text of the playbook waits for a second person ({enable} by somebody else)");
+            return Some((Verdict::Disabled, reason));
+        }
         if !self.means.set.is_on(playbook) {
             return Some((Verdict::Disabled, "the playbook is switched off".to_owned()));
         }

@@ -126,7 +126,10 @@ fn switch(cases: &[Case], step: &Step, path: &str, means: &Means<'_>) -> Result<
             }
         }
     }
+    // What it answers tells it from a step whose `if` said no.
+    let output = json!({ "case": null, "output": null });
     let none = Ended::badly(StepStatus::Skipped, error(crate::next::CONDITION, "no case says yes"));
+    let none = Ended { output, ..none };
     Ok(vec![none.fact(step, path, means.now)])
 }
 

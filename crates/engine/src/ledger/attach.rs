@@ -6,6 +6,7 @@ use model::event::Actor;
 use serde_json::json;
 
 use super::checkpoint::Checkpoint;
+use super::courier::{self, Carried};
 use super::keeper::{self, KEY_PREFIX, Keeper, OpenError, Settings, SignError};
 use super::key::KeyError;
 use super::note::Verifier;
@@ -47,6 +48,9 @@ impl Engine {
         let keeper = Arc::new(keeper);
         self.keep(Arc::clone(&keeper));
         keeper::record_key(self, &keeper.verifier(), &news).await?;
+        if keeper.destination().is_some() {
+            self.also(courier::run(self.downgrade(), Arc::clone(&keeper), self.stopping()));
+        }
         self.also(keeper::run(keeper, Arc::clone(self.store()), self.stopping()));
         Ok(())
     }
@@ -60,6 +64,11 @@ impl Engine {
         let store = Arc::clone(self.store());
         let signed = tokio::task::spawn_blocking(move || keeper.sign(store.as_ref()));
         Ok(signed.await.map_err(|_| LedgerError::Thread)??)
+    }
+
+    /// How checkpoints get to their destination; nothing when they go nowhere.
+    pub fn carried_checkpoints(&self) -> Option<Carried> {
+        self.keeper().and_then(|keeper| keeper.carried())
     }
 
     /// The public half of the signing key.

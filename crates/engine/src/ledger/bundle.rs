@@ -109,11 +109,13 @@ impl Line {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<Salt> {
+/// A salt from hexadecimal.
+pub(super) fn unhex(text: &str) -> Option<Salt> {
     let bytes: Option<Vec<u8>> =
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect();
     bytes?.try_into().ok()
@@ -124,6 +126,9 @@ fn unhex(text: &str) -> Option<Salt> {
 pub struct Proofs {
     /// The form of this file.
     pub form: u32,
+    /// The version of the program that made the bundle, whose `summary.html` it is.
+    #[serde(default)]
+    pub version: String,
     /// Leaves in the tree of the checkpoint.
     pub size: u64,
     /// The entry that the first leaf stands for.
@@ -264,6 +269,7 @@ fn proofs(
     }
     Ok(Proofs {
         form: FORM,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         size: checkpoint.size,
         base: checkpoint.base,
         key: key.to_owned(),
@@ -275,8 +281,14 @@ fn proofs(
     })
 }
 
+/// The file of a playbook's text below `playbooks/`.
+fn text_name(playbook: &str, digest: Digest) -> String {
+    let short: String = digest.to_string().chars().take(12).collect();
+    format!("{playbook}-{short}.yaml")
+}
+
 /// Remembers the playbook texts that an entry's runs are pinned to.
-fn note_texts(stored: &StoredEntry, texts: &mut BTreeMap<String, Digest>) -> Result<(), BundleError> {
+pub(super) fn note_texts(stored: &StoredEntry, texts: &mut BTreeMap<String, Digest>) -> Result<(), BundleError> {
     let Some(entry) = stored.entry.as_ref().filter(|entry| entry.header.kind == EntryKind::EventAccepted) else {
         return Ok(());
     };
@@ -284,8 +296,7 @@ fn note_texts(stored: &StoredEntry, texts: &mut BTreeMap<String, Digest>) -> Res
     let accepted = record::read_accepted(&entry.payload).map_err(|source| BundleError::Record { seq, source })?;
     for run in accepted.runs {
         if texts.len() < TEXTS_MAX {
-            let short: String = run.digest.to_string().chars().take(12).collect();
-            texts.insert(format!("{}-{short}.yaml", run.playbook), run.digest);
+            texts.insert(text_name(&run.playbook, run.digest), run.digest);
         }
     }
     Ok(())

@@ -382,6 +382,29 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_went_back_is_named_although_every_leaf_is_right() {
+        let at = |seq: u64, millis: i64| {
+            let who = ("n".to_owned(), Actor::System);
+            let at = (Seq(seq), Time::from_millis(millis));
+            let entry = Entry::new(EntryKind::Server, at, who, "x".to_owned(), [0; 16], b"{}".to_vec());
+            let leaf = tree::leaf(&serde_json::to_vec(&entry.header).unwrap());
+            Found { place: Seq(seq), header: Some((entry.header, leaf)), payload: Payload::Whole }
+        };
+        let found = [at(1, 10), at(2, 30), at(3, 20), at(4, 40)];
+        let leaves: Vec<Digest> = found.iter().map(|one| one.header.as_ref().unwrap().1).collect();
+        let mut expected = |seq: Seq| {
+            Ok::<_, Infallible>(seq.0.checked_sub(1).and_then(|at| leaves.get(usize::try_from(at).unwrap()).copied()))
+        };
+        let (mut report, mut judge) = (Report::default(), Judge::new(Seq(1), vec![]));
+        for one in found {
+            judge.take(one, &mut expected, &mut report).unwrap();
+        }
+        judge.end(Seq(5), &mut expected, &mut report).unwrap();
+        let findings: Vec<(Kind, Option<Seq>)> = report.close().findings.iter().map(|f| (f.kind, f.entry)).collect();
+        assert_eq!(findings, [(Kind::ClockWentBack, Some(Seq(3)))]);
+    }
+
+    #[test]
     fn what_was_renumbered_after_a_deletion_shows_where_it_begins() {
         let mut renumbered = all();
         renumbered.truncate(9);

@@ -17,6 +17,7 @@ use store::{Commit, Error, Ledger, Store};
 use tokio::sync::watch;
 
 use super::checkpoint::Checkpoint;
+use super::courier::{Carried, Signed};
 use super::key::{KeyError, Keys};
 use super::note::{Signer, Verifier};
 use crate::engine::Engine;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub keys: Keys,
     /// A file that each checkpoint is appended to; best on another disk.
     pub copies: Option<PathBuf>,
+    /// A destination that each checkpoint is sent to.
+    pub destination: Option<String>,
 }
 
 /// Signs the tree of one store.
@@ -50,6 +53,8 @@ pub(crate) struct Keeper {
     settings: Settings,
     signer: Mutex<Arc<Signer>>,
     last: Mutex<Option<(Time, u64)>>,
+    newest: watch::Sender<Option<Signed>>,
+    carried: Mutex<Carried>,
 }
 
 /// Why no checkpoint could be made.
@@ -98,7 +103,14 @@ impl Keeper {
             Some(_) if found => KeyNews::Changed,
             Some(_) => KeyNews::Lost,
         };
-        let keeper = Keeper { settings, signer: Mutex::new(Arc::new(signer)), last: Mutex::new(None) };
+        let carried = Carried { destination: settings.destination.clone().unwrap_or_default(), ..Carried::default() };
+        let keeper = Keeper {
+            settings,
+            signer: Mutex::new(Arc::new(signer)),
+            last: Mutex::new(None),
+            newest: watch::Sender::new(None),
+            carried: Mutex::new(carried),
+        };
         Ok((keeper, news))
     }
 
@@ -151,10 +163,49 @@ impl Keeper {
         store.commit(Commit { marks, ..Commit::default() })?;
         *last = Some((now, size));
         drop(last);
-        if let Some(path) = &self.settings.copies {
-            append(path, &note).map_err(|source| SignError::Copy { path: path.clone(), source })?;
+        let copied = self.settings.copies.as_ref().map(|path| (path, append(path, &note)));
+        // A copy that cannot be written is no reason to keep the checkpoint from the other place.
+        self.newest.send_replace(Some((checkpoint.clone(), note.clone())));
+        if let Some((path, Err(source))) = copied {
+            return Err(SignError::Copy { path: path.clone(), source });
         }
         Ok((checkpoint, note))
+    }
+
+    /// The destination that checkpoints are sent to.
+    pub(crate) fn destination(&self) -> Option<&str> {
+        self.settings.destination.as_deref()
+    }
+
+    /// Tells of each checkpoint that is signed.
+    pub(crate) fn newest(&self) -> watch::Receiver<Option<Signed>> {
+        self.newest.subscribe()
+    }
+
+    /// How checkpoints get to their destination; nothing when they go nowhere.
+    pub(crate) fn carried(&self) -> Option<Carried> {
+        self.destination()?;
+        Some(self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Whether the destination has no checkpoint of this size yet.
+    pub(crate) fn lacks(&self, size: u64) -> bool {
+        self.carried().is_some_and(|carried| carried.arrived.is_none_or(|(arrived, _)| arrived < size))
+    }
+
+    /// Notes that a checkpoint arrived; answers whether it was not so before.
+    pub(crate) fn note_arrived(&self, size: u64, now: Time) -> bool {
+        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.arrived = Some((size, now));
+        carried.failing.take().is_some()
+    }
+
+    /// Notes that a checkpoint did not arrive; answers whether that is news.
+    pub(crate) fn note_failing(&self, now: Time, reason: &str) -> bool {
+        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = carried.failing.as_ref().map(|(since, _)| *since);
+        carried.failing = Some((since.unwrap_or(now), reason.to_owned()));
+        since.is_none()
     }
 }
 

@@ -10,6 +10,7 @@
 mod attach;
 pub mod bundle;
 pub mod checkpoint;
+pub(crate) mod courier;
 pub mod hold;
 mod judge;
 pub mod keeper;
@@ -18,9 +19,11 @@ pub mod note;
 pub mod proof;
 mod summary;
 pub mod unpack;
+pub mod value;
 pub mod verify;
 
 pub use attach::LedgerError;
+pub use courier::Carried;
 pub use judge::{Finding, Kind, Report};
 pub use keeper::{OpenError, Settings, SignError};
 pub use key::{KEY_FILE, KeyError, Keys};

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use model::history::{Entry, EntryKind};
 use model::tree::{self, TILE_HEIGHT};
 use model::{Digest, RunId, Seq};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use super::bundle::Line;
 use super::checkpoint::Checkpoint;
 use super::judge::{Kind, Report};
 use super::verify::Outside;
+use crate::record;
 
 /// Tiles that are kept while proofs are made.
 const TILES_KEPT: usize = 64;
@@ -107,6 +109,22 @@ pub fn run(store: &dyn Store, id: RunId, checkpoint: &Checkpoint, signed: String
     Ok(Some(RunProof { run: id.to_string(), checkpoint: signed, entries }))
 }
 
+/// Whether an entry records something of a run.
+fn is_of(entry: &Entry, run: &str) -> bool {
+    match entry.header.kind {
+        EntryKind::RunProgressed => {
+            record::read_progressed(&entry.payload).is_ok_and(|said| said.run.to_string() == run)
+        }
+        // An event starts runs; a step's change of an alert or a case is an event, too, and names the run behind it.
+        EntryKind::EventAccepted => record::read_accepted(&entry.payload).is_ok_and(|said| {
+            said.runs.iter().any(|start| start.id.to_string() == run)
+                || said.chain.iter().any(|link| link.run.to_string() == run)
+                || entry.header.actor.to_string().contains(run)
+        }),
+        _ => entry.header.object.contains(run),
+    }
+}
+
 /// Verifies a run's proof.
 pub fn verify(proof: &RunProof, outside: &Outside) -> Report {
     let mut report = Report { signer_known: !outside.keys.is_empty(), ..Report::default() };
@@ -126,6 +144,9 @@ pub fn verify(proof: &RunProof, outside: &Outside) -> Report {
     }
     (report.size, report.root) = (checkpoint.size, checkpoint.root.to_string());
     report.newest_checkpoint = Some(checkpoint.time);
+    if proof.entries.is_empty() {
+        report.add(Kind::Unreadable, None, "the proof holds no entry");
+    }
     for EntryProof { line, index, path } in &proof.entries {
         report.entries += 1;
         let seq = line.entry.seq;
@@ -138,7 +159,12 @@ pub fn verify(proof: &RunProof, outside: &Outside) -> Report {
             report.add(Kind::Edited, Some(seq), format!("entry {seq}: {refused}"));
         }
         match line.clone().entry() {
-            Some(entry) if entry.verifies() => report.payloads += 1,
+            Some(entry) if entry.verifies() => {
+                report.payloads += 1;
+                if !is_of(&entry, &proof.run) {
+                    report.add(Kind::Inserted, Some(seq), format!("entry {seq} is not one of run {}", proof.run));
+                }
+            }
             None if line.payload.is_none() => {}
             _ => report.add(Kind::Edited, Some(seq), format!("the payload of entry {seq} is not the one recorded")),
         }

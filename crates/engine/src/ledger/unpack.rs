@@ -6,13 +6,14 @@ use std::io::{BufRead, BufReader, Read, Seek};
 
 use model::tree;
 use model::{Digest, Seq};
-use store::{Found, Payload};
+use store::{Found, Payload, StoredEntry};
 use zip::ZipArchive;
 
-use super::bundle::{Line, Proofs};
+use super::bundle::{Line, Proofs, note_texts};
 use super::checkpoint::Checkpoint;
 use super::judge::{Judge, Kind, Report};
 use super::note::{NoteError, Verifier};
+use super::summary::Summary;
 use super::verify::{Outside, merged};
 
 /// Longest line of `entries.jsonl`: an entry of the largest size, in text.
@@ -21,6 +22,10 @@ const LINE_BYTES_MAX: u64 = 16_000_000;
 const FILE_BYTES_MAX: u64 = 64_000_000;
 /// Most entries of a bundle.
 const ENTRIES_MAX: usize = 20_000_000;
+/// Most files of a bundle: the five, and the texts of playbooks.
+const FILES_MAX: usize = 2_000;
+/// The files of a bundle beside the texts of playbooks.
+const OWN_FILES: [&str; 5] = ["checkpoint.txt", "leaves.txt", "entries.jsonl", "proofs.json", "summary.html"];
 /// Entries between two words about how far it is.
 const TELL_EVERY: u64 = 1_000;
 
@@ -43,9 +48,88 @@ pub fn bundle<R: Read + Seek>(file: R, outside: &Outside, tell: &mut dyn FnMut(u
     }
     let leaves = leaves(&mut zip)?;
     proved(&leaves, &proofs, &checkpoint, &mut report);
-    entries(&mut zip, &leaves, &proofs, &mut report, tell)?;
+    let mut beside = Beside {
+        summary: Summary::new(&checkpoint, &proofs.key, proofs.entries, proofs.gap_free),
+        texts: BTreeMap::new(),
+    };
+    entries(&mut zip, (&leaves, &proofs), &mut beside, &mut report, tell)?;
+    files(&mut zip, &proofs, &beside, &mut report)?;
     continued(&proofs, &checkpoint, outside, &mut report);
     Ok(report.close())
+}
+
+/// What follows from the entries and lies beside them in a bundle.
+struct Beside {
+    summary: Summary,
+    texts: BTreeMap<String, Digest>,
+}
+
+impl Beside {
+    fn add(&mut self, line: &[u8]) {
+        let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
+        let stored = StoredEntry { header: line.entry.clone(), entry: line.entry() };
+        // An entry that cannot be read is named by whoever judges the entries.
+        let _ = note_texts(&stored, &mut self.texts);
+        self.summary.add(&stored);
+    }
+}
+
+/// Sees that the bundle holds the files of a bundle and no others, each once, and that the texts and the page follow from
+/// the entries.
+fn files<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    proofs: &Proofs,
+    beside: &Beside,
+    report: &mut Report,
+) -> Result<(), String> {
+    let names: Result<Vec<String>, _> = zip.file_names().map(|name| name.map(|name| name.into_owned())).collect();
+    let Ok(names) = names else {
+        report.add(Kind::Inserted, None, "the bundle holds a file whose name is no text");
+        return Ok(());
+    };
+    if zip.has_duplicate_names() || names.len() > FILES_MAX {
+        report.add(Kind::Inserted, None, "the bundle holds a file twice, or too many of them");
+        return Ok(());
+    }
+    // What lies beside the entries follows from them: where they are damaged, it says nothing more.
+    let entries_are_whole = report.findings_total == 0;
+    for name in &names {
+        if !entries_are_whole && name.starts_with("playbooks/") {
+            continue;
+        }
+        let text_of = name.strip_prefix("playbooks/").and_then(|name| beside.texts.get(name));
+        match text_of {
+            Some(digest) if Digest::of(small(zip, name)?.as_bytes()) != *digest => {
+                report.add(Kind::Edited, None, format!("`{}` is not the text that ran", shown(name)));
+            }
+            None if !OWN_FILES.contains(&name.as_str()) => {
+                report.add(Kind::Inserted, None, format!("`{}` is no file of an evidence bundle", shown(name)));
+            }
+            _ => {}
+        }
+    }
+    let missing = beside.texts.keys().filter(|name| !names.contains(&format!("playbooks/{name}"))).count();
+    if missing > 0 {
+        report.remarks.push(format!("{missing} texts of playbooks that ran are not in the bundle"));
+    }
+    let page = small(zip, "summary.html")?;
+    if entries_are_whole && page != beside.summary.html() {
+        if proofs.version == env!("CARGO_PKG_VERSION") {
+            report.add(Kind::Edited, None, "`summary.html` says something else than the entries");
+        } else {
+            let remark = format!(
+                "`summary.html` was made by version {} and cannot be compared by this one: read the entries",
+                shown(&proofs.version)
+            );
+            report.remarks.push(remark);
+        }
+    }
+    Ok(())
+}
+
+/// The beginning of a name from outside, for a message.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
 /// The checkpoint, when it can be read; whether its signature holds goes into the report.
@@ -136,8 +220,8 @@ fn proved(leaves: &BTreeMap<Seq, Digest>, proofs: &Proofs, checkpoint: &Checkpoi
 
 fn entries<R: Read + Seek>(
     zip: &mut ZipArchive<R>,
-    leaves: &BTreeMap<Seq, Digest>,
-    proofs: &Proofs,
+    (leaves, proofs): (&BTreeMap<Seq, Digest>, &Proofs),
+    beside: &mut Beside,
     report: &mut Report,
     tell: &mut dyn FnMut(u64, u64),
 ) -> Result<(), String> {
@@ -163,6 +247,7 @@ fn entries<R: Read + Seek>(
         // Where it would lie if none before it were missing: all that is known of a line that cannot be read.
         let place = Seq(first.0 + read);
         read += 1;
+        beside.add(line);
         let mut expected = |seq: Seq| Ok::<_, String>(leaves.get(&seq).copied());
         judge.take(found(place, line), &mut expected, report)
     })?;

@@ -120,6 +120,7 @@ fn tried(path: &str, destination: Option<&str>, outcome: AttemptOutcome) -> Fact
         http_status: None,
         answer: None,
         error: None,
+        redacted: Vec::new(),
     };
     Fact::Attempted { path: path.into(), attempt }
 }

@@ -288,7 +288,16 @@ async fn read(mut response: reqwest::Response, request: &Request, started: Insta
     }
     let truncated = error.is_some() || bytes > body.len() as u64;
     let text = text(&headers, &body, bytes, truncated, request);
-    Sent { status: Some(status), headers, text, bytes, truncated, latency: started.elapsed(), error }
+    Sent {
+        status: Some(status),
+        headers,
+        text,
+        bytes,
+        truncated,
+        latency: started.elapsed(),
+        error,
+        placed: Vec::new(),
+    }
 }
 
 /// The body as text without secrets. What is compressed stays closed: it could hide both a bomb and a secret.

@@ -43,6 +43,9 @@ enum Way {
 pub struct Origin {
     /// The run; none for what a person sends to try a destination.
     pub run: Option<RunId>,
+    /// Its playbook; empty where there is no run.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub playbook: String,
     /// The path of the step.
     pub step: String,
     /// The destination, when it is one.
@@ -176,6 +179,16 @@ impl Effects {
         }
     }
 
+    /// What would have been sent since the last call, in order; nothing when this sends.
+    pub fn take_planned(&self) -> Vec<Planned> {
+        match &self.way {
+            Way::Live(_) => Vec::new(),
+            Way::Recorded(recorder) => {
+                std::mem::take(&mut *recorder.planned.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+        }
+    }
+
     /// The tokens of logins; nothing where nothing is sent.
     pub(super) fn tokens(&self) -> Option<&Tokens> {
         match &self.way {
@@ -190,7 +203,10 @@ impl Effects {
             return sent(Reply::Nothing(SendError::Paused), &request);
         }
         match &self.way {
-            Way::Live(outbound) => outbound.send_unless(request, || self.is_paused()).await,
+            Way::Live(outbound) => {
+                let placed = request.redactor.placed().to_vec();
+                Sent { placed, ..outbound.send_unless(request, || self.is_paused()).await }
+            }
             Way::Recorded(recorder) => recorder.take(&request),
         }
     }
@@ -316,7 +332,8 @@ fn sent(reply: Reply, request: &Request) -> Sent {
             let truncated = end < body.len();
             let text = request.redactor.clean(body.get(..end).unwrap_or_default(), truncated);
             let bytes = body.len() as u64;
-            Sent { status: Some(status), headers, text, bytes, truncated, latency: Duration::ZERO, error: None }
+            let (latency, error, placed) = (Duration::ZERO, None, Vec::new());
+            Sent { status: Some(status), headers, text, bytes, truncated, latency, error, placed }
         }
     }
 }

@@ -11,6 +11,7 @@
 pub mod address;
 pub mod admin;
 mod client;
+pub mod commitment;
 pub mod deliver;
 pub mod destination;
 pub mod effects;
@@ -133,6 +134,8 @@ pub struct Sent {
     pub latency: Duration,
     /// What went wrong. With a status: the answer broke off after its headers.
     pub error: Option<SendError>,
+    /// The secrets that were placed in the request, for their commitments.
+    pub placed: Vec<(String, Secret)>,
 }
 
 impl Sent {
@@ -146,13 +149,23 @@ impl Sent {
             truncated: false,
             latency,
             error: Some(error),
+            placed: Vec::new(),
         }
     }
 
     /// A message that a mail server took, with its last word.
     pub(crate) fn taken(said: String, latency: Duration) -> Sent {
         let bytes = said.len() as u64;
-        Sent { status: Some(250), headers: HeaderMap::new(), text: said, bytes, truncated: false, latency, error: None }
+        Sent {
+            status: Some(250),
+            headers: HeaderMap::new(),
+            text: said,
+            bytes,
+            truncated: false,
+            latency,
+            error: None,
+            placed: Vec::new(),
+        }
     }
 
     /// What the history keeps of the answer.

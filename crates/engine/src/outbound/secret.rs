@@ -11,6 +11,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
+use super::commitment::Commitments;
+
 /// Longest secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Longest name of a secret, in bytes.
@@ -128,17 +130,32 @@ impl Lookup for BTreeMap<String, String> {
 
 /// All secrets. Cheap to clone.
 #[derive(Clone)]
-pub struct Secrets(Arc<dyn Lookup>);
+pub struct Secrets {
+    lookup: Arc<dyn Lookup>,
+    commitments: Commitments,
+}
 
 impl Secrets {
     /// Over a way to find them.
     pub fn new(lookup: Arc<dyn Lookup>) -> Secrets {
-        Secrets(lookup)
+        Secrets { lookup, commitments: Commitments::default() }
+    }
+
+    /// The same; what is placed leaves commitments.
+    #[must_use]
+    pub fn committing(mut self, commitments: Commitments) -> Secrets {
+        self.commitments = commitments;
+        self
+    }
+
+    /// What makes the commitments of values that were placed.
+    pub fn commitments(&self) -> &Commitments {
+        &self.commitments
     }
 
     /// References in the place of secrets, for what is only rehearsed.
     pub fn stand_ins() -> Secrets {
-        Secrets(Arc::new(StandIns))
+        Secrets::new(Arc::new(StandIns))
     }
 
     /// The secret of this name.
@@ -150,7 +167,7 @@ impl Secrets {
         if !is_secret_name(name) {
             return Err(missing());
         }
-        self.0.find(name).filter(|secret| !secret.expose().is_empty()).ok_or_else(missing)
+        self.lookup.find(name).filter(|secret| !secret.expose().is_empty()).ok_or_else(missing)
     }
 }
 
@@ -221,6 +238,7 @@ impl Placed {
         let Some(name) = &self.secret else { return Ok(Secret::new(self.prefix.as_str())) };
         let secret = secrets.get(name)?;
         redactor.hide(&secret);
+        redactor.placed.push((name.clone(), secret.clone()));
         Ok(if self.prefix.is_empty() { secret } else { Secret::new(format!("{}{}", self.prefix, secret.expose())) })
     }
 }
@@ -243,6 +261,8 @@ impl fmt::Display for Placed {
 #[derive(Clone, Default)]
 pub struct Redactor {
     spellings: Vec<String>,
+    /// The secrets that were placed by name.
+    placed: Vec<(String, Secret)>,
 }
 
 impl Redactor {
@@ -274,6 +294,11 @@ impl Redactor {
         self.spellings.extend(spellings.into_iter().filter(|spelling| !spelling.is_empty()));
         self.spellings.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         self.spellings.dedup();
+    }
+
+    /// The secrets that were placed by name, so that they leave their commitments.
+    pub fn placed(&self) -> &[(String, Secret)] {
+        &self.placed
     }
 
     /// The text without the secrets. When `cut` says that it was cut off, a beginning of a secret at its end goes too.

@@ -102,5 +102,6 @@ pub(super) fn plain_attempt(known: usize, (began, ended): (Time, Time), result: 
         http_status: None,
         answer: None,
         error,
+        redacted: Vec::new(),
     }
 }

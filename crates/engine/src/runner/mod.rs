@@ -18,6 +18,8 @@ mod outcome;
 mod record;
 mod work;
 
+pub(crate) use outcome::facts_of;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -53,27 +53,12 @@ impl Work {
         step: &Step,
         path: &str,
         (began, now): (Time, Time),
-        mut attempts: Vec<Attempt>,
+        attempts: Vec<Attempt>,
         result: StepResult,
     ) -> Result<(), Halt> {
-        if attempts.is_empty() {
-            let known = self.state.steps.get(path).map_or(0, |step| step.attempts.len());
-            attempts.push(plain_attempt(known, (began, now), &result));
-        }
-        for attempt in attempts {
-            self.apply(Fact::Attempted { path: path.to_owned(), attempt })?;
-        }
-        let ended = match result {
-            StepResult::Done { output } => Ended::well(output),
-            StepResult::Skipped { output, reason } => {
-                Ended { output, ..Ended::badly(StepStatus::Skipped, error("skipped", reason)) }
-            }
-            StepResult::Failed(error) => Ended::badly(StepStatus::Failed, error),
-            StepResult::TimedOut(error) => Ended::badly(StepStatus::TimedOut, error),
-            StepResult::Unknown(error) => Ended::badly(StepStatus::NeedsAttention, error),
-            StepResult::Retry { .. } | StepResult::Busy { .. } => return Ok(()),
-        };
-        self.apply(ended.fact(step, path, now))
+        let known = self.state.steps.get(path).map_or(0, |step| step.attempts.len());
+        let facts = facts_of(step, path, (known, began, now), attempts, result);
+        facts.into_iter().try_for_each(|fact| self.apply(fact))
     }
 
     /// Records a step together with the changes it makes; when they are refused, the step failed and nothing changed.
@@ -112,4 +97,32 @@ impl Work {
         self.outcome_pending = false;
         facts.into_iter().try_for_each(|fact| self.apply(fact))
     }
+}
+
+/// The tries that were made, after `known` earlier ones, and how the step stands after them; without an end when it is tried
+/// again.
+pub(crate) fn facts_of(
+    step: &Step,
+    path: &str,
+    (known, began, now): (usize, Time, Time),
+    mut attempts: Vec<Attempt>,
+    result: StepResult,
+) -> Vec<Fact> {
+    if attempts.is_empty() {
+        attempts.push(plain_attempt(known, (began, now), &result));
+    }
+    let tried = attempts.into_iter().map(|attempt| Fact::Attempted { path: path.to_owned(), attempt });
+    let mut facts: Vec<Fact> = tried.collect();
+    let ended = match result {
+        StepResult::Done { output } => Ended::well(output),
+        StepResult::Skipped { output, reason } => {
+            Ended { output, ..Ended::badly(StepStatus::Skipped, error("skipped", reason)) }
+        }
+        StepResult::Failed(error) => Ended::badly(StepStatus::Failed, error),
+        StepResult::TimedOut(error) => Ended::badly(StepStatus::TimedOut, error),
+        StepResult::Unknown(error) => Ended::badly(StepStatus::NeedsAttention, error),
+        StepResult::Retry { .. } | StepResult::Busy { .. } => return facts,
+    };
+    facts.push(ended.fact(step, path, now));
+    facts
 }

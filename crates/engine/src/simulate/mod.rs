@@ -6,9 +6,9 @@
 //! What decides, what says what comes next and what actions do is the code of the live engine, not another one.
 
 pub mod backtest;
+mod people;
 mod rehearse;
 mod report;
-mod sends;
 mod stand_in;
 pub mod trial;
 
@@ -26,9 +26,9 @@ use playbook::{Catalog, Evaluator, Playbook, Step};
 use store::{Memory, Retention, RunFilter, Store};
 use tokio::sync::oneshot;
 
+pub use self::people::{Answered, Nobody, People};
 pub use self::rehearse::FOLLOWED;
 pub use self::report::{Change, Report, RunReport, StepReport};
-pub use self::sends::WouldSend;
 pub use self::stand_in::stand_ins;
 use crate::engine::{Engine, Setup, StartError};
 use crate::outbound::vault::Vault;
@@ -100,6 +100,8 @@ pub enum Error {
 pub struct Simulation {
     engine: Engine,
     clock: Arc<AtomicI64>,
+    memory: Arc<Memory>,
+    people: Arc<people::Office>,
 }
 
 impl Simulation {
@@ -111,12 +113,12 @@ impl Simulation {
         let clock = Arc::new(AtomicI64::new(start.now.micros()));
         let shown = Arc::clone(&clock);
         let read = move || Time::from_micros(shown.load(Ordering::Relaxed));
-        let store = match start.base {
+        let memory = Arc::new(match start.base {
             Some(base) => Memory::over(base, read),
             None => Memory::new(read),
-        };
+        });
         let setup = Setup {
-            store: Arc::new(store),
+            store: Arc::clone(&memory) as Arc<dyn Store>,
             evaluator: start.evaluator,
             words: start.words,
             node: "simulation".to_owned(),
@@ -131,8 +133,15 @@ impl Simulation {
             catalog: start.catalog,
             runs_max: 1,
             retention: Retention { age: Duration::MAX, runs: u64::MAX, bytes: u64::MAX },
+            four_eyes: false,
         };
-        Ok(Simulation { engine: Engine::simulated(setup, start.seed)?, clock })
+        Ok(Simulation { engine: Engine::simulated(setup, start.seed)?, clock, memory, people: Arc::default() })
+    }
+
+    /// Has questions answered by `people`; nobody answers otherwise.
+    #[must_use]
+    pub fn asking(self, people: Box<dyn People>) -> Simulation {
+        Simulation { people: Arc::new(people::Office::new(people)), ..self }
     }
 
     /// Puts playbooks in force.
@@ -177,10 +186,15 @@ impl Simulation {
     /// # Errors
     /// [`Error::Restless`], [`Error::Store`].
     pub async fn settle(&self) -> Result<(), Error> {
-        if self.engine.runner().work_off(TURNS_MAX).await? == TURNS_MAX {
-            return Err(Error::Restless { at: self.now() });
+        for _ in 0..TURNS_MAX {
+            if self.engine.runner().work_off(TURNS_MAX).await? == TURNS_MAX {
+                break;
+            }
+            if !self.people.answer(&self.engine).await {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(Error::Restless { at: self.now() })
     }
 
     /// Lets time pass until `until`, doing what becomes due on the way: tries, waits, schedules.
@@ -192,7 +206,7 @@ impl Simulation {
             self.settle().await?;
             let scheduled = self.engine.fire_due().await;
             self.settle().await?;
-            let next = [self.engine.store().next_due(), scheduled].into_iter().flatten().min();
+            let next = [self.engine.store().next_due(), scheduled, self.people.next()].into_iter().flatten().min();
             match next.filter(|next| *next <= until) {
                 Some(next) => self.move_to(next.max(self.now().plus(TICK))),
                 None => {
@@ -211,7 +225,8 @@ impl Simulation {
     pub async fn finish(&self, until: Time) -> Result<(), Error> {
         for _ in 0..STOPS_MAX {
             self.settle().await?;
-            match self.engine.store().next_due().filter(|next| *next <= until) {
+            let next = [self.engine.store().next_due(), self.people.next()].into_iter().flatten().min();
+            match next.filter(|next| *next <= until) {
                 Some(next) => self.move_to(next.max(self.now().plus(TICK))),
                 None => return Ok(()),
             }
@@ -219,13 +234,24 @@ impl Simulation {
         Err(Error::Restless { at: self.now() })
     }
 
-    fn move_to(&self, time: Time) {
+    /// Sets the clock forward, whatever comes due on the way.
+    pub(super) fn move_to(&self, time: Time) {
         self.clock.fetch_max(time.micros(), Ordering::Relaxed);
     }
 
     /// What would have been sent so far, in order.
     pub fn planned(&self) -> Vec<Planned> {
         self.engine.context().effects.planned()
+    }
+
+    /// What would have been sent since the last call, in order.
+    pub(super) fn take_planned(&self) -> Vec<Planned> {
+        self.engine.context().effects.take_planned()
+    }
+
+    /// Where everything is kept.
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// The runs so far, oldest first.

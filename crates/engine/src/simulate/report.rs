@@ -120,6 +120,19 @@ impl Simulation {
         Ok(Report { runs, would_send: self.planned(), would_change: self.changes()? })
     }
 
+    /// All decisions about a playbook so far, in order.
+    pub(super) fn decisions_about(&self, playbook: &str) -> Result<Vec<model::Decision>, Error> {
+        let mut all = Vec::new();
+        self.engine.store().entries_forward(self.first(), &mut |stored| {
+            let entry = stored.entry.filter(|entry| entry.header.kind == EntryKind::EventAccepted);
+            if let Some(accepted) = entry.and_then(|entry| record::read_accepted(&entry.payload).ok()) {
+                all.extend(accepted.decisions.into_iter().filter(|decision| &*decision.playbook == playbook));
+            }
+            true
+        })?;
+        Ok(all)
+    }
+
     /// What runs changed so far, in order.
     fn changes(&self) -> Result<Vec<Change>, Error> {
         let mut all = Vec::new();

@@ -1,8 +1,10 @@
 //! Events: a page of them, and one with its raw body, its transitions and its decisions.
 
+use std::time::{Duration, Instant};
+
 use model::history::{Entry, EntryKind};
-use model::{EventId, Kind, ObjectKey, Time};
-use store::{Page, Store};
+use model::{EventId, Kind, ObjectKey, Time, limits};
+use store::{Cursor, Page, Store};
 
 use super::{Error, Range, brief, object_of, scan};
 use crate::record::{self, Accepted};
@@ -98,5 +100,52 @@ pub fn find(store: &dyn Store, id: EventId) -> Result<Option<Found>, Error> {
         None => Ok(Some(Found::Gone { time: stored.header.time })),
         Some(entry) if Entry::tag(&entry.salt) == id.tag => Ok(Some(Found::Kept(Box::new(read(&entry)?)))),
         Some(_) => Ok(None),
+    }
+}
+
+/// What was accepted, oldest first, as it was recorded: for back-tests.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The event's id.
+    pub id: EventId,
+    /// When it was committed.
+    pub time: Time,
+    /// The payload of its entry, JSON.
+    pub payload: Vec<u8>,
+}
+
+/// A page of what was accepted, oldest first. The cursor is the first entry that was not looked at.
+///
+/// # Errors
+/// [`Error`] when the store fails.
+pub fn recorded(store: &dyn Store, tenant: Option<&str>, range: Range) -> Result<Page<Recorded>, Error> {
+    let deadline = Instant::now() + Duration::from_millis(limits::SCAN_MILLIS_MAX);
+    let from = range.after.map_or(store.stats().first_seq, |cursor| cursor.seq);
+    let (mut items, mut looked, mut next, mut failed) = (Vec::new(), 0_usize, None, None);
+    store.entries_forward(from, &mut |stored| {
+        let (seq, time) = (stored.header.seq, stored.header.time);
+        let spent = items.len() >= range.limit || looked >= limits::SCAN_KEYS_MAX || Instant::now() >= deadline;
+        if looked > 0 && spent {
+            next = Some(Cursor { seq, n: 0 });
+            return false;
+        }
+        looked += 1;
+        if range.until.is_some_and(|until| time >= until) {
+            return false;
+        }
+        let accepted = stored.entry.filter(|entry| entry.header.kind == EntryKind::EventAccepted);
+        let Some(entry) = accepted.filter(|_| range.since.is_none_or(|since| time >= since)) else { return true };
+        match tenant.map(|tenant| brief(seq, &entry.payload).map(|brief| brief.tenant == tenant)).transpose() {
+            Ok(Some(false)) => {}
+            Ok(_) => {
+                items.push(Recorded { id: EventId { seq, tag: Entry::tag(&entry.salt) }, time, payload: entry.payload })
+            }
+            Err(error) => failed = Some(error),
+        }
+        failed.is_none()
+    })?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Page { items, next }),
     }
 }

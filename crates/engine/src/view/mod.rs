@@ -7,6 +7,7 @@ pub mod audit;
 pub mod deliveries;
 pub mod events;
 pub mod found;
+pub mod looks;
 pub mod objects;
 pub mod playbooks;
 pub mod runs;

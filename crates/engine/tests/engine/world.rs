@@ -132,6 +132,7 @@ impl World {
             playbooks: self.playbooks.clone(),
             runs_max: 8,
             retention: Retention { age: Duration::from_secs(86_400), runs: 1_000_000, bytes: u64::MAX },
+            four_eyes: false,
         }
     }
 
@@ -391,8 +392,11 @@ impl Store for Mortal {
     fn release(&self, lease: Lease, due_at: Time) -> Result<(), Error> {
         self.inner.release(lease, due_at)
     }
-    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
-        self.inner.sweep(now, keep)
+    fn sweep_due(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error> {
+        self.inner.sweep_due(now, keep)
+    }
+    fn sweep_before(&self, now: Time, keep: &Retention, before: Seq) -> Result<Swept, Error> {
+        self.inner.sweep_before(now, keep, before)
     }
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {
         self.inner.backup(out)

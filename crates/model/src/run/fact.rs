@@ -69,6 +69,18 @@ pub struct Attempt {
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
+    /// What the secrets left that were placed in the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<Redacted>,
+}
+
+/// What a value leaves that was sent and is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redacted {
+    /// The name of the secret.
+    pub secret: String,
+    /// `sha256(salt ‖ value)`; the salt is kept apart.
+    pub commitment: Digest,
 }
 
 /// What a receiver answered.

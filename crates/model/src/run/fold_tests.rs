@@ -59,6 +59,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             http_status: None,
             answer: None,
             error: None,
+            redacted: Vec::new(),
         }
     })
 }

@@ -17,7 +17,7 @@ mod summary;
 mod tests;
 
 pub use delivery::{Delivery, DeliveryStatus};
-pub use fact::{Answer, Ask, Attempt, AttemptOutcome, Caller, Fact, Gate, RunStart, StepError, Wait, WaitOn};
+pub use fact::{Answer, Ask, Attempt, AttemptOutcome, Caller, Fact, Gate, Redacted, RunStart, StepError, Wait, WaitOn};
 pub use rounds::{RoundEnd, Rounds};
 pub use state::{BLOCKS, Overdue, RunError, RunState, SET, STOP, StepState};
 pub use status::{RunStatus, StepStatus};

@@ -43,6 +43,7 @@ fn attempt(n: u32, destination: &str, outcome: AttemptOutcome) -> Fact {
             http_status: None,
             answer: None,
             error: None,
+            redacted: Vec::new(),
         },
     }
 }

@@ -112,6 +112,8 @@ impl Checker<'_> {
             return Some(id.into());
         }
         let help = format!("use 1 to {} small letters, digits and `-`", limits::PLAYBOOK_ID_CHARS_MAX);
+        let slug = id.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let help = if model::id::is_name(&slug) { format!("{help}, such as `{slug}`") } else { help };
         self.reader.error("PB106", node.span, format!("`{id}` cannot be the id of a playbook"), Some(help));
         None
     }

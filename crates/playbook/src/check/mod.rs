@@ -2,12 +2,15 @@
 //!
 //! `head` reads the keys of a playbook, `triggers` what starts it, `control` what bounds it, `inputs` what it is given, `steps`,
 //! `blocks` and `params` what it does; `calls` and `cycles` look at all of them together, `fuses` at those that should have one,
-//! `named` at those that listen to others.
+//! `named` at those that listen to others, `dead` at branches that are never taken, `fights` at those that set the same field
+//! to different values.
 
 mod blocks;
 mod calls;
 mod control;
 mod cycles;
+mod dead;
+mod fights;
 mod fuses;
 mod head;
 mod inputs;
@@ -86,8 +89,28 @@ pub fn check(sources: &[Source], catalog: &Catalog, evaluator: &Evaluator) -> Ch
             Err(found) => checked.diagnostics.extend(found),
         }
     }
+    foreign(sources, &mut checked);
     checked.diagnostics.sort_by(|a, b| (&a.file, a.span, a.code).cmp(&(&b.file, b.span, b.code)));
     checked
+}
+
+/// Steps of other playbooks that tests name.
+fn foreign(sources: &[Source], checked: &mut Checked) {
+    let by_id: BTreeMap<&str, &Arc<Playbook>> = checked.playbooks.iter().map(|one| (&*one.id, one)).collect();
+    let mut found = Vec::new();
+    for playbook in &checked.playbooks {
+        found.extend(testing::check_foreign(playbook, &playbook.tests, &playbook.text, &by_id));
+    }
+    for file in &checked.tests {
+        let Some(playbook) = by_id.get(file.playbook.as_str()) else { continue };
+        let named = file.tests.first().map(|test| &test.file);
+        let source = sources.iter().find(|source| Some(&source.file) == named);
+        let text = source.map_or("", |source| source.text.as_str());
+        found.extend(testing::check_foreign(playbook, &file.tests, text, &by_id));
+    }
+    let broken: Vec<Arc<str>> = found.iter().map(|one| Arc::clone(&one.file)).collect();
+    checked.tests.retain(|file| file.tests.first().is_none_or(|test| !broken.contains(&test.file)));
+    checked.diagnostics.extend(found);
 }
 
 fn check_playbooks(sources: &[&Source], catalog: &Catalog, evaluator: &Evaluator) -> Checked {
@@ -121,6 +144,8 @@ fn check_playbooks(sources: &[&Source], catalog: &Catalog, evaluator: &Evaluator
     let known: Vec<&str> = ids.keys().map(|id| &**id).collect();
     calls::check(&mut checked, &known);
     checked.diagnostics.extend(cycles::warnings(&checked.playbooks));
+    checked.diagnostics.extend(dead::warnings(&checked.playbooks));
+    checked.diagnostics.extend(fights::warnings(&checked.playbooks));
     checked.diagnostics.extend(fuses::warnings(&checked.playbooks));
     checked.diagnostics.extend(named::warnings(&checked.playbooks));
     checked
@@ -139,11 +164,12 @@ pub fn compile(source: &Source, catalog: &Catalog, evaluator: &Evaluator) -> Res
 type Read = (Option<Playbook>, Option<(Arc<str>, crate::diagnostic::Span)>, Vec<Diagnostic>);
 
 fn read(source: &Source, catalog: &Catalog, evaluator: &Evaluator) -> Read {
-    let node = match yaml::parse(&source.file, &source.text) {
-        Ok(node) => node,
+    let (node, warnings) = match yaml::parse_and_warn(&source.file, &source.text) {
+        Ok(read) => read,
         Err(found) => return (None, None, found),
     };
     let mut checker = Checker { reader: Reader::new(source.file.clone(), &source.text), catalog, evaluator };
+    checker.reader.extend(warnings);
     let playbook = checker.playbook(&node);
     let id = node.get("playbook").and_then(|id| Some((id.as_text()?.into(), id.span)));
     let playbook = playbook.filter(|_| !checker.reader.failed());

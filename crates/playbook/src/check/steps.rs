@@ -140,11 +140,11 @@ impl Checker<'_> {
         steps
     }
 
-    /// Nothing comes after a `stop` that is always done.
+    /// Nothing comes after what always ends the run.
     fn reachable(&mut self, steps: &[Step]) {
         for pair in steps.windows(2) {
             let [stop, next] = pair else { continue };
-            if matches!(stop.body, Body::Stop { .. }) && stop.condition.is_none() {
+            if always_stops(stop) {
                 let help = Some("give the `stop` an `if`, or leave out what follows".to_owned());
                 self.reader.error("PB123", next.span, "this step is never reached: the run stops before it", help);
             }
@@ -242,12 +242,20 @@ impl Checker<'_> {
         let id = crate::fields::text_of(&mut self.reader, node, "action")?;
         let Some(spec) = self.catalog.action(&id) else {
             let known = self.catalog.actions.iter().map(|spec| spec.id);
-            let help = did_you_mean(&id, known).or_else(|| self.same_verb(&id));
+            let help = did_you_mean(&id, known).or_else(|| self.same_verb(&id)).or_else(|| self.other_ways());
             self.reader.error("PB201", node.span, format!("there is no action `{id}`"), help);
             return None;
         };
         let with = self.params(spec, node.span, with, names, place.secrets);
         Some(Body::Action { spec, with: Arc::new(with) })
+    }
+
+    /// For someone who looks for the action of a product.
+    fn other_ways(&self) -> Option<String> {
+        let known = |id: &str| self.catalog.action(id).is_some();
+        (known("http.request") || known("webhook.send")).then(|| {
+            "messages go to destinations with `webhook.send`, other services are asked with `http.request`; `docs/reference/actions` lists all".to_owned()
+        })
     }
 
     /// Actions of the same family, for someone who remembers half of a name.
@@ -294,7 +302,23 @@ impl Checker<'_> {
     }
 }
 
-/// The ids of a list of steps, in the order of the file.
+/// Whether a step ends the run whenever it is come to: a `stop`, or a block of which each way ends in one.
+fn always_stops(step: &Step) -> bool {
+    let stops = |steps: &[Step]| steps.iter().any(always_stops);
+    let kind = match &step.body {
+        Body::Stop { .. } => true,
+        Body::Switch { cases } => {
+            cases.iter().any(|case| case.when.is_none()) && cases.iter().all(|case| stops(&case.steps))
+        }
+        Body::Parallel { branches } => branches.iter().any(|branch| stops(&branch.steps)),
+        Body::Try(guard) => {
+            stops(&guard.finally) || (stops(&guard.steps) && (guard.catch.is_empty() || stops(&guard.catch)))
+        }
+        _ => false,
+    };
+    kind && step.condition.is_none() && matches!(step.on_error, OnError::Fail)
+}
+
 /// The ids of the steps in some lists, nested ones included.
 pub(super) fn ids_of<'n>(lists: impl IntoIterator<Item = Option<&'n Node>>) -> Vec<String> {
     let mut found = Vec::new();

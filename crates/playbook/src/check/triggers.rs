@@ -260,7 +260,7 @@ impl Checker<'_> {
                     ScheduleError::Cron { .. } => (
                         "PB113",
                         cron_node,
-                        "five fields: minute, hour, day, month, weekday; such as `0 8 * * MON-FRI`",
+                        "five fields: minute, hour, day, month, weekday; such as `0 8 * * MON-FRI`, or `0 */6 * * *` for every six hours",
                     ),
                     ScheduleError::Zone { .. } => {
                         ("PB114", zone_node.unwrap_or(cron_node), "use a name of the IANA database")

@@ -103,6 +103,22 @@ impl Walk<'_> {
             ("True", "true"),
             ("False", "false"),
         ];
+        // Words of other systems for what is called otherwise here.
+        let elsewhere = [
+            ("severity", "alert.priority"),
+            ("score", "alert.risk_score"),
+            ("title", "alert.name"),
+            ("username", "alert.users"),
+            ("hostname", "alert.endpoints"),
+            ("host", "alert.endpoints"),
+            ("ip", "alert.src_ips"),
+            ("incident", "case"),
+            ("owner", "case.assignee"),
+        ];
+        let help = help.or_else(|| {
+            let found = elsewhere.iter().find(|(word, _)| *word == name);
+            found.map(|(_, right)| format!("it is called `{right}` here"))
+        });
         let help = words.iter().find(|(word, _)| *word == name).map(|(_, right)| format!("write `{right}`")).or(help);
         self.error("PB302", at, name.chars().count(), format!("unknown name `{name}`"), help);
     }

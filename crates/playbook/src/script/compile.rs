@@ -39,8 +39,9 @@ struct Part {
     code: Code,
 }
 
+/// How a part is answered.
 #[derive(Debug, Clone)]
-enum Code {
+pub(super) enum Code {
     Native(Test),
     Path(Path),
     Constant(Value),
@@ -49,7 +50,7 @@ enum Code {
 
 /// A piece that Rhai runs.
 #[derive(Debug, Clone)]
-struct Unit {
+pub(super) struct Unit {
     ast: AST,
     names: Vec<Name>,
     paths: Vec<Path>,
@@ -128,6 +129,16 @@ impl Condition {
     /// As written.
     pub fn source(&self) -> &str {
         self.source.text()
+    }
+
+    /// Where it begins.
+    pub fn at(&self) -> Span {
+        self.parts.first().map(|part| part.at).unwrap_or_default()
+    }
+
+    /// Its parts as they are written, with how they are answered.
+    pub(super) fn codes(&self) -> impl Iterator<Item = (&str, &Code)> {
+        self.parts.iter().map(|part| (&*part.text, &part.code))
     }
 
     /// How many of its parts need Rhai.
@@ -354,7 +365,9 @@ fn balanced(text: &str) -> &str {
 /// What Rhai's parser says, in words that help.
 fn syntax_error(source: &Source, error: &ParseErrorType, at: Position) -> Diagnostic {
     let forbidden = |word: &str| {
-        let help = "a script compares and looks into lists with `some`, `all`, `filter` and `map`; it does not loop, define or print".to_owned();
+        let elsewhere = ELSEWHERE.iter().find(|(known, _)| *known == word).map(|(_, help)| *help);
+        let patterns = "for patterns write `capture(text, pattern) != ()`";
+        let help = elsewhere.or((word.contains('~')).then_some(patterns)).unwrap_or("a script compares and looks into lists with `some`, `all`, `filter` and `map`; it does not loop, define or print").to_owned();
         source.diagnostic(
             "PB306",
             at,
@@ -386,13 +399,58 @@ fn syntax_error(source: &Source, error: &ParseErrorType, at: Position) -> Diagno
                 None,
             );
         }
-        ParseErrorType::MissingToken(token, _) if token == ";" => {
-            let help = "between two values there must be an operator: `&&`, `||`, `==`, `in` …";
-            ("two values stand next to each other".to_owned(), Some(help.to_owned()))
-        }
+        ParseErrorType::MissingToken(token, _) if token == ";" => next_to_each_other(source, at),
+        ParseErrorType::BadInput(LexError::UnexpectedInput(sign)) => unexpected(sign),
         other => (format!("this cannot be read: {other}"), None),
     };
     source.diagnostic("PB301", at, 1, message, help)
+}
+
+/// Words and signs of other languages, and what is written here for them.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("and", "write `&&`"),
+    ("or", "write `||`"),
+    ("not", "write `!( … )`, or `!=`"),
+    ("is", "write `==`"),
+    ("contains", "write `list.contains(value)`, or `value in list`"),
+    ("matches", "write `capture(text, pattern) != ()`"),
+    ("like", "write `text.contains(piece)`"),
+    ("then", "write `if condition { a } else { b }`"),
+    ("?", "write `if condition { a } else { b }`; what may be absent is `?.field` or `?? other`"),
+];
+
+/// Two values without an operator between them.
+fn next_to_each_other(source: &Source, at: Position) -> (String, Option<String>) {
+    let rest = source.text().get(source.byte(at)..).unwrap_or_default();
+    let before = source.text().get(..source.byte(at)).unwrap_or_default().split_whitespace().next_back();
+    if before == Some("not") {
+        return ("`not` is not part of this language".to_owned(), Some("write `!( … )`, or `!=`".to_owned()));
+    }
+    let word: String = rest.chars().take_while(|c| c.is_alphabetic()).collect::<String>().to_lowercase();
+    let sign = if word.is_empty() { rest.chars().take(1).collect() } else { word };
+    match ELSEWHERE.iter().find(|(known, _)| *known == sign) {
+        Some((known, help)) => (format!("`{known}` is not part of this language"), Some((*help).to_owned())),
+        None => {
+            let help = "between two values there must be an operator: `&&`, `||`, `==`, `in` …";
+            ("two values stand next to each other".to_owned(), Some(help.to_owned()))
+        }
+    }
+}
+
+/// A character that means nothing here.
+fn unexpected(sign: &str) -> (String, Option<String>) {
+    let Some(c) = sign.chars().next().filter(|c| !c.is_ascii()) else {
+        let help = ELSEWHERE.iter().find(|(known, _)| *known == sign).map(|(_, help)| (*help).to_owned());
+        return (format!("`{sign}` means nothing here"), help);
+    };
+    let help = if "“”„‟«»‘’‚".contains(c) {
+        "it is a quotation mark of a text processor; write `\"`"
+    } else if c.is_alphabetic() {
+        "names have Latin letters only, and some letters of other scripts look the same; type the word anew, or quote it if it is a text"
+    } else {
+        "delete it, or quote it if it is part of a text"
+    };
+    (format!("`{c}` (U+{:04X}) means nothing here", u32::from(c)), Some(help.to_owned()))
 }
 
 #[cfg(test)]

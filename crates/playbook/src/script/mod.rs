@@ -16,6 +16,7 @@ mod meaning;
 mod meter;
 mod names;
 mod native;
+mod needs;
 mod pieces;
 mod places;
 mod scope;
@@ -39,6 +40,7 @@ pub use source::Source as ScriptSource;
 pub use trace::{Inside, Operand, Says};
 
 pub(crate) use functions::FUNCTIONS;
+pub(crate) use needs::Needs;
 pub(crate) use places::Places;
 
 use model::limits;

@@ -96,7 +96,7 @@ impl Cursor<'_> {
     fn step(&mut self) -> Option<char> {
         let next = self.rest.chars().next()?;
         self.rest = self.rest.get(next.len_utf8()..).unwrap_or_default();
-        if next == '\n' {
+        if next == '\n' || (next == '\r' && !self.rest.starts_with('\n')) {
             self.line += 1;
             self.column = 1;
         } else {
@@ -117,7 +117,9 @@ impl Cursor<'_> {
             }
             return here;
         }
-        while self.rest.starts_with(char::is_whitespace) || self.rest.starts_with("\\\n") {
+        while self.rest.starts_with(char::is_whitespace)
+            || ["\\\n", "\\\r"].iter().any(|end| self.rest.starts_with(end))
+        {
             self.step();
         }
         let here = (self.line, self.column);
@@ -180,6 +182,9 @@ mod tests {
             "k: a &&\n   b &&\n\n   c\n",
             "k: \"a\n  b\"\n",
             "x: [1]\nk: 'a\n  b'\n",
+            "k: |\r\n  a &&\r\n\r\n  b\r\n",
+            "x: 1\rk: >\r  a\r  b\r",
+            "k: \"a \\\n  b\"\n",
         ] {
             let (text, seen) = mirrored(source);
             assert_eq!(text, seen, "{source}");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rhai::Position;
 
 use super::places::Places;
-use crate::diagnostic::{Diagnostic, Severity, Span};
-use crate::reader::{EXCERPT_CHARS_MAX, Reader};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::reader::Reader;
 use crate::yaml::Node;
 
 /// The text of one script and where it stands.
@@ -74,8 +74,6 @@ impl Source {
         help: Option<String>,
     ) -> Diagnostic {
         let span = self.span(at, len);
-        let line = self.whole.lines().nth((span.line as usize).saturating_sub(1)).unwrap_or_default();
-        let excerpt = line.chars().take(EXCERPT_CHARS_MAX).collect();
-        Diagnostic { code, severity: Severity::Error, message, file: self.file.clone(), span, excerpt, help }
+        Reader::new(self.file.clone(), &self.whole).diagnostic(code, span, message, help)
     }
 }

@@ -5,6 +5,7 @@ pub(crate) static SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("Keys of a test", TEST),
     ("What happens in a test", INPUT),
     ("What the outside answers in a test", RESPONSE),
+    ("What people answer in a test", PEOPLE),
     ("What is expected of a test", EXPECT),
     ("A request that is expected", REQUEST),
 ];
@@ -19,9 +20,13 @@ pub(super) static TEST: &[(&str, &str)] = &[
     ("until", "how long after the last event it is looked at; when left out, once every run has ended"),
     (
         "responses",
-        "what HTTP requests are answered: steps with an answer, or a list of answers of which the last stays",
+        "what HTTP requests are answered: steps with an answer, or a list of answers of which the last stays. A step of a playbook that is called is named with it: `look-up-user/ask`",
     ),
     ("destinations", "what destinations answer, in the same way; 200 when left out"),
+    (
+        "approvals",
+        "what people answer: steps that ask with `approve`, `deny`, or a map that says more, or a list of them; nobody answers when left out",
+    ),
     ("expect", "what must come of it; required, and not empty"),
 ];
 
@@ -30,7 +35,16 @@ pub(super) static INPUT: &[(&str, &str)] = &[
     ("type", "an event in the shape of the source `generic`, with its other keys beside it"),
     ("source", "reads `body` as a message of this source, such as `exabeam`"),
     ("body", "the message of the source"),
-    ("run", "a run by hand: `alert` or `case` (an id), and `inputs`"),
+    ("run", "a run by hand: `alert` or `case` (an id), `inputs`, and `by`, who asks for it (`test`)"),
+];
+
+pub(super) static PEOPLE: &[(&str, &str)] = &[
+    ("decision", "`approve` or `deny`"),
+    ("by", "who answers; `approver` when left out. Who asked for the run cannot answer"),
+    ("comment", "what is said besides"),
+    ("fields", "the fields of the answer, as the step declares them"),
+    ("after", "how long after the question, such as `3h`; at once when left out"),
+    ("refused", "`true` where the answer must be refused; the next one of the list is given then"),
 ];
 
 pub(super) static RESPONSE: &[(&str, &str)] = &[

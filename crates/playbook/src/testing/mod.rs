@@ -5,7 +5,9 @@
 //!
 //! Invariant: a test that could not fail is an error. Names of steps, destinations, statuses and fields must exist.
 
+mod foreign;
 mod keys;
+mod people;
 mod read;
 mod words;
 
@@ -15,6 +17,7 @@ use std::time::Duration;
 use model::{Kind, Time};
 use serde_json::Value;
 
+pub(crate) use self::foreign::check as check_foreign;
 pub(crate) use self::keys::SECTIONS;
 pub(crate) use self::read::{Known, read};
 pub use self::words::{Failure, NOT_RUN};
@@ -49,6 +52,8 @@ pub struct Test {
     pub responses: Vec<Script>,
     /// What destinations answer, by name.
     pub destinations: Vec<Script>,
+    /// What people answer, by the step that asks.
+    pub approvals: Vec<People>,
     /// What must come of it.
     pub expect: Expect,
 }
@@ -95,6 +100,8 @@ pub enum What {
         case: Option<String>,
         /// What the caller gives.
         inputs: model::Record,
+        /// Who asks for it.
+        by: String,
     },
     /// Time passes.
     Nothing,
@@ -110,6 +117,41 @@ pub struct Script {
     /// Where it stands.
     pub span: Span,
 }
+
+/// What people answer to the question of one step, in their order; the last one stays.
+#[derive(Debug, Clone, PartialEq)]
+pub struct People {
+    /// The step that asks.
+    pub step: String,
+    /// The answers.
+    pub answers: Vec<Said>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What one person answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// Yes, or no.
+    pub approves: bool,
+    /// Who.
+    pub by: String,
+    /// What is said besides.
+    pub comment: Option<String>,
+    /// The fields of the answer.
+    pub fields: model::Record,
+    /// How long after the question.
+    pub after: Duration,
+    /// Whether the answer must be refused, because this person may not give it or its fields do not fit.
+    pub refused: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Who asks for a run by hand when a test does not say.
+pub const RUNS_BY: &str = "test";
+/// Who answers a question when a test does not say.
+pub const APPROVES_BY: &str = "approver";
 
 /// One answer of the outside.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use model::{Kind, Time, Verdict, record};
 use serde_json::Value as Json;
 
 use super::words::{Failure, NO_VERDICT, NOT_RUN};
-use super::{Expect, Given, Input, Object, Request, Response, Script, Test, Wanted, What};
+use super::{Expect, Given, Input, Object, RUNS_BY, Request, Response, Script, Test, Wanted, What, people};
 use crate::catalog::Catalog;
 use crate::diagnostic::Span;
 use crate::fields::{Fields, text_of};
@@ -40,7 +40,11 @@ impl Known {
     }
 
     /// Steps are named by their id, or by their whole path.
-    fn step(&self, reader: &mut Reader, name: &str, span: Span) {
+    pub(super) fn step(&self, reader: &mut Reader, name: &str, span: Span) {
+        // Steps of other playbooks are looked for once all are read.
+        if super::foreign::split(name, |id| self.steps.contains(id)).is_some() {
+            return;
+        }
         let last = name.rsplit('/').next().unwrap_or(name);
         if last.starts_with('#') || self.steps.contains(last) {
             return;
@@ -82,11 +86,12 @@ fn test(reader: &mut Reader, node: &Node, known: &Known) -> Option<Test> {
     let until = fields.duration(reader, "until");
     let responses = scripts(reader, &mut fields, "responses", known, Known::step);
     let destinations = scripts(reader, &mut fields, "destinations", known, Known::destination);
+    let approvals = people::read(reader, &mut fields, known);
     let expect = fields.node(reader, "expect").map(|node| expect(reader, node, known));
     let (file, span) = (reader.file().clone(), fields.span());
     fields.finish(reader);
     let (name, expect) = (name?, expect?);
-    Some(Test { name, file, span, now, given, inputs, until, responses, destinations, expect })
+    Some(Test { name, file, span, now, given, inputs, until, responses, destinations, approvals, expect })
 }
 
 fn time(reader: &mut Reader, node: &Node) -> Option<Time> {
@@ -161,10 +166,11 @@ fn input(reader: &mut Reader, node: &Node) -> Option<Input> {
         What::Message { source, body }
     } else if let Some(mut run) = fields.fields(reader, "run") {
         let (alert, case) = (run.opt_text(reader, "alert"), run.opt_text(reader, "case"));
+        let by = run.opt_text(reader, "by").unwrap_or_else(|| RUNS_BY.to_owned());
         let inputs = run.opt_node("inputs").map(Node::to_json);
         run.finish(reader);
         fields.finish(reader);
-        What::Run { alert, case, inputs: inputs.and_then(|all| all.as_object().cloned()).unwrap_or_default() }
+        What::Run { alert, case, by, inputs: inputs.and_then(|all| all.as_object().cloned()).unwrap_or_default() }
     } else {
         if after.is_none() {
             let help =
@@ -245,7 +251,7 @@ fn texts(reader: &mut Reader, fields: &mut Fields<'_>, name: &'static str) -> Ve
     all.into_iter().filter_map(|(key, node)| Some((key, text_of(reader, node, name)?))).collect()
 }
 
-fn word(reader: &mut Reader, span: Span, name: &str, given: &str, known: &[&str]) {
+pub(super) fn word(reader: &mut Reader, span: Span, name: &str, given: &str, known: &[&str]) {
     let help =
         did_you_mean(given, known.iter().copied()).unwrap_or_else(|| format!("it is one of {}", known.join(", ")));
     reader.error("PB104", span, format!("`{name}` cannot be `{given}`"), Some(help));

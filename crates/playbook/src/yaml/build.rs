@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::limits;
 use serde_saphyr::granit_parser as parser;
 
-use super::{Key, Node, Style, Value};
+use super::{Key, Node, Style, Value, scan};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::reader::{Reader, clamp};
 
@@ -15,6 +15,14 @@ use crate::reader::{Reader, clamp};
 /// # Errors
 /// Everything that is wrong with it; a mistake in the syntax ends the reading.
 pub fn parse(file: &Arc<str>, text: &str) -> Result<Node, Vec<Diagnostic>> {
+    parse_and_warn(file, text).map(|(node, _)| node)
+}
+
+/// Reads one document, with what a person should look at in it.
+///
+/// # Errors
+/// Everything that is wrong with it; a mistake in the syntax ends the reading.
+pub(crate) fn parse_and_warn(file: &Arc<str>, text: &str) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut reader = Reader::new(file.clone(), text.get(..EXCERPT_BYTES.min(text.len())).unwrap_or_default());
     if text.len() > limits::PLAYBOOK_FILE_BYTES_MAX {
         let most = limits::PLAYBOOK_FILE_BYTES_MAX / 1024;
@@ -46,6 +54,14 @@ struct Stop;
 enum Open {
     List { span: Span, offset: usize, items: Vec<Node> },
     Map { span: Span, offset: usize, entries: Vec<(Key, Node)>, seen: HashSet<String>, key: Option<Key> },
+}
+
+impl Open {
+    /// Whether it is written with brackets.
+    fn is_flow(&self, reader: &Reader) -> bool {
+        let (Open::List { offset, .. } | Open::Map { offset, .. }) = self;
+        reader.text().get(*offset..).is_some_and(|rest| rest.starts_with(['{', '[']))
+    }
 }
 
 struct Builder {
@@ -100,19 +116,34 @@ impl Builder {
     /// Tags and anchors.
     fn marks(&mut self, at: &parser::Span, anchor: usize, tag: Option<&parser::Tag>) {
         if anchor != 0 {
-            self.reused(place(at), "an anchor");
+            self.reused(self.anchor(place(at)), "an anchor");
         }
         if let Some(tag) = tag {
             let span = at.tag_span().map_or_else(|| place(at), |tag| place(&tag));
             let message = format!("`{}` is read by YAML as a tag, not as a value", tag.original());
             let rest = self.reader.line(span.line).chars().skip(span.column as usize - 1).collect::<String>();
-            let help = format!("quote this: '{}'", rest.trim().replace('\'', "''"));
+            let flow = self.open.iter().any(|open| open.is_flow(&self.reader));
+            let help = scan::quote_this(if flow { scan::flow_value(&rest) } else { scan::plain_value(&rest) });
             self.reader.error("PB002", span, message, Some(help));
         }
     }
 
+    /// Where the `&` of an anchor stands: before the value that it names.
+    fn anchor(&self, value: Span) -> Span {
+        let before: Vec<char> = self.reader.line(value.line).chars().take(value.column as usize - 1).collect();
+        let sign = before.iter().rposition(|c| *c == '&');
+        sign.map_or(value, |at| Span { column: clamp(at + 1), len: clamp(before.len() - at), ..value })
+    }
+
     fn reused(&mut self, span: Span, what: &str) {
-        let help = "write the value where it is needed; for reuse there are `vars`".to_owned();
+        let rest: String = self.reader.line(span.line).chars().skip(span.column as usize - 1).collect();
+        let flow = self.open.iter().any(|open| open.is_flow(&self.reader));
+        let value = if flow { scan::flow_value(&rest) } else { scan::plain_value(&rest) };
+        let reuse = "write the value where it is needed; for reuse there are `vars`";
+        let help = match what {
+            "a merge key" => reuse.to_owned(),
+            _ => format!("if it is text or a script, {}; otherwise {reuse}", scan::quote_this(value)),
+        };
         self.reader.error("PB003", span, format!("{what} is not allowed here"), Some(help));
     }
 
@@ -164,6 +195,9 @@ impl Builder {
             return;
         }
         let empty = at.is_empty() && style == Style::Plain;
+        if style == Style::Plain && !empty && !tagged {
+            self.cut_by_comment(text, span);
+        }
         let value =
             if style == Style::Plain && !tagged { self.plain(text, span) } else { Value::Text(text.to_owned()) };
         let value = if empty { Value::Null } else { value };
@@ -191,89 +225,143 @@ impl Builder {
 
     /// Puts a finished value where it belongs. What is `excused` is already reported.
     fn put(&mut self, node: Node, excused: bool) {
+        let mut empty = None;
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, .. }) => {
                 let Some(key) = key.take() else { return };
                 if node.value == Value::Null && !excused {
-                    let message = format!("`{}` has no value", key.text);
-                    let help = "give it a value, or leave the key out; an empty text is \"\"".to_owned();
-                    self.reader.error("PB005", key.span, message, Some(help));
+                    empty = Some(key.clone());
                 }
                 entries.push((key, node));
             }
         }
+        if let Some(key) = empty {
+            self.empty(&key);
+        }
+    }
+
+    /// A text without quotes that goes on after ` #`: `message: case #12 was closed`. A comment begins with a blank.
+    fn cut_by_comment(&mut self, text: &str, span: Span) {
+        let end = (span.column + span.len) as usize - 1;
+        let line = self.reader.line(span.line);
+        if line.len() > scan::LINE_BYTES_MAX {
+            return;
+        }
+        let rest: String = line.chars().skip(end).collect();
+        let comment = rest.trim_start().strip_prefix('#').filter(|comment| comment.starts_with(char::is_alphanumeric));
+        if comment.is_none()
+            || rest.starts_with('#')
+            || !matches!(number(text), Number::Not)
+            || ["true", "false"].contains(&text)
+        {
+            return;
+        }
+        let whole: String = line.chars().skip(span.column as usize - 1).collect();
+        let message = "what follows ` #` is read as a comment, and the value ends before it";
+        let help = format!("if it belongs to the value, {}", scan::quote_this(whole.trim_end()));
+        let at = Span {
+            column: clamp(end + 1 + rest.chars().count() - rest.trim_start().chars().count()),
+            len: clamp(rest.trim().chars().count()),
+            ..span
+        };
+        self.reader.warning("PB010", at, message, Some(help));
+    }
+
+    /// A key that has no value.
+    fn empty(&mut self, key: &Key) {
+        let before = match self.open.last() {
+            Some(Open::Map { entries, .. }) => entries.len().checked_sub(2).and_then(|at| entries.get(at)),
+            _ => None,
+        };
+        if let Some((span, help)) = self.cut_in_two(before, key) {
+            let message = "between `{` and `}` a comma ends a value, also inside of brackets".to_owned();
+            return self.reader.error("PB010", span, message, Some(help));
+        }
+        let help = self.no_value(key);
+        self.reader.error("PB005", key.span, format!("`{}` has no value", key.text), Some(help));
     }
 
     /// A mistake in the syntax. Most of them are text that wants quotes.
     fn syntax(&mut self, error: &parser::ScanError) -> Result<(), Stop> {
         let mark = error.marker();
-        let mut span = Span { line: clamp(mark.line()), column: clamp(mark.col() + 1), len: 1 };
+        let span = Span { line: clamp(mark.line()), column: clamp(mark.col() + 1), len: 1 };
+        let what = error.info();
         let line = self.reader.line(span.line).to_owned();
-        let value = unquoted_value(&line);
-        let special = value.is_some_and(|(_, value)| wants_quotes(value));
-        let closed = value.is_some_and(|(_, value)| value.starts_with(['"', '\'', '[', '{']));
-        let colon = value.is_some_and(|(_, value)| value.contains(": ")) && !special && !closed;
-        let what = error.info().to_owned();
-        if let (Some((column, value)), true) = (value, colon || special) {
-            let help = format!("quote this: '{}'", value.replace('\'', "''"));
-            span = Span { line: span.line, column, len: clamp(value.chars().count()) };
-            let why = if colon {
-                "contains `: `, which YAML reads as a key"
-            } else {
-                "begins with a character that means something in YAML"
-            };
-            self.reader.error("PB010", span, format!("the value {why} ({what})"), Some(help));
+        let (code, span, message, help) = if let Some(column) = tab(&line) {
+            let help = "indent with blanks only; most editors can turn tabs into blanks".to_owned();
+            let message = "the line is indented with a tab, which YAML does not allow".to_owned();
+            ("PB001", Span { column, ..span }, message, help)
+        } else if let Some(trap) = scan::trap(&line, mark.col() + 1) {
+            let at = Span { line: span.line, column: trap.column, len: clamp(trap.value.chars().count()) };
+            ("PB010", at, format!("the value {} ({what})", trap.why), scan::quote_this(trap.value))
+        } else if let Some((at, help)) = self.dash_without_blank(span.line) {
+            ("PB001", at, "after the `-` of a list there must be a blank".to_owned(), help)
         } else {
-            let help = "indent with spaces, the same number for the same level; quote texts with `:` or `#` in them"
-                .to_owned();
-            self.reader.error("PB001", span, format!("this is not YAML: {what}"), Some(help));
-        }
+            let help = "indent with blanks, the same number for the same level; quote texts with `:` or `#` in them";
+            ("PB001", span, format!("this is not YAML: {what}"), help.to_owned())
+        };
+        // What the rest of the line was taken for is part of the same mistake.
+        self.reader.forget("PB005", span.line);
+        self.reader.error(code, span, message, Some(help));
         Err(Stop)
     }
 
-    fn finish(self) -> Result<Node, Vec<Diagnostic>> {
+    /// `-action: log` in a line, or in the last line with anything in it before.
+    fn dash_without_blank(&self, line: u32) -> Option<(Span, String)> {
+        let mut lines = (1..=line).rev().map(|line| (line, self.reader.line(line)));
+        let (line, text) = lines.by_ref().take(3).find(|(_, text)| text.trim_start().starts_with('-'))?;
+        let rest = text.trim_start().strip_prefix('-')?;
+        if !rest.starts_with(|c: char| c.is_alphabetic()) {
+            return None;
+        }
+        let column = clamp(text.chars().count() - rest.chars().count());
+        Some((Span { line, column, len: 1 }, format!("write `- {}`", rest.trim_end())))
+    }
+
+    /// A key without a value in a flow map, where the value before it is a call whose comma ended it: `f(a, b)`.
+    fn cut_in_two(&self, before: Option<&(Key, Node)>, key: &Key) -> Option<(Span, String)> {
+        let (_, value) = before?;
+        let cut = value.as_text().filter(|text| opens(text) > 0 && value.style == Style::Plain)?;
+        let same = value.span.line == key.span.line && opens(&key.text) < 0 && !cut.is_empty();
+        let rest: String =
+            same.then(|| self.reader.line(key.span.line).chars().skip(value.span.column as usize - 1).collect())?;
+        let whole = scan::flow_value(&rest);
+        Some((Span { len: clamp(whole.chars().count()), ..value.span }, scan::quote_this(whole)))
+    }
+
+    /// What to do about a key without a value.
+    fn no_value(&self, key: &Key) -> String {
+        let line: String =
+            self.reader.line(key.span.line).chars().skip((key.span.column + key.span.len) as usize - 1).collect();
+        let comment = line.trim_start_matches(':').trim_start().strip_prefix('#').filter(|rest| !rest.starts_with(' '));
+        match comment {
+            Some(rest) => format!("`#` begins a comment; quote this: '#{}'", rest.trim_end().replace('\'', "''")),
+            None => "give it a value, or leave the key out; an empty text is \"\"".to_owned(),
+        }
+    }
+
+    fn finish(self) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
         if self.reader.failed() {
             return Err(self.reader.finish());
         }
         let nothing = Node { span: START, value: Value::Null, style: Style::Plain, offset: 0 };
-        Ok(self.root.unwrap_or(nothing))
+        Ok((self.root.unwrap_or(nothing), self.reader.finish()))
     }
 }
 
 const START: Span = Span { line: 1, column: 1, len: 1 };
 
-/// Whether a value begins with something that YAML takes for its own, and is not a whole list, map or quoted text.
-fn wants_quotes(value: &str) -> bool {
-    let rest = match value.chars().next() {
-        Some('*' | '&' | '!' | '%' | '@' | '`' | ',') => return true,
-        Some(open @ ('"' | '\'')) => value.get(1..).and_then(|rest| rest.split_once(open)).map(|(_, rest)| rest),
-        Some('[' | '{') => {
-            let mut depth = 0_i32;
-            let end = value.find(|c| {
-                depth += i32::from("[{".contains(c)) - i32::from("]}".contains(c));
-                depth == 0
-            });
-            end.and_then(|end| value.get(end + 1..))
-        }
-        _ => return false,
-    };
-    rest.is_none_or(|rest| !rest.trim().is_empty() && !rest.trim_start().starts_with('#'))
+/// How many `(` more than `)` there are.
+fn opens(text: &str) -> i32 {
+    text.chars().map(|c| i32::from(c == '(') - i32::from(c == ')')).sum()
 }
 
-/// The value that stands on a line after a key, or after the dash of a list.
-fn unquoted_value(line: &str) -> Option<(u32, &str)> {
-    let trimmed = line.trim_start();
-    let dash = trimmed.strip_prefix("- ").map(str::trim_start);
-    let rest = dash.unwrap_or(trimmed);
-    let value = match rest.split_once(": ") {
-        Some((key, value)) if key.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) => value.trim(),
-        _ => dash?.trim(),
-    };
-    let at = line.len() - line.trim_end().len();
-    let before = line.len().checked_sub(at + value.len())?;
-    Some((clamp(line.get(..before)?.chars().count() + 1), value))
+/// The column of a tab in the indentation of a line.
+fn tab(line: &str) -> Option<u32> {
+    let indentation = line.len() - line.trim_start().len();
+    line.get(..indentation)?.find('\t').map(|at| clamp(at + 1))
 }
 
 enum Number {

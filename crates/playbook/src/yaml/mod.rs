@@ -5,8 +5,10 @@
 //! limit, so that a file costs no more than its own size.
 
 mod build;
+mod scan;
 
 pub use build::parse;
+pub(crate) use build::parse_and_warn;
 
 use crate::diagnostic::Span;
 

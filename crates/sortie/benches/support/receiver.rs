@@ -109,6 +109,11 @@ impl Receiver {
         }
     }
 
+    /// Where its log is.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// What arrived so far.
     ///
     /// # Errors
@@ -138,7 +143,8 @@ pub(crate) fn read_log(path: &Path) -> Result<Vec<Arrival>> {
         .collect()
 }
 
-fn parse(line: &str) -> Option<Arrival> {
+/// Reads one line of a receiver's log.
+pub(crate) fn parse(line: &str) -> Option<Arrival> {
     let mut fields = line.split('\t');
     let at = fields.next()?.parse().ok()?;
     let id = fields.next()?.to_owned();

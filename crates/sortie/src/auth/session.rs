@@ -4,7 +4,10 @@
 //! them all, and nothing that opens anything lies on the disk. What the holder may do is asked anew at every request, so
 //! that a deleted token or a changed role counts at once.
 //!
-//! Invariants: a session ends after [`LIFETIME`] whatever happens and after [`IDLE`] without a request that a person
+//! What the identity provider said about a person cannot be asked anew, so such a session ends early and the person comes
+//! back through the provider.
+//!
+//! Invariants: a session ends after its lifetime, at most [`LIFETIME`], whatever happens and after [`IDLE`] without a request that a person
 //! made; there are at most [`SESSIONS_MAX`], the one that was used longest ago makes room.
 
 use std::collections::HashMap;
@@ -45,11 +48,12 @@ struct Session {
     who: Who,
     began: Instant,
     seen: Instant,
+    lifetime: Duration,
 }
 
 impl Session {
     fn is_over(&self, now: Instant) -> bool {
-        now.duration_since(self.began) >= LIFETIME || now.duration_since(self.seen) >= IDLE
+        now.duration_since(self.began) >= self.lifetime || now.duration_since(self.seen) >= IDLE
     }
 }
 
@@ -70,8 +74,8 @@ impl Sessions {
         &self.key
     }
 
-    /// Begins a session; answers the secret for the cookie.
-    pub(crate) fn begin(&self, who: Who, random: &[u8; SECRET_BYTES], now: Instant) -> String {
+    /// Begins a session that lasts at most `lifetime`; answers the secret for the cookie.
+    pub(crate) fn begin(&self, who: Who, random: &[u8; SECRET_BYTES], now: Instant, lifetime: Duration) -> String {
         let secret = URL_SAFE_NO_PAD.encode(random);
         let mut all = self.lock();
         if all.len() >= SESSIONS_MAX {
@@ -82,7 +86,10 @@ impl Sessions {
         {
             all.remove(&oldest);
         }
-        all.insert(Digest::of(secret.as_bytes()), Session { who, began: now, seen: now });
+        all.insert(
+            Digest::of(secret.as_bytes()),
+            Session { who, began: now, seen: now, lifetime: lifetime.min(LIFETIME) },
+        );
         secret
     }
 
@@ -134,9 +141,12 @@ pub(crate) fn named_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a
 }
 
 /// `Set-Cookie` for a session; `secure` where the pages are reached over TLS.
-pub(crate) fn set_cookie(secret: &str, secure: bool) -> String {
+pub(crate) fn set_cookie(secret: &str, lifetime: Duration, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
-    format!("{COOKIE}={secret}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", LIFETIME.as_secs())
+    format!(
+        "{COOKIE}={secret}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        lifetime.min(LIFETIME).as_secs()
+    )
 }
 
 /// `Set-Cookie` that takes the cookie away.
@@ -158,27 +168,45 @@ mod tests {
     #[test]
     fn a_session_ends_by_idleness_by_age_and_by_signing_out() {
         let (sessions, now) = (Sessions::new([1; SECRET_BYTES]), Instant::now());
-        let secret = sessions.begin(who(1), &[7; SECRET_BYTES], now);
+        let secret = sessions.begin(who(1), &[7; SECRET_BYTES], now, LIFETIME);
         assert_eq!(sessions.find(&secret, true, now + IDLE / 2), Some(who(1)));
         assert_eq!(sessions.find(&secret, false, now + IDLE), Some(who(1)));
         assert_eq!(sessions.find(&secret, false, now + IDLE / 2 + IDLE), None, "what a page asks keeps nothing alive");
-        let secret = sessions.begin(who(1), &[8; SECRET_BYTES], now);
+        let secret = sessions.begin(who(1), &[8; SECRET_BYTES], now, LIFETIME);
         let mut at = now;
         while at < now + LIFETIME {
             assert_eq!(sessions.find(&secret, true, at), Some(who(1)));
             at += IDLE / 2;
         }
         assert_eq!(sessions.find(&secret, true, now + LIFETIME), None);
-        let secret = sessions.begin(who(2), &[9; SECRET_BYTES], now);
+        let secret = sessions.begin(who(2), &[9; SECRET_BYTES], now, LIFETIME);
         sessions.end(&secret);
         assert_eq!(sessions.find(&secret, true, now), None);
     }
 
     #[test]
+    fn a_session_of_a_shorter_life_ends_earlier_and_none_lives_longer_than_the_longest() {
+        let (sessions, now) = (Sessions::new([1; SECRET_BYTES]), Instant::now());
+        let (short, long) = (Duration::from_secs(600), LIFETIME * 2);
+        let secret = sessions.begin(who(1), &[7; SECRET_BYTES], now, short);
+        assert_eq!(sessions.find(&secret, true, now + short - Duration::from_secs(1)), Some(who(1)));
+        assert_eq!(sessions.find(&secret, true, now + short), None);
+        assert!(set_cookie("x", short, false).contains("Max-Age=600;"));
+        let secret = sessions.begin(who(1), &[8; SECRET_BYTES], now, long);
+        for at in 1..13 {
+            sessions.find(&secret, true, now + Duration::from_secs(at * 3_600) - Duration::from_secs(1));
+        }
+        assert_eq!(sessions.find(&secret, true, now + LIFETIME), None);
+    }
+
+    #[test]
     fn all_sessions_of_a_holder_end_together_and_no_others() {
         let (sessions, now) = (Sessions::new([1; SECRET_BYTES]), Instant::now());
-        let (a, b) = (sessions.begin(who(1), &[1; SECRET_BYTES], now), sessions.begin(who(1), &[2; SECRET_BYTES], now));
-        let other = sessions.begin(who(2), &[3; SECRET_BYTES], now);
+        let (a, b) = (
+            sessions.begin(who(1), &[1; SECRET_BYTES], now, LIFETIME),
+            sessions.begin(who(1), &[2; SECRET_BYTES], now, LIFETIME),
+        );
+        let other = sessions.begin(who(2), &[3; SECRET_BYTES], now, LIFETIME);
         sessions.end_all_of(&who(1));
         assert_eq!((sessions.find(&a, true, now), sessions.find(&b, true, now)), (None, None));
         assert_eq!(sessions.find(&other, true, now), Some(who(2)));
@@ -188,10 +216,10 @@ mod tests {
     fn sessions_are_bounded_and_the_one_used_longest_ago_goes() {
         let (sessions, now) = (Sessions::new([1; SECRET_BYTES]), Instant::now());
         let mut random = [0; SECRET_BYTES];
-        let first = sessions.begin(who(1), &random, now);
+        let first = sessions.begin(who(1), &random, now, LIFETIME);
         for n in 1..=u32::try_from(SESSIONS_MAX).unwrap() {
             random[..4].copy_from_slice(&n.to_be_bytes());
-            sessions.begin(who(2), &random, now + Duration::from_secs(1));
+            sessions.begin(who(2), &random, now + Duration::from_secs(1), LIFETIME);
         }
         assert_eq!(sessions.lock().len(), SESSIONS_MAX);
         assert_eq!(sessions.find(&first, true, now), None);
@@ -206,6 +234,6 @@ mod tests {
         assert_eq!(cookie(&headers), None);
         headers.insert(header::COOKIE, HeaderValue::from_static("not_sortie_session=abc"));
         assert_eq!(cookie(&headers), None);
-        assert!(set_cookie("x", true).ends_with("HttpOnly; SameSite=Strict; Secure"));
+        assert!(set_cookie("x", LIFETIME, true).ends_with("HttpOnly; SameSite=Strict; Secure"));
     }
 }

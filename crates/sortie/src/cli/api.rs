@@ -89,7 +89,8 @@ impl Api {
         match serve::open(config) {
             Ok(store) => {
                 let started = serve::start(config, store, serve::Purpose::Look).await?;
-                let app = http::app(started.engine, http::Settings::for_command(&config.data), None).await?;
+                let four_eyes = config.four_eyes.then(|| config.playbooks.clone());
+                let app = http::app(started.engine, http::Settings::for_command(&config.data, four_eyes), None).await?;
                 Ok(Api::Folder { router: http::router(app) })
             }
             Err(store::Error::InUse { .. }) => server(config, running_at(config)),

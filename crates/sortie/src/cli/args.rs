@@ -228,9 +228,12 @@ pub(crate) struct ServeArguments {
 /// The page of a listing.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Paging {
-    /// At most this many, newest first
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(crate) limit: u16,
+    /// At most this many, newest first [default: 50; with --csv all]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: Option<u16>,
+    /// All of the list as comma-separated values, however long; what a spreadsheet would take for a formula is made harmless
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     /// Where to go on: the `next_cursor` of the page before
     #[arg(long)]
     pub(crate) cursor: Option<String>,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use engine::ledger::note::Verifier;
 use engine::ledger::proof::{self, RunProof};
+use engine::ledger::value::{self, ValueProof};
 use engine::ledger::verify::Outside;
 use engine::ledger::{Report, unpack};
 use engine::outbound::Method;
@@ -22,6 +23,9 @@ use super::records::{self, Column};
 /// Largest file of keys, checkpoints or a proof, in bytes.
 const FILE_BYTES_MAX: u64 = 256_000_000;
 
+/// Longest value that is proved, in bytes.
+const VALUE_BYTES_MAX: u64 = 64 * 1024;
+
 const AUDIT: &[Column] =
     &[("ENTRY", &["seq"]), ("TIME", &["time"]), ("WHO", &["actor"]), ("DID", &["action"]), ("TO", &["object"])];
 
@@ -35,6 +39,22 @@ pub(super) fn run(world: &World, command: AuditCommand) -> Result<(), Error> {
         AuditCommand::Verify(arguments) => verify(world, &arguments),
         AuditCommand::Prove { id } => {
             let proof = records::ask(world, Ask::get(&["v1", "audit", "runs", &id, "proof"]))?;
+            Ok(world.console.data(&format!("{proof:#}"))?)
+        }
+        AuditCommand::ProveValue { id, secret, value_file } => {
+            let value = match &value_file {
+                Some(path) => text(path)?,
+                None => {
+                    let mut text = String::new();
+                    std::io::stdin().take(VALUE_BYTES_MAX).read_to_string(&mut text)?;
+                    text
+                }
+            };
+            let body = json!({ "secret": secret, "value": without_line_end(&value) });
+            let proof = records::ask(world, Ask::post(&["v1", "audit", "runs", &id, "prove-value"], body))?;
+            world
+                .console
+                .talk("whoever has this proof and the value checks it: sortie audit verify FILE --value-file VALUE");
             Ok(world.console.data(&format!("{proof:#}"))?)
         }
         AuditCommand::Export(arguments) => export(world, &arguments),
@@ -80,21 +100,13 @@ fn holds(world: &World, command: HoldCommand) -> Result<(), Error> {
 fn listing(world: &World, list: AuditList) -> Result<(), Error> {
     let mut filters = records::paging(&list.paging);
     filters.extend([("actor", list.actor), ("action", list.action), ("object", list.object)]);
-    if !list.csv {
-        return records::list(world, "audit", filters, AUDIT, list.output);
-    }
-    let mut out = vec![("format", Some("csv".to_owned()))];
-    out.extend(filters);
-    block_on(async {
-        let api = Api::find(world).await?;
-        api.download(&["v1", "audit"], &out, &mut std::io::stdout()).await
-    })
+    records::list(world, "audit", filters, AUDIT, list.output)
 }
 
 fn verify(world: &World, arguments: &AuditVerify) -> Result<(), Error> {
     let outside = outside(arguments)?;
     let report = match &arguments.file {
-        Some(path) => of_file(world, path, &outside)?,
+        Some(path) => of_file(world, path, arguments.value_file.as_deref(), &outside)?,
         None => {
             let keys: Vec<String> = outside.keys.iter().map(ToString::to_string).collect();
             let body = json!({ "keys": keys, "checkpoints": outside.checkpoints });
@@ -116,12 +128,21 @@ fn verify(world: &World, arguments: &AuditVerify) -> Result<(), Error> {
     Err(Error::Failed { message })
 }
 
-fn of_file(world: &World, path: &Path, outside: &Outside) -> Result<Report, Error> {
+fn of_file(world: &World, path: &Path, value_file: Option<&Path>, outside: &Outside) -> Result<Report, Error> {
     let mut file = File::open(path).map_err(|e| wrong(path, e))?;
     let mut start = [0; 1];
     file.read_exact(&mut start).map_err(|e| wrong(path, e))?;
     if start == *b"{" {
-        let proof: RunProof = serde_json::from_str(&text(path)?).map_err(|e| wrong(path, e))?;
+        let text_of_proof = text(path)?;
+        if let Ok(proof) = serde_json::from_str::<ValueProof>(&text_of_proof) {
+            let value = value_file.map(text).transpose()?;
+            return Ok(value::verify(
+                &proof,
+                value.as_deref().map(|value| without_line_end(value).as_bytes()),
+                outside,
+            ));
+        }
+        let proof: RunProof = serde_json::from_str(&text_of_proof).map_err(|e| wrong(path, e))?;
         return Ok(proof::verify(&proof, outside));
     }
     let file = File::open(path).map_err(|e| wrong(path, e))?;
@@ -129,6 +150,11 @@ fn of_file(world: &World, path: &Path, outside: &Outside) -> Result<Report, Erro
     let report = unpack::bundle(file, outside, &mut tell);
     world.console.progress_done();
     report.map_err(|message| Error::File { path: path.display().to_string(), message })
+}
+
+/// A value as it was typed into a file, without the end of its only line.
+fn without_line_end(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// Keys and checkpoints that were kept elsewhere.
@@ -153,6 +179,11 @@ fn outside(arguments: &AuditVerify) -> Result<Outside, Error> {
 
 /// The notes of a file: each ends with its signatures and an empty line, or the end of the file.
 fn notes(text: &str) -> Vec<String> {
+    if text.trim_start().starts_with('{') {
+        // What a destination was sent: one JSON text after the other, the note in each.
+        let bodies = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>().map_while(Result::ok);
+        return bodies.filter_map(|body| body["checkpoint"].as_str().map(str::to_owned)).collect();
+    }
     let mut notes = Vec::new();
     let mut note = String::new();
     let mut signed = false;
@@ -304,5 +335,7 @@ mod tests {
         assert_eq!(notes(&format!("{note}\n{note}\n")), [note, note]);
         assert_eq!(notes(&format!("{note}{note}")), [note, note]);
         assert!(notes("").is_empty());
+        let body = json!({ "type": "ledger.checkpoint", "checkpoint": note }).to_string();
+        assert_eq!(notes(&format!("{body}\n{body}\n")), [note, note], "what a destination was sent");
     }
 }

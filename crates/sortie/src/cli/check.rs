@@ -8,6 +8,7 @@ use playbook::{Diagnostic, Evaluator, Severity, Source};
 use serde_json::json;
 
 use super::World;
+use super::api::Ask;
 use super::args::CheckArguments;
 use super::console::counted;
 use super::exit::Error;
@@ -35,7 +36,11 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
         taken.path(path)?;
     }
     let Taken { playbooks: sources, mappings, mut found, .. } = taken;
-    let catalog = setup::catalog(&config, destinations.as_ref());
+    let mut catalog = setup::catalog(&config, destinations.as_ref());
+    if world.common.server.is_some() {
+        let made = destinations_of_server(world)?;
+        catalog.destinations.get_or_insert_default().extend(made);
+    }
     let checked = playbook::check(&sources, &catalog, &evaluator);
     found.extend(checked.diagnostics);
     if arguments.sarif {
@@ -52,6 +57,14 @@ pub(super) fn run(world: &World, arguments: &CheckArguments) -> Result<(), Error
         world.console.talk(&format!("{} good{mappings}", counted(checked.playbooks.len() as u64, "playbook")));
     }
     Ok(())
+}
+
+/// The destinations of the server that was asked for: those of its file, and those that were made through its API.
+fn destinations_of_server(world: &World) -> Result<Vec<String>, Error> {
+    let query = [("limit", Some(model::limits::PAGE_ITEMS_MAX.to_string()))];
+    let listed = super::records::ask(world, Ask { query: &query, ..Ask::get(&["v1", "destinations"]) })?;
+    let ids = listed["items"].as_array().into_iter().flatten().filter_map(|one| one["id"].as_str());
+    Ok(ids.map(str::to_owned).collect())
 }
 
 /// What the paths hold.

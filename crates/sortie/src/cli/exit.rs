@@ -206,6 +206,9 @@ impl From<serve::Error> for Error {
                 "give the master key under which the secrets were kept: `secrets.key` of the old data folder, `secrets_key` of the \
                  configuration, or SORTIE_SECRETS_KEY",
             ),
+            serve::Error::Commitments(_) => {
+                start("see to the file `commitments.key` in the data folder: it must be readable and whole, or absent")
+            }
             serve::Error::Outbound(_) => start("correct `egress` in the configuration"),
             serve::Error::Ledger(_) => {
                 start("see to the file of the signing key: it must be readable and whole, or absent")

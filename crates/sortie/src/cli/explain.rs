@@ -89,7 +89,7 @@ fn explain(
         let mut shown = decision_json(&decision);
         if let Some(playbook) = set.find(&decision.playbook) {
             let looks = decide::look(event, at, &Nothing, means, (playbook, &decided))?;
-            shown["triggers"] = operands::as_json(&looks, &playbook.file);
+            shown["triggers"] = engine::view::looks::as_json(&looks, &playbook.file);
         }
         decisions.push(shown);
     }

@@ -1,71 +1,11 @@
 //! The triggers and conditions of an explained decision: every operand with what it says and sees, and which decided.
 
-use engine::decide::Look;
-use playbook::{Answer, Inside, Operand, Says, Span};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::console::{Console, Tone, one_line};
 
 /// Longest value that is shown to people, in characters.
 const VALUE_CHARS_MAX: usize = 80;
-
-/// The triggers of a playbook as JSON.
-pub(super) fn as_json(looks: &[Look], file: &str) -> Value {
-    let place = |at: &Span| json!({ "file": file, "line": at.line, "column": at.column });
-    let all = looks.iter().enumerate().map(|(index, look)| {
-        let conditions: Vec<Value> = look
-            .conditions
-            .iter()
-            .map(|asked| {
-                let (answer, reason) = match &asked.answer {
-                    Answer::Yes => ("yes", Value::Null),
-                    Answer::No { reason, .. } => ("no", Value::from(reason.as_str())),
-                    Answer::Failed { code, message, .. } => ("failed", Value::from(format!("{message} ({code})"))),
-                };
-                let operands = operands_json(&asked.operands, &place);
-                json!({ "text": asked.text, "answer": answer, "reason": reason, "operands": operands })
-            })
-            .collect();
-        json!({
-            "trigger": index,
-            "kind": look.kind,
-            "fits": look.fits,
-            "reason": look.reason,
-            "at": place(&look.at),
-            "conditions": conditions,
-        })
-    });
-    all.collect()
-}
-
-fn operands_json(operands: &[Operand], place: &dyn Fn(&Span) -> Value) -> Value {
-    operands.iter().map(|operand| operand_json(operand, place)).collect()
-}
-
-fn operand_json(operand: &Operand, place: &dyn Fn(&Span) -> Value) -> Value {
-    let (answer, error) = match &operand.says {
-        Says::Yes => ("yes", Value::Null),
-        Says::No => ("no", Value::Null),
-        Says::Failed { code, message } => ("failed", Value::from(format!("{message} ({code})"))),
-    };
-    let values: Vec<Value> =
-        operand.values.iter().map(|(text, value)| json!({ "text": text, "value": value })).collect();
-    let inside = |inside: &Inside| {
-        let operands = operands_json(&inside.operands, place);
-        json!({ "name": inside.name, "item": inside.item, "operands": operands })
-    };
-    json!({
-        "text": operand.text,
-        "at": place(&operand.at),
-        "answer": answer,
-        "error": error,
-        "reached": operand.reached,
-        "decides": operand.decides,
-        "decides_together": operand.together,
-        "values": values,
-        "inside": operand.inside.iter().map(inside).collect::<Vec<_>>(),
-    })
-}
 
 /// One decision with its triggers, for people.
 pub(super) fn show(console: &Console, decision: &Value) -> std::io::Result<()> {

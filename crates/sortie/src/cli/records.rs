@@ -10,6 +10,9 @@ use super::args::{List, Output, Paging, Show, ShowObject};
 use super::exit::Error;
 use super::show;
 
+/// Items of a page, when nothing else is said.
+const LIMIT: u16 = 50;
+
 /// A column: its heading, and the keys of which the first that is there is shown.
 pub(super) type Column = (&'static str, &'static [&'static str]);
 
@@ -99,6 +102,12 @@ pub(super) fn list(
     columns: &[Column],
     output: Output,
 ) -> Result<(), Error> {
+    if filters.iter().any(|(key, value)| *key == "format" && value.is_some()) {
+        return block_on(async {
+            let api = Api::find(world).await?;
+            api.download(&["v1", what], &filters, &mut std::io::stdout()).await
+        });
+    }
     let answer = block_on(async {
         let api = Api::find(world).await?;
         api.ask(Ask { query: &filters, ..Ask::get(&["v1", what]) }).await
@@ -120,7 +129,8 @@ pub(super) fn list(
 /// The filters that every listing takes.
 pub(super) fn paging(paging: &Paging) -> Vec<(&'static str, Option<String>)> {
     vec![
-        ("limit", Some(paging.limit.to_string())),
+        ("limit", paging.limit.or((!paging.csv).then_some(LIMIT)).map(|limit| limit.to_string())),
+        ("format", paging.csv.then(|| "csv".to_owned())),
         ("cursor", paging.cursor.clone()),
         ("tenant", paging.tenant.clone()),
         ("since", paging.since.clone()),

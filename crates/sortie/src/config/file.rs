@@ -258,11 +258,13 @@ fn sections(config: &mut Config, folder: &Path, fields: &mut Fields<'_>, reader:
         }
         section.finish(reader);
     }
+    config.four_eyes = fields.one_of(reader, "four_eyes", &["enabling", "off"]) == Some("enabling");
     if let Some(node) = fields.opt_node("ledger")
         && let Some(mut section) = reader.map(node, "`ledger`")
     {
         config.ledger_key = section.opt_text(reader, "key").map(|path| folder.join(path));
         config.ledger_copies = section.opt_text(reader, "copies").map(|path| folder.join(path));
+        config.ledger_destination = section.opt_text(reader, "destination");
         section.finish(reader);
     }
     if let Some(node) = fields.opt_node("log")

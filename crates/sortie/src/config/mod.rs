@@ -91,6 +91,10 @@ pub(crate) struct Config {
     pub(crate) triage: Triage,
     /// How changes of playbooks are noticed.
     pub(crate) reload: Reload,
+    /// Whether who wrote a text of a playbook may not be the one who switches it on.
+    pub(crate) four_eyes: bool,
+    /// The destination that each signed checkpoint is sent to.
+    pub(crate) ledger_destination: Option<String>,
     /// The file of the ledger's signing key; nothing means one in the data folder.
     pub(crate) ledger_key: Option<PathBuf>,
     /// A file that each signed checkpoint is appended to.
@@ -190,6 +194,8 @@ impl Config {
             words: Vocabulary::default(),
             triage: Triage::default(),
             reload: Reload { watch: true, quiet: RELOAD_QUIET },
+            four_eyes: false,
+            ledger_destination: None,
             ledger_key: None,
             ledger_copies: None,
             log: Log { format: Format::Text, level: Targets::new().with_default(tracing::Level::INFO) },

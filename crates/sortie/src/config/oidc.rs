@@ -1,11 +1,14 @@
 //! The section `oidc` of `sortie.yaml`: the provider through which people sign in.
 
+use std::time::Duration;
+
 use playbook::yaml::{Node, Value};
 use playbook::{Fields, Reader, Span};
 
 use super::{codes, sources};
 use crate::auth::Role;
-use crate::auth::oidc::Provider;
+use crate::auth::oidc::{Provider, SESSION, SESSION_MIN};
+use crate::auth::session::LIFETIME;
 
 /// Most values of the claim that mean a role.
 const ROLES_MAX: usize = 200;
@@ -36,6 +39,7 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, has_address: bo
     let name_claim = section.opt_text(reader, "name_claim").unwrap_or_else(|| "preferred_username".to_owned());
     let roles_claim = section.opt_text(reader, "roles_claim").unwrap_or_else(|| "groups".to_owned());
     let tenant_claim = section.opt_text(reader, "tenant_claim");
+    let session = session(reader, &mut section);
     let roles = section.node(reader, "roles").map(|node| roles(reader, node)).unwrap_or_default();
     section.finish(reader);
     Some(Provider {
@@ -47,7 +51,18 @@ pub(super) fn read(reader: &mut Reader, fields: &mut Fields<'_>, has_address: bo
         roles_claim,
         roles,
         tenant_claim,
+        session,
     })
+}
+
+/// How long what the provider said about a person counts.
+fn session(reader: &mut Reader, section: &mut Fields<'_>) -> Duration {
+    let Some(span) = section.opt_node("session").map(|node| node.span) else { return SESSION };
+    let session = section.duration(reader, "session").unwrap_or(SESSION);
+    if !(SESSION_MIN..=LIFETIME).contains(&session) {
+        wrong(reader, span, "`session` is from 1m to 12h".to_owned());
+    }
+    session
 }
 
 /// `{soc-leads: admin, soc: analyst}`: what a value of the claim means.

@@ -97,7 +97,7 @@ async fn confirm(app: &App, url: &str) -> Answer {
         places: None,
         fresh: false,
         redactor: Redactor::default(),
-        origin: Origin { run: None, step: "subscription".to_owned(), destination: None },
+        origin: Origin { step: "subscription".to_owned(), ..Origin::default() },
     };
     let sent = effects.send(request).await;
     if sent.accepted() {

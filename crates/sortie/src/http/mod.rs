@@ -88,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     /// The certificate that the listener shows; nothing means plain HTTP.
     pub(crate) tls: Option<Arc<tls::Doorway>>,
+    /// The folder of playbooks, where who wrote a text may not be the one who switches it on.
+    pub(crate) four_eyes: Option<PathBuf>,
     /// Where people reach the server, when the configuration says so.
     pub(crate) public_url: Option<String>,
     /// The identity provider through which people sign in, when there is one.
@@ -103,7 +105,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// For a command that asks the routes in its own process: its caller owns the data folder, so nobody is asked for a
     /// token, and no source has a door.
-    pub(crate) fn for_command(data: &std::path::Path) -> Settings {
+    pub(crate) fn for_command(data: &std::path::Path, four_eyes: Option<PathBuf>) -> Settings {
         Settings {
             auth_required: false,
             doors: BTreeMap::new(),
@@ -111,6 +113,7 @@ impl Settings {
             limits: engine::source::Limits::default(),
             data: data.to_owned(),
             tls: None,
+            four_eyes,
             public_url: None,
             oidc: None,
             trusted_proxies: Vec::new(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::route::{Access, PAGE, Route};
+use super::route::{Access, EVIDENCE, PAGE, Route};
 use super::table::ROUTES;
 
 /// The whole document.
@@ -37,15 +37,20 @@ fn operation(route: &Route) -> Value {
     let content_type = match schema {
         "Text" => "text/plain",
         PAGE => "text/html",
+        EVIDENCE => "application/zip",
         "Bytes" => "application/octet-stream",
         _ => "application/json",
     };
+    let mut content = json!({ content_type: { "schema": reference(schema) } });
+    if route.query.iter().any(|key| key.name == "format") {
+        content["text/csv"] = json!({ "schema": reference("Text") });
+    }
     let mut operation = json!({
         "summary": route.about,
         "operationId": operation_id(route),
         "parameters": parameters(route),
         "responses": {
-            status.to_string(): { "description": route.about, "content": { content_type: { "schema": reference(schema) } } },
+            status.to_string(): { "description": route.about, "content": content },
             "default": { "description": "what is wrong", "content": { "application/problem+json": { "schema": reference("Problem") } } },
         },
     });
@@ -147,7 +152,7 @@ const EVENT_HEAD: &str = "event_id type source id? time received_at tenant actor
 const DELIVERY: &str = "delivery_id run_id playbook tenant alert_id? case_id? webhook_id destination step status reason? \
 attempts# http_status# last_at next_at?";
 const TOKEN: &str = "name role tenant? created_at created_by";
-const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! mode suspended:Suspended fuse_blown_until? order# tenants[] expires? triggers[] steps# digest file";
+const PLAYBOOK: &str = "playbook name description enabled! enabled_in_file! mode suspended:Suspended waits_for_second_person! fuse_blown_until? order# tenants[] expires? triggers[] steps# digest file";
 
 const APPROVAL: &str = "approval_id ask by fields:Fields deadline? requester? run_id step playbook tenant alert_id? \
 case_id? status";
@@ -177,6 +182,10 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Text", json!({ "type": "string" })),
         ("Bytes", json!({ "type": "string", "format": "binary" })),
         (PAGE, json!({ "type": "string" })),
+        (
+            EVIDENCE,
+            json!({ "type": "string", "format": "binary", "description": "an evidence bundle, for `sortie audit verify FILE`" }),
+        ),
         ("Form", free()),
         ("OpenApi", free()),
         ("Empty", json!({ "type": "object", "additionalProperties": false })),
@@ -187,6 +196,7 @@ fn of_runs() -> Vec<(&'static str, Value)> {
         ("Fields", free()),
         ("Place", object("file line# column#")),
         ("Decision", object("playbook playbook_digest? verdict run_id? reason at:Place")),
+        ("LookedDecision", object("playbook playbook_digest? verdict run_id? reason at:Place triggers:Any[]")),
         ("Taken", object("event_id duplicate! decisions:Decision[] decisions_total# warnings[]")),
         ("Run", object(RUN)),
         ("Runs", page_of("Run")),
@@ -240,9 +250,11 @@ fn of_records() -> Vec<(&'static str, Value)> {
         (
             "Explained",
             object(
-                "event_id type transitions:Change[] decisions:Decision[] decisions_total# decisions_complete! note?",
+                "event_id type transitions:Change[] decisions:LookedDecision[] decisions_total# decisions_complete! note?",
             ),
         ),
+        ("RecordedEvent", object("event_id time accepted:Any")),
+        ("RecordedEvents", page_of("RecordedEvent")),
         ("Object", free()),
         ("Objects", page_of("Object")),
         (
@@ -329,6 +341,9 @@ fn of_access() -> Vec<(&'static str, Value)> {
         ("Checkpoint", object("checkpoint key size# root time")),
         ("EntryProof", object("line:Any index# path[]")),
         ("RunProof", object("run checkpoint entries:EntryProof[]")),
+        ("ValueWish", object("secret value")),
+        ("Disclosed", object("entry# path destination? n# secret salt")),
+        ("ValueProof", object("run checkpoint entries:EntryProof[] disclosed:Disclosed[]")),
         ("SigningKey", object("key")),
         ("Hold", object("object tenant? reason by since")),
         ("Holds", page_of("Hold")),

@@ -50,6 +50,22 @@ impl Query {
         Ok(Query(pairs))
     }
 
+    /// The keys and values.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// The same without some keys.
+    pub(crate) fn without(&self, keys: &[&str]) -> Query {
+        Query(self.0.iter().filter(|(key, _)| !keys.contains(&key.as_str())).cloned().collect())
+    }
+
+    /// The same with another key.
+    pub(crate) fn with(mut self, key: &str, value: String) -> Query {
+        self.0.push((key.to_owned(), value));
+        self
+    }
+
     /// A value that is given and not empty.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(k, v)| k == key && !v.is_empty()).map(|(_, v)| v.as_str())

@@ -107,12 +107,14 @@ pub(crate) struct Route {
 
 /// What [`Route::gives`] names for the pages: HTML for people instead of JSON for programs.
 pub(crate) const PAGE: &str = "Page";
+/// What [`Route::gives`] says of an evidence bundle.
+pub(crate) const EVIDENCE: &str = "Evidence";
 
 impl Route {
     /// Whether it is one of the pages. Only they take the cookie of a session: the API never does, so that no other site
     /// can use it through a browser.
     pub(crate) fn is_page(&self) -> bool {
-        self.gives.1 == PAGE
+        self.gives.1 == PAGE || (self.gives.1 == EVIDENCE && !self.path.starts_with("/v1/"))
     }
 }
 

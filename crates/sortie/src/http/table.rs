@@ -1,7 +1,7 @@
 //! The routes: one line each. Router, permissions, query keys and `/openapi.json` are made from this table; a handler that
 //! does not stand here cannot be reached, and a line without an [`Access`] does not compile.
 //!
-//! Length: one line for each route, and there are many; in two files nobody would see them side by side.
+//! Length: one line for each route and each key of a query, and the list is what a reader looks for.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::api::{
     notifications, objects, playbooks, runs, secrets, tokens, trials, users, watchlist, workshop,
 };
 use super::problem::Problem;
-use super::route::{Access, Key, PAGE as HTML, Route, Verb};
+use super::route::{Access, EVIDENCE as EVIDENCE_FILE, Key, PAGE as HTML, Route, Verb};
 use super::{App, dispatch, handshake, ingest};
 use crate::auth::Roles;
 use crate::pages;
@@ -24,6 +24,8 @@ const LIMIT: Key = Key { name: "limit", doc: "most items of the page, 1 to 1000"
 const CURSOR: Key = Key { name: "cursor", doc: "where to go on: `next_cursor` of the page before" };
 const SINCE: Key = Key { name: "since", doc: "arrived at or after this RFC 3339 time" };
 const UNTIL: Key = Key { name: "until", doc: "arrived before this RFC 3339 time" };
+const FORMAT: Key =
+    key("format", "`csv`: all of the list as comma-separated values (at most `limit` rows when that is given)");
 const TENANT: Key = Key { name: "tenant", doc: "of this tenant" };
 const STATUS: Key = Key { name: "status", doc: "with one of these statuses, separated by commas" };
 
@@ -43,6 +45,7 @@ const RUNS: &[Key] = &[
     key("case", "about this case"),
     key("event", "started by this event"),
     key("destination", "with a delivery to this destination"),
+    FORMAT,
     TENANT,
     SINCE,
     UNTIL,
@@ -57,12 +60,15 @@ const EVENTS: &[Key] = &[
     key("type", "of this type, or of a prefix such as `holm.*`"),
     key("alert", "about this alert"),
     key("case", "about this case"),
+    FORMAT,
     TENANT,
     SINCE,
     UNTIL,
     LIMIT,
     CURSOR,
 ];
+
+const RECORDED: &[Key] = &[TENANT, SINCE, UNTIL, LIMIT, CURSOR];
 
 const OBJECTS: &[Key] = &[
     key("stage", "in one of these stages, separated by commas"),
@@ -73,6 +79,7 @@ const OBJECTS: &[Key] = &[
     key("q", "with this query, such as `priority:critical AND NOT stage:Closed`"),
     key("sort", "in this order, such as `-risk_score,updated_at`"),
     key("search", "as this saved search says"),
+    FORMAT,
     TENANT,
     SINCE,
     UNTIL,
@@ -81,13 +88,13 @@ const OBJECTS: &[Key] = &[
 ];
 
 const ALERTS: &[Key] =
-    &[OBJECTS[1], OBJECTS[4], OBJECTS[5], OBJECTS[6], OBJECTS[7], TENANT, SINCE, UNTIL, LIMIT, CURSOR];
+    &[OBJECTS[1], OBJECTS[4], OBJECTS[5], OBJECTS[6], OBJECTS[7], FORMAT, TENANT, SINCE, UNTIL, LIMIT, CURSOR];
 
 const AUDIT: &[Key] = &[
     key("actor", "by this actor: `token:alice`, or `alice`; `user:*` for all of a kind"),
     key("action", "with this action, such as `case.updated`, `token.created`, `refused`, or of this kind of entry"),
     key("object", "about this object, such as `case:C-1`"),
-    key("format", "`csv` for comma-separated values"),
+    FORMAT,
     TENANT,
     SINCE,
     UNTIL,
@@ -108,7 +115,7 @@ const EVIDENCE: &[Key] = &[
 const PAGE: &[Key] = &[LIMIT, CURSOR];
 const DONE: &[Key] = &[key("done", "what was just done")];
 const OBJECT_PAGE: &[Key] = &[TENANT, CURSOR, DONE[0]];
-const PLAYBOOK_PAGE: &[Key] = &[key("version", "the digest of another version"), DONE[0]];
+const PLAYBOOK_PAGE: &[Key] = &[key("version", "the digest of another version"), CURSOR, DONE[0]];
 const WATCHLIST_PAGE: &[Key] = &[TENANT, DONE[0]];
 const DESTINATIONS_PAGE: &[Key] = &[LIMIT, CURSOR, DONE[0]];
 const APPROVALS_PAGE: &[Key] = &[TENANT, LIMIT, DONE[0]];
@@ -185,6 +192,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Get "/v1/events", READERS, "events, newest first", EVENTS, None, (200, "Events"), events::list),
     route!(Get "/v1/events/{id}", READERS, "an event with its raw body, its transitions and its decisions", &[], None, (200, "EventDetail"), events::show),
     route!(Get "/v1/explain/{id}", READERS, "why playbooks ran or did not run for an event", &[], None, (200, "Explained"), events::explain),
+    route!(Get "/v1/history/events", READERS, "what was accepted, oldest first, as it was recorded: for back-tests", RECORDED, None, (200, "RecordedEvents"), events::recorded),
     route!(Get "/v1/alerts", READERS, "alerts, the one changed last in front", ALERTS, None, (200, "Objects"), objects::alerts),
     route!(Get "/v1/alerts/{id}", READERS, "an alert", OF_TENANT, None, (200, "Object"), objects::alert),
     route!(Patch "/v1/alerts/{id}", ANALYSTS, "changes fields of an alert", OF_TENANT, Some("Fields"), (200, "Object"), objects::patch_alert),
@@ -260,7 +268,8 @@ pub(crate) static ROUTES: &[Route] = &[
     route!(Post "/v1/audit/verify", AUDITORS, "verifies the whole history against the ledger and its checkpoints", &[], Some("VerifyWish"), (200, "VerifyReport"), ledger::verify),
     route!(Get "/v1/audit/checkpoint", AUDITORS, "a signed checkpoint over everything recorded so far", &[], None, (200, "Checkpoint"), ledger::checkpoint),
     route!(Get "/v1/audit/runs/{id}/proof", AUDITORS, "the proof that the entries of a run stand in the ledger", &[], None, (200, "RunProof"), ledger::prove),
-    route!(Get "/v1/audit/export", AUDITORS, "an evidence bundle (ZIP) to verify elsewhere", EVIDENCE, None, (200, "Bytes"), ledger::export),
+    route!(Post "/v1/audit/runs/{id}/prove-value", ADMINS, "proves that a value was sent as a secret, which is not stored itself", &[], Some("ValueWish"), (200, "ValueProof"), ledger::prove_value),
+    route!(Get "/v1/audit/export", AUDITORS, "an evidence bundle (ZIP) to verify elsewhere", EVIDENCE, None, (200, EVIDENCE_FILE), ledger::export),
     route!(Post "/v1/audit/key/rotate", ADMINS, "signs with a new key from now on", &[], Some("Empty"), (200, "SigningKey"), ledger::rotate),
     route!(Get "/v1/holds", AUDITORS, "legal holds: what retention must not drop", &[], None, (200, "Holds"), ledger::holds),
     route!(Post "/v1/holds", ADMINS, "places a hold on a case, an alert or a run", OF_TENANT, Some("HoldWish"), (201, "Hold"), ledger::hold),
@@ -390,7 +399,7 @@ pub(crate) static ROUTES: &[Route] = &[
     form!("/approvals/{id}", APPROVERS, "answers a question, from its page", pages::approvals::answer),
     route!(Get "/audit", AUDITORS, "who did, changed or was refused what, for people", AUDIT, None, (200, HTML), pages::audit::list),
     form!("/audit/verify", AUDITORS, "verifies the whole history, from its page", pages::audit::verify),
-    route!(Get "/audit/export", AUDITORS, "an evidence bundle (ZIP), from its page", EVIDENCE, None, (200, HTML), pages::audit::export),
+    route!(Get "/audit/export", AUDITORS, "an evidence bundle (ZIP), from its page", EVIDENCE, None, (200, EVIDENCE_FILE), pages::audit::export),
     route!(Get "/sign-in", Access::Open, "the page of signing in", TO, None, (200, HTML), pages::sign_in::show),
     route!(Post "/sign-in", Access::Open, "signs in", &[], Some("Form"), (303, HTML), |call| pages::form::posted_by_anyone(call, pages::sign_in::enter)),
     route!(Get "/sign-in/oidc", Access::Open, "signs in through the identity provider", TO, None, (303, HTML), pages::oidc::begin),
@@ -420,7 +429,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let also = Arc::clone(&app);
     router
         .fallback(move |request: Request| async move {
-            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
+            let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "no page and no route has this address");
             dispatch::nowhere(&app, &request, &problem)
         })
         .method_not_allowed_fallback(move |request: Request| async move {

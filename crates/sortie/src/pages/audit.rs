@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::form::Form;
-use super::inside::Ask;
+use super::inside::{self, Ask};
 use super::json::Read as _;
 use super::layout::{self, Section};
 use super::{json, link, parts};
@@ -36,6 +36,9 @@ const ACTORS: &[(&str, &str)] = &[
 
 /// `GET /audit`
 pub(crate) async fn list(call: Call) -> Answer {
+    if let Some(table) = inside::table(&call, "/v1/audit").await? {
+        return Ok(table);
+    }
     let listing = Ask::get("/v1/audit", &[]).with_query_of(&call).list(&call).await?;
     let content = html! {
         div.head {
@@ -53,7 +56,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         (parts::chips(&call, "/audit", KEYS, "action", "What", ACTIONS))
         (parts::narrowed(&call, "/audit", KEYS, NAMES))
         div.panel.flush {
-            @if !parts::goes_on(&listing) { (table(listing.list("items"))) }
+            @if !parts::goes_on(&listing) { (table(&call, listing.list("items"))) }
             (parts::paging(&call, "/audit", KEYS, &listing))
         }
     };
@@ -159,35 +162,47 @@ fn search(call: &Call) -> Markup {
     }
 }
 
-fn table(items: &[Value]) -> Markup {
+fn table(call: &Call, items: &[Value]) -> Markup {
     if items.is_empty() {
         return parts::empty("No entry fits", &html! { a href="/audit" { "Show all" } });
     }
     html! {
         div.scroll { table {
             thead { tr { th.num scope="col" { "Entry" } th scope="col" { "Time" } th scope="col" { "Who" } th scope="col" { "What" } th scope="col" { "About" } th scope="col" { "Detail" } } }
-            tbody { @for item in items { tr {
-                td.num { (item.number("seq").unwrap_or(0)) }
-                td { (parts::time(item.text("time"))) }
-                td.wide { a href=(link::with("/audit", &[("actor", item.text("actor"))])) { (item.text("actor")) } }
-                td { @if item.text("action") == "refused" { span.badge.bad { "✕ Refused" } } @else { (item.text("action")) } }
-                td.wide { (about(item.text("object"))) }
-                td.wide { (detail(item)) }
-            } } }
+            tbody { @for group in items.chunk_by(together) { (row(call, group)) } }
         } }
     }
 }
 
+/// Whether two entries are shown in one row: what one run did, entry after entry.
+fn together(a: &Value, b: &Value) -> bool {
+    a.text("kind") == "run.progressed" && ["kind", "actor", "object"].iter().all(|key| a.text(key) == b.text(key))
+}
+
+fn row(call: &Call, group: &[Value]) -> Markup {
+    let (Some(item), Some(first)) = (group.first(), group.last()) else { return html! {} };
+    html! { tr {
+        td.num { @if group.len() > 1 { (first.number("seq").unwrap_or(0)) "–" } (item.number("seq").unwrap_or(0)) }
+        td { (parts::time(item.text("time"))) }
+        td.wide { a href=(link::with("/audit", &[("actor", item.text("actor"))])) { (item.text("actor")) } }
+        td { @if item.text("action") == "refused" { span.badge.bad { "✕ Refused" } } @else { (item.text("action")) }
+            @if group.len() > 1 { div.muted { (group.len()) " entries" } } }
+        td.wide { (about(call, item.text("object"))) }
+        td.wide { (detail(item)) }
+    } }
+}
+
 /// What an entry is about: everything that was done to it, and its own page where it has one.
-fn about(object: &str) -> Markup {
-    let page = object.split_once(':').and_then(|(kind, id)| match kind {
-        "run" => Some(link::run(id)),
-        "event" => Some(link::event(id)),
-        "playbook" => Some(link::playbook(id)),
-        "destination" => Some(link::path(&["destinations", id])),
-        "delivery" => Some(link::path(&["deliveries", id])),
-        _ => None,
-    });
+fn about(call: &Call, object: &str) -> Markup {
+    let page = match (object.get(..4), object.split_once(':')) {
+        (Some("run-"), _) => Some(link::run(object)),
+        (Some("evt-"), _) => Some(link::event(object)),
+        (_, Some(("playbook", id))) => Some(link::playbook(id)),
+        (_, Some(("destination", id))) => Some(link::path(&["destinations", id])),
+        _ => engine::view::parse_object(object)
+            .filter(|key| matches!(key.kind, model::Kind::Alert | model::Kind::Case))
+            .map(|key| link::object(call, key.kind.name(), &key.id, &key.tenant)),
+    };
     html! {
         @if object.is_empty() { span.muted { "–" } } @else { a href=(link::with("/audit", &[("object", object)])) { (object) } }
         @if let Some(page) = page { " · " a href=(page) aria-label={ "The page of " (object) } { "page" } }

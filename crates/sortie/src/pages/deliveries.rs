@@ -34,6 +34,9 @@ const DONE: &[(&str, &str)] = &[("sent", "It was sent again, with the same webho
 
 /// `GET /deliveries`
 pub(crate) async fn list(call: Call) -> Answer {
+    if let Some(table) = inside::table(&call, "/v1/deliveries").await? {
+        return Ok(table);
+    }
     let listing = Ask::get("/v1/deliveries", &[]).with_query_of(&call).list(&call).await?;
     let first = call.query.get("cursor").is_none();
     let content = html! {
@@ -159,7 +162,8 @@ pub(crate) async fn show(call: Call) -> Answer {
                 @if let Some(next) = delivery.some("next_at") { dt { "Tried again" } dd { (parts::time(next)) } }
             }
         }
-        section.panel aria-label="What happened" {
+        section.panel aria-labelledby="happened" {
+            h2 id="happened" { "What happened" }
             @if delivery.list("tries").is_empty() { p.muted { "No try is kept: it was not sent, or retention has dropped the history of its run." } }
             (flow::attempts(delivery.list("tries")))
             (parts::data("What the step was to send", delivery.full("input")))

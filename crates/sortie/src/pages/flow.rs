@@ -154,7 +154,7 @@ fn happened(name: &str, step: &Value, span: Option<&Span>) -> Markup {
     let took = micros(step.text("started_at")).zip(micros(step.text("ended_at"))).map(|(from, to)| (to - from) / 1_000);
     let tries = step.list("attempts").len();
     html! {
-        details id=(format!("step-{}", step.text("path"))) open[matches!(tone, Tone::Bad)] {
+        details id=(format!("step-{}", step.text("path"))) open[tone == Tone::Bad && !step.flag("handled")] {
             summary {
                 span.line {
                     span class={ "sign " (tone.class()) } aria-hidden="true" { (tone.sign()) }

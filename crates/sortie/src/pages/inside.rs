@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::http::route::{Answer, Call, Route, Unread, Verb};
 use crate::http::table::ROUTES;
 
 /// How long a page goes on looking for the first item of a listing.
-const LOOK_ON: Duration = Duration::from_millis(400);
+const LOOK_ON: Duration = Duration::from_millis(100);
 
 /// One question to the API.
 pub(super) struct Ask<'a> {
@@ -155,6 +155,17 @@ impl<'a> Ask<'a> {
         };
         (route.handler)(inner).await
     }
+}
+
+/// The listing of the API as comma-separated values, when the page was asked for it so.
+///
+/// # Errors
+/// What the API refuses.
+pub(super) async fn table(call: &Call, path: &'static str) -> Result<Option<Response<Body>>, Problem> {
+    if call.query.get("format") != Some("csv") {
+        return Ok(None);
+    }
+    Ask::get(path, &[]).with_query_of(call).answer(call).await.map(Some)
 }
 
 /// The line of the table.

@@ -96,6 +96,9 @@ pub(crate) async fn cases(call: Call) -> Answer {
 }
 
 async fn list(call: Call, kind: Kind) -> Answer {
+    if let Some(table) = inside::table(&call, kind.list).await? {
+        return Ok(table);
+    }
     let listing = Ask::get(kind.list, &[]).with_query_of(&call).list(&call).await?;
     let first = call.query.get("cursor").is_none();
     let stages = call.app.engine.context().words.stages.clone();

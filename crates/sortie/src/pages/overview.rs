@@ -24,12 +24,14 @@ const DONE: &[(&str, &str)] = &[
 pub(crate) async fn show(call: Call) -> Answer {
     let status = Ask::get("/v1/status", &[]).ask(&call).await?;
     let list = |path| Ask::get(path, &[]).with("limit", SHOWN);
-    let seen = Seen {
-        wrong: list("/v1/runs").with("status", "failed,timed_out,needs_attention").ask(&call).await?,
-        unsent: list("/v1/deliveries").with("status", "failed").ask(&call).await?,
-        asked: list("/v1/approvals").ask(&call).await?,
-        last: list("/v1/runs").ask(&call).await?,
-    };
+    // A look for what went wrong may take its whole time where nothing did: so all look at once.
+    let (wrong, unsent, asked, last) = tokio::try_join!(
+        list("/v1/runs").with("status", "failed,timed_out,needs_attention").ask(&call),
+        list("/v1/deliveries").with("status", "failed").ask(&call),
+        list("/v1/approvals").ask(&call),
+        list("/v1/runs").ask(&call),
+    )?;
+    let seen = Seen { wrong, unsent, asked, last };
     let activity = match call.caller.tenant {
         None => Some(Ask::get("/v1/activity", &[]).ask(&call).await?),
         Some(_) => None,

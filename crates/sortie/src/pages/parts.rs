@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::json::Read as _;
-use super::{form, json, link};
-use crate::http::route::Call;
+use super::{form, inside, json, link};
+use crate::http::route::{Call, Verb};
 
 /// How something stands, in a colour, a sign and a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,12 +148,15 @@ pub(super) fn paging(call: &Call, path: &str, keys: &[&str], listing: &Value) ->
     let later = call.query.get("cursor").is_some();
     let kept: Vec<(&str, &str)> = keys.iter().map(|key| (*key, call.query.get(key).unwrap_or_default())).collect();
     html! {
-        @if next.is_some() || later {
+        @if next.is_some() || later || !listing.list("items").is_empty() {
             nav.paging aria-label="Pages of this list" {
                 @if none_yet { span.muted { "Nothing yet among what was looked at; the history goes further back." } }
                 @if later { a.button href=(link::with(path, &kept)) { "Newest" } }
                 @if let Some(cursor) = next {
                     a.button rel="next" href=(link::with(path, &[&kept[..], &[("cursor", cursor)]].concat())) { @if none_yet { "Look further back" } @else { "Older" } }
+                }
+                @if inside::route(Verb::Get, path).is_some_and(|route| route.query.iter().any(|key| key.name == "format")) {
+                    a.muted download href=(link::with(path, &[&kept[..], &[("format", "csv")]].concat())) { "All of it as CSV" }
                 }
             }
         }

@@ -35,7 +35,11 @@ pub(crate) async fn show(call: Call) -> Answer {
         }
         found => found?,
     };
-    let versions = Ask::get("/v1/playbooks/{id}/versions", &[&id]).with("limit", VERSIONS).list(&call).await?;
+    let versions = Ask::get("/v1/playbooks/{id}/versions", &[&id])
+        .with("limit", VERSIONS)
+        .with("cursor", call.query.get("cursor").unwrap_or_default())
+        .list(&call)
+        .await?;
     let shown = match call.query.get("version") {
         Some(digest) if digest != playbook.text("digest") => {
             Some(Ask::get("/v1/playbooks/{id}/versions/{digest}", &[&id, digest]).ask(&call).await?)
@@ -232,6 +236,9 @@ fn history(id: &str, playbook: &Value, versions: &Value) -> Markup {
                         }
                     } } }
                 } }
+            }
+            @if let Some(cursor) = versions.some("next_cursor") {
+                nav.paging aria-label="Older versions" { a.button rel="next" href={ (link::with(&link::playbook(id), &[("cursor", cursor)])) "#versions" } { "Older versions" } }
             }
         }
     }

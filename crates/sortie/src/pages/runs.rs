@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::inside::Ask;
+use super::inside::{self, Ask};
 use super::json::Read as _;
 use super::layout::{self, Section};
 use super::{link, parts};
@@ -35,6 +35,9 @@ const NAMES: &[(&str, &str)] = &[
 
 /// `GET /runs`
 pub(crate) async fn list(call: Call) -> Answer {
+    if let Some(table) = inside::table(&call, "/v1/runs").await? {
+        return Ok(table);
+    }
     let listing = Ask::get("/v1/runs", &[]).with_query_of(&call).list(&call).await?;
     let first = call.query.get("cursor").is_none();
     let content = html! {

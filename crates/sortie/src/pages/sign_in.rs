@@ -135,8 +135,12 @@ fn again(call: &Call, to: &str, problem: &Problem) -> axum::http::Response<axum:
 pub(super) fn begin(call: &Call, who: Who) -> Result<String, Problem> {
     let mut random = [0; SECRET_BYTES];
     getrandom::fill(&mut random).map_err(|error| Problem::inside(error.to_string()))?;
-    let secret = call.app.sessions.begin(who, &random, Instant::now());
-    Ok(session::set_cookie(&secret, call.app.settings.is_secure()))
+    let lifetime = match (&who, &call.app.settings.oidc) {
+        (Who::Person(_), Some(provider)) => provider.session,
+        _ => session::LIFETIME,
+    };
+    let secret = call.app.sessions.begin(who, &random, Instant::now(), lifetime);
+    Ok(session::set_cookie(&secret, lifetime, call.app.settings.is_secure()))
 }
 
 /// Records who has signed in, and leads to where the person wanted to go. A session that the browser had before ends: its

@@ -7,6 +7,7 @@
 //! Invariants: what cannot be right refuses the start, all of it at once; a start never opens a door that the
 //! configuration does not name. Once started, a broken file changes nothing that is loaded.
 
+pub(crate) mod authorship;
 mod doors;
 pub(crate) mod folder;
 mod library;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use engine::Engine;
 use engine::ledger;
+use engine::outbound::commitment::{self, Commitments};
 use engine::outbound::{self, Effects, Outbound, Redactor, Secrets, SystemResolver};
 use playbook::{Diagnostic, Severity, Span};
 use store::{Sled, Store};
@@ -60,6 +62,9 @@ pub(crate) enum Error {
     /// What is kept secret cannot be opened.
     #[error(transparent)]
     Vault(#[from] outbound::vault::VaultError),
+    /// The key of commitments.
+    #[error(transparent)]
+    Commitments(#[from] commitment::KeyFileError),
     /// The outbound client cannot be built.
     #[error(transparent)]
     Outbound(#[from] outbound::BuildError),
@@ -136,7 +141,8 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
     // Before anything is read, so that what changes meanwhile is seen.
     let mut library = Library::new(config.clone(), evaluator.clone());
     let vault = Arc::new(setup::vault(config, store.as_ref())??);
-    let secrets = setup::secrets(config, Arc::clone(&vault) as _);
+    let (commitments, commitments_made) = commitments(config, purpose)?;
+    let secrets = setup::secrets(config, Arc::clone(&vault) as _).committing(commitments);
     if purpose == Purpose::Serve {
         // What is wrong with the sources is said before anything begins.
         settings(config, &secrets)?;
@@ -165,12 +171,16 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, purpose: Purpo
         playbooks,
         runs_max: config.limits.runs_at_once,
         retention: config.retention,
+        four_eyes: config.four_eyes,
     };
     let engine = match purpose {
         Purpose::Serve => Engine::start(setup).await?,
         Purpose::Look => Engine::open(setup)?,
     };
     sign(config, &engine, purpose).await?;
+    if purpose == Purpose::Serve {
+        engine.know_commitments(commitments_made).await.map_err(ledger::LedgerError::from)?;
+    }
     if purpose == Purpose::Serve {
         record_provenance(config, &engine).await;
     }
@@ -185,6 +195,16 @@ pub(crate) fn mail_password(config: &Config, secrets: &Secrets) -> Result<(), Er
     let Some((_, password)) = config.smtp.as_ref().and_then(|smtp| smtp.login.as_ref()) else { return Ok(()) };
     let Err(error) = password.resolve(secrets, &mut Redactor::default()) else { return Ok(()) };
     Err(Error::Invalid(vec![outside(config, codes::NO_SECRET, &format!("`smtp.auth.password`: {error}"))]))
+}
+
+/// What makes the commitments of redacted values, and whether its key was made now. A command makes none.
+fn commitments(config: &Config, purpose: Purpose) -> Result<(Commitments, bool), Error> {
+    let path = config.data.join(commitment::KEY_FILE);
+    match Commitments::read(&path)? {
+        Some(known) => Ok((known, false)),
+        None if purpose == Purpose::Serve => Ok((Commitments::make(&path)?, true)),
+        None => Ok((Commitments::default(), false)),
+    }
 }
 
 /// Records where what is in force comes from.
@@ -204,7 +224,8 @@ async fn sign(config: &Config, engine: &Engine, purpose: Purpose) -> Result<(), 
         return Ok(());
     }
     let keys = ledger::Keys { path, name: format!("sortie/{}", node().replace('+', "-")) };
-    let settings = ledger::Settings { keys, copies: config.ledger_copies.clone() };
+    let settings =
+        ledger::Settings { keys, copies: config.ledger_copies.clone(), destination: config.ledger_destination.clone() };
     Ok(engine.sign_with(settings).await?)
 }
 
@@ -225,6 +246,7 @@ pub(crate) fn settings(config: &Config, secrets: &Secrets) -> Result<http::Setti
         },
         data: config.data.clone(),
         tls: config.tls.as_ref().map(|files| doorway(config, files)).transpose()?,
+        four_eyes: config.four_eyes.then(|| config.playbooks.clone()),
         public_url: config.public_url.clone(),
         oidc: config.oidc.clone(),
         trusted_proxies: config.trusted_proxies.clone(),

@@ -55,7 +55,8 @@ fn git(folder: &Path) -> Option<Value> {
     Some(json!({ "commit": commit, "author": author, "time": time, "uncommitted": uncommitted }))
 }
 
-fn ask(folder: &Path, question: &[&str]) -> Option<String> {
+/// Asks git one thing about a folder.
+pub(super) fn ask(folder: &Path, question: &[&str]) -> Option<String> {
     let mut child = Command::new("git")
         .arg("-C")
         .arg(folder)

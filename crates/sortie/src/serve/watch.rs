@@ -1,6 +1,6 @@
 //! Changes of the playbook folder and of the destinations: taken up as one when they are over.
 //!
-//! The folder is looked at twice a second (names, sizes, times); nothing of the system's notifications is used, which
+//! The folder is looked at twice a second (names, sizes, times), once a second where that takes long; nothing of the system's notifications is used, which
 //! miss changes on network file systems and in containers. When the look has changed and then stayed for the quiet time,
 //! the whole set is loaded: a git checkout is one change.
 
@@ -14,6 +14,9 @@ use super::library::{Library, Looks};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(500);
+/// The same where a look takes long: so many times as long as the look, up to this.
+const PERIOD_PER_LOOK: u32 = 40;
+const PERIOD_MAX: Duration = Duration::from_secs(1);
 
 /// Watches for ever. `reload` asks for a load at once (SIGHUP).
 pub(super) async fn run(mut library: Library, engine: Engine, reload: &Notify) {
@@ -21,14 +24,17 @@ pub(super) async fn run(mut library: Library, engine: Engine, reload: &Notify) {
     let mut seen = library.seen();
     let mut changed: Option<Instant> = None;
     let mut made = engine.watch_destinations();
+    let mut period = PERIOD;
     loop {
         let asked = tokio::select! {
             () = reload.notified() => true,
             // A playbook that was refused for want of a destination may be good now.
             Ok(()) = made.changed() => true,
-            () = tokio::time::sleep(PERIOD), if settings.watch => false,
+            () = tokio::time::sleep(period), if settings.watch => false,
         };
+        let began = Instant::now();
         let now = look(&library).await;
+        period = (began.elapsed() * PERIOD_PER_LOOK).clamp(PERIOD, PERIOD_MAX);
         if now != seen {
             seen = now;
             changed = Some(Instant::now());

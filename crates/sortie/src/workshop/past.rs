@@ -1,12 +1,15 @@
 //! What a playbook would have decided and sent about the events that the store holds of the last days.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::Engine;
 use engine::record::read_accepted;
-use engine::simulate::backtest::{Backtest, Setup, Told};
+use engine::simulate::{
+    self,
+    backtest::{Backtest, Setup, Told},
+};
 use model::history::{Entry, EntryKind};
 use model::{EventId, Seq, Time, Verdict};
 use playbook::Playbook;
@@ -92,6 +95,9 @@ pub(crate) fn run(engine: &Engine, store: &dyn Store, wanted: &Wanted) -> Result
     let from = store.now().minus(Duration::from_secs(86_400) * wanted.days);
     let (first, whole) = beginning(store, from)?;
     let mut outcome = Outcome { complete: whole, ..Outcome::default() };
+    // Without a network: a driver for time is all that the engine's waiting needs.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|source| store::Error::Io { doing: "starting a back-test", source })?;
     let mut tried = backtest(engine, wanted.other.as_ref().unwrap_or(&wanted.now));
     let mut before = wanted.other.as_ref().map(|_| backtest(engine, &wanted.now));
     let mut failed = None;
@@ -104,7 +110,7 @@ pub(crate) fn run(engine: &Engine, store: &dyn Store, wanted: &Wanted) -> Result
             outcome.complete = false;
             return false;
         }
-        match event(&entry, wanted, &mut tried, before.as_mut(), &mut outcome) {
+        match runtime.block_on(event(&entry, wanted, &mut tried, before.as_mut(), &mut outcome)) {
             Ok(()) => true,
             Err(error) => {
                 failed = Some(error);
@@ -139,18 +145,36 @@ fn beginning(store: &dyn Store, from: Time) -> Result<(Option<Seq>, bool), store
     Ok((first, whole))
 }
 
+/// The playbook, and the others without what starts them: only a call can.
 fn backtest(engine: &Engine, playbook: &Arc<Playbook>) -> Backtest {
-    let context = engine.context();
+    let (context, set) = (engine.context(), engine.playbooks());
+    let destinations = (*context.destinations()).clone();
+    let others = set.playbooks().iter().filter(|other| other.id != playbook.id);
+    let quiet = others.map(|other| Arc::new(Playbook { triggers: Vec::new(), ..Playbook::clone(other) }));
     Backtest::new(Setup {
-        set: engine::Set::new(vec![Arc::clone(playbook)], BTreeSet::new()),
+        playbooks: [Arc::clone(playbook)].into_iter().chain(quiet).collect(),
         evaluator: engine.evaluator().clone(),
         words: context.words.clone(),
         triage: engine.triage().as_ref().clone(),
-        destinations: (*context.destinations()).clone(),
+        egress: context.effects.egress().clone(),
+        catalog: engine::catalog(Some(&destinations), context.words.clone(), None, None),
+        destinations,
+        apart: true,
+        thorough: false,
     })
 }
 
-fn event(
+/// Why a back-test ends early.
+fn broken(error: simulate::Error) -> store::Error {
+    match error {
+        simulate::Error::Store(error) => error,
+        other => {
+            store::Error::Io { doing: "going through past events", source: std::io::Error::other(other.to_string()) }
+        }
+    }
+}
+
+async fn event(
     entry: &Entry,
     wanted: &Wanted,
     tried: &mut Backtest,
@@ -162,21 +186,33 @@ fn event(
     if wanted.tenant.as_ref().is_some_and(|own| *own != accepted.tenant) {
         return Ok(());
     }
+    if accepted.follows_by_itself() {
+        return Ok(());
+    }
     let (about, time) = (accepted.event(), entry.header.time);
-    tried.seed(&about, &accepted.transitions);
-    let told = tried.event(&about, time)?;
+    let id = EventId { seq: entry.header.seq, tag: Entry::tag(&entry.salt) };
+    let name = id.to_string();
+    tried.seed(&about, &accepted.transitions, time).await.map_err(broken)?;
+    let told = tried.event(&name, &about, time).await.map_err(broken)?;
     let earlier = match before {
         None => None,
         Some(before) => {
-            before.seed(&about, &accepted.transitions);
-            Some(before.event(&about, time)?)
+            before.seed(&about, &accepted.transitions, time).await.map_err(broken)?;
+            Some(before.event(&name, &about, time).await.map_err(broken)?)
         }
     };
     outcome.events += 1;
     outcome.since.get_or_insert(time);
     outcome.until = Some(time);
-    let id = EventId { seq: entry.header.seq, tag: Entry::tag(&entry.salt) };
-    outcome.take(&told, earlier.as_ref(), (id, time, accepted.kind));
+    let own = |told: &[Told]| told.iter().find(|one| one.event_id == name && !one.later).cloned();
+    // What came due in between and what runs caused counts, and has no event that could be named.
+    told.iter().for_each(|one| outcome.count(one));
+    for decision in earlier.iter().flatten().flat_map(|one| &one.decisions) {
+        *outcome.before.entry(decision.verdict.name()).or_default() += 1;
+    }
+    if let Some(told) = own(&told) {
+        outcome.take(&told, earlier.as_deref().and_then(own).as_ref(), (id, time, accepted.kind));
+    }
     Ok(())
 }
 
@@ -190,21 +226,22 @@ fn is_of_interest(verdict: Option<Verdict>) -> bool {
 }
 
 impl Outcome {
-    fn take(&mut self, told: &Told, earlier: Option<&Told>, (event, time, kind): (EventId, Time, String)) {
+    fn count(&mut self, told: &Told) {
         if let Some(decision) = told.decisions.first() {
             let name = decision.verdict.name();
             *self.verdicts.entry(name).or_default() += 1;
-            let day: String = time.to_string().chars().take(10).collect();
+            let day: String = told.time.to_string().chars().take(10).collect();
             *self.days.entry(day).or_default().entry(name).or_default() += 1;
         }
         for would in &told.would_send {
-            let how = would.dedupe.or(would.suppressed.map(|_| "suppressed")).unwrap_or("sent");
+            let suppressed = would.suppressed.as_ref().map(|_| "suppressed");
+            let how = would.dedupe.or(suppressed).or(would.error.as_ref().map(|_| "failed")).unwrap_or("sent");
             *self.sends.entry(would.destination.clone()).or_default().entry(how).or_default() += 1;
         }
+    }
+
+    fn take(&mut self, told: &Told, earlier: Option<&Told>, (event, time, kind): (EventId, Time, String)) {
         let before = earlier.and_then(verdict);
-        if let Some(before) = before {
-            *self.before.entry(before.name()).or_default() += 1;
-        }
         let named = match earlier {
             Some(_) => before != verdict(told),
             None => is_of_interest(verdict(told)),

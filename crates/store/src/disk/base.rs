@@ -1,6 +1,6 @@
 //! The one way to write: a batch, `flush()`, and a sync of our own; and what a failure of these means.
 //!
-//! Invariants: [`Base::apply`] is called under the committer's lock only, so that nothing else ever flushes (the
+//! Invariants: [`Base::apply`] and [`Base::apply_lazily`] are called under the committer's lock only, so that nothing else ever flushes (the
 //! database hangs otherwise). After a failure nothing more is written: what is in memory may not be on the disk.
 
 use std::fs::File;
@@ -108,7 +108,19 @@ impl Base {
         done
     }
 
+    /// Writes everything at once; it becomes durable with the next [`Base::apply`], or by itself a little later. For what
+    /// may be lost in a crash because it is done again: a sweep waits for no disk.
+    pub(super) fn apply_lazily(&self, writes: Writes) -> Result<(), Error> {
+        self.check()?;
+        self.write(writes)
+    }
+
     fn apply_inner(&self, writes: Writes) -> Result<(), Error> {
+        self.write(writes)?;
+        self.make_durable()
+    }
+
+    fn write(&self, writes: Writes) -> Result<(), Error> {
         self.keys_written.fetch_add(writes.changes.len() as u64, Ordering::Relaxed);
         let bytes = self.bytes_written.fetch_add(writes.bytes as u64, Ordering::Relaxed);
         if bytes >= self.looked_at.load(Ordering::Relaxed) + LOOK_EVERY_BYTES {
@@ -128,7 +140,7 @@ impl Base {
         }
         self.tree.apply_batch(batch).map_err(failed("writing"))?;
         drop(preimages);
-        self.make_durable()
+        Ok(())
     }
 
     /// Flushes and syncs, as configured.

@@ -5,8 +5,10 @@
 
 use model::{Digest, ObjectKey, RunId, Seq};
 
-/// The number of the format. A folder with a higher one was written by a newer version.
-pub(super) const FORMAT: u32 = 1;
+/// The number of the format. A folder with a higher one was written by a newer version; one with a lower one is upgraded,
+/// after a backup of how it was. 1: the first. 2: tries of actions leave commitments of redacted values; retention records
+/// what it drops before it does; texts of playbooks can wait for a second person.
+pub(super) const FORMAT: u32 = 2;
 
 /// What a key is about. The bytes are stored: never change one, never use one again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

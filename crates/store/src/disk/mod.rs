@@ -347,8 +347,12 @@ impl Store for Sled {
         lock(&self.sweeper).hold(entries);
     }
 
-    fn sweep(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
-        self.sweep_step(now, keep)
+    fn sweep_due(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error> {
+        self.due_for_sweep(now, keep)
+    }
+
+    fn sweep_before(&self, now: Time, keep: &Retention, before: Seq) -> Result<Swept, Error> {
+        self.sweep_step(now, keep, before)
     }
 
     fn backup(&self, out: &mut dyn Write) -> Result<u64, Error> {

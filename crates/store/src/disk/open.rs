@@ -3,6 +3,8 @@
 //! Invariants: opening looks at the open runs and at the end of the history, never at all of it. A database that is
 //! empty or shorter than it was is refused, never taken for a new one.
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
@@ -88,14 +90,13 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
     sync_created(&folder.db())?;
     folder::sync_folder(dir)?;
     let base = Base::new(db, &folder.db(), options.durability)?;
-    let boot = check_format(&base, there)?;
+    let (boot, format) = check_format(&base, there)?;
     let end = catch_unwind(AssertUnwindSafe(|| find_end(&base)))
         .unwrap_or_else(|_| Err(Error::Corrupt { detail: "the database cannot read its pages".to_owned() }))?;
     if end.next < there {
         let detail = format!("the history ends before entry {}, but entries up to {} were there", end.next, there - 1);
         return Err(Error::Corrupt { detail });
     }
-    write_boot(&base, boot)?;
     let schedule = load_schedule(&base, boot)?;
     let dropped = Dropped::read(&base)?;
     let ledger = Edge::open(&base, end.next, dropped.first_seq)?;
@@ -122,6 +123,10 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
         durability: options.durability,
         folder,
     };
+    if format < keys::FORMAT {
+        keep_as_it_was(&store, dir, format)?;
+    }
+    write_boot(&store.base, boot)?;
     if options.durability != Durability::Nothing {
         store.folder.testify(store.witness(), true)?;
         store.folder.note(store.witness().next_seq.0);
@@ -129,13 +134,30 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Sled, Error> {
     Ok(store)
 }
 
-/// Sees that this version can read the store; answers the number of this start.
-fn check_format(base: &Base, there: u64) -> Result<u64, Error> {
+/// Writes a backup of a store as an older version left it, before this one writes into it: the way back.
+fn keep_as_it_was(store: &Sled, dir: &Path, format: u32) -> Result<(), Error> {
+    let io = |source| Error::Io { doing: "writing a backup before the upgrade", source };
+    let path = dir.join(format!("before-upgrade-from-{format}.backup"));
+    let new = path.with_extension("partial");
+    let mut file = File::create(&new).map_err(io)?;
+    store.back_up(&mut BufWriter::new(&mut file))?;
+    file.sync_all().and_then(|()| std::fs::rename(&new, &path)).map_err(io)?;
+    folder::sync_folder(dir)?;
+    tracing::warn!(
+        backup = %path.display(),
+        "the data folder was written by an older version (format {format}); it is upgraded to format {}, and a backup of how it was is kept",
+        keys::FORMAT
+    );
+    Ok(())
+}
+
+/// Sees that this version can read the store; answers the number of this start, and the format that was found.
+fn check_format(base: &Base, there: u64) -> Result<(u64, u32), Error> {
     let Some(format) = values::read(&base.tree, keys::FORMAT_KEY)? else {
         if there > 1 || !base.tree.is_empty() {
             return Err(Error::Corrupt { detail: "the database has lost its beginning".to_owned() });
         }
-        return Ok(1);
+        return Ok((1, keys::FORMAT));
     };
     let found =
         number(&format).ok_or_else(|| Error::Corrupt { detail: "the format's number is cut short".to_owned() })?;
@@ -144,7 +166,8 @@ fn check_format(base: &Base, there: u64) -> Result<u64, Error> {
         return Err(Error::Newer { found, known: keys::FORMAT });
     }
     let boot = values::read(&base.tree, keys::BOOT_KEY)?.and_then(|value| number(&value));
-    boot.map(|boot| boot + 1).ok_or_else(|| Error::Corrupt { detail: "the number of starts is missing".to_owned() })
+    let boot = boot.ok_or_else(|| Error::Corrupt { detail: "the number of starts is missing".to_owned() })?;
+    Ok((boot + 1, found))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

@@ -1,7 +1,8 @@
 //! Retention, in small steps: the oldest groups of the history with the ended runs they created, then what has expired,
 //! then what nobody has touched for as long as the history is kept.
 //!
-//! Invariants: a step looks at a bounded number of keys and commits once. A group that holds an entry of a run that has
+//! Invariants: a step looks at a bounded number of keys and writes once, without waiting for the disk: what a crash takes
+//! back is swept again. A group that holds an entry of a run that has
 //! not ended is passed over and comes again; the last group always stays, since the end of the history is read from it.
 
 use std::collections::BTreeSet;
@@ -21,7 +22,9 @@ use super::{Sled, group, parse, small};
 use crate::api::{Error, Retention, Swept};
 
 /// Groups of history that one step drops or passes over at most. Commits wait during a step.
-const STEP_GROUPS: usize = 8;
+const STEP_GROUPS: usize = 64;
+/// Groups that one look ahead counts.
+const DUE_GROUPS: usize = 4096;
 /// Keys of one other keyspace that one step looks at at most.
 const STEP_KEYS: usize = 256;
 /// How often everything that expires is walked through at most.
@@ -64,8 +67,16 @@ pub(super) struct Sweeper {
 }
 
 /// The keyspaces that are walked key by key.
-const WALKS: [Keyspace; 5] =
-    [Keyspace::Claim, Keyspace::Window, Keyspace::Tally, Keyspace::Object, Keyspace::PlaybookBlock];
+const WALKS: [Keyspace; 6] = [
+    Keyspace::Claim,
+    Keyspace::Window,
+    Keyspace::Tally,
+    Keyspace::Object,
+    Keyspace::PlaybookBlock,
+    Keyspace::ObjectBlock,
+];
+/// Which of them holds the runs of playbooks.
+const PLAYBOOK_WALK: usize = 4;
 
 impl Sweeper {
     /// A sweeper that goes on from what was dropped so far.
@@ -85,13 +96,13 @@ impl Sweeper {
 
 impl Sled {
     /// One step.
-    pub(super) fn sweep_step(&self, now: Time, keep: &Retention) -> Result<Swept, Error> {
+    pub(super) fn sweep_step(&self, now: Time, keep: &Retention, stay_from: Seq) -> Result<Swept, Error> {
         let mut committer = lock(&self.committer);
         let mut sweeper = lock(&self.sweeper);
         let mut swept = Swept::default();
         let mut writes = Writes::default();
-        let before = sweeper.dropped;
-        if let Err(error) = self.sweep_all(&mut sweeper, now, keep, &mut swept, &mut writes) {
+        let (before, walk) = (sweeper.dropped, sweeper.turn);
+        if let Err(error) = self.sweep_all(&mut sweeper, now, (keep, stay_from), &mut swept, &mut writes) {
             let held = std::mem::take(&mut sweeper.held);
             *sweeper = Sweeper { held, ..Sweeper::new(before) };
             return Err(error);
@@ -106,10 +117,17 @@ impl Sled {
             lock(&self.ledger).put_aside(&self.base, end, &mut writes)?;
         }
         if !writes.changes.is_empty() {
-            self.base.apply(writes)?;
-            committer.forget_tails();
-            lock(&self.groups).forget();
-            lock(&self.recent).forget();
+            self.base.apply_lazily(writes)?;
+            // What is kept in memory of things that are there still is kept: commits live on it.
+            if swept.entries > 0 {
+                lock(&self.groups).forget();
+            }
+            if swept.objects > 0 {
+                lock(&self.recent).forget();
+            }
+            if walk == PLAYBOOK_WALK {
+                committer.forget_tails();
+            }
         }
         let mut figures = lock(&self.figures);
         figures.first_seq = dropped.first_seq.max(1);
@@ -122,11 +140,11 @@ impl Sled {
         &self,
         sweeper: &mut Sweeper,
         now: Time,
-        keep: &Retention,
+        (keep, stay_from): (&Retention, Seq),
         swept: &mut Swept,
         writes: &mut Writes,
     ) -> Result<(), Error> {
-        self.sweep_history(sweeper, now.minus(keep.age), keep, swept, writes)?;
+        self.sweep_history(sweeper, now.minus(keep.age), (keep, stay_from), swept, writes)?;
         if sweeper.turn == 0 && sweeper.walks[0].is_none() {
             let every = ROUND_EVERY.min(keep.age / ROUNDS_PER_AGE);
             if sweeper.round.is_some_and(|round| now < round.plus(every)) {
@@ -147,7 +165,7 @@ impl Sled {
         &self,
         sweeper: &mut Sweeper,
         cut: Time,
-        keep: &Retention,
+        (keep, stay_from): (&Retention, Seq),
         swept: &mut Swept,
         writes: &mut Writes,
     ) -> Result<(), Error> {
@@ -169,7 +187,8 @@ impl Sled {
             let end = first + u64::from(head.count);
             let ended = figures.ended_runs.saturating_sub(sweeper.dropped.ended - before.ended);
             let bytes = figures.history_bytes.saturating_sub(sweeper.dropped.bytes - before.bytes);
-            if head.last_time >= cut && ended <= keep.runs && bytes <= keep.bytes {
+            let enough = head.last_time >= cut && ended <= keep.runs && bytes <= keep.bytes;
+            if enough || Seq(end) > stay_from {
                 sweeper.group = 0;
                 return Ok(());
             }
@@ -193,6 +212,37 @@ impl Sled {
         }
         swept.more = true;
         Ok(())
+    }
+
+    /// The entry up to which the next sweep would drop history, as far as one look ahead sees.
+    pub(super) fn due_for_sweep(&self, now: Time, keep: &Retention) -> Result<Option<Seq>, Error> {
+        let figures = *lock(&self.figures);
+        let sweeper = lock(&self.sweeper);
+        let cut = now.minus(keep.age);
+        let last = self.base.scan(&keys::start(Keyspace::Headers)).next_back().transpose()?;
+        let last = last.and_then(|(key, _)| keys::group_first(&key)).unwrap_or(0);
+        let (mut ended, mut bytes, mut due) = (figures.ended_runs, figures.history_bytes, None);
+        let from = keys::group(Keyspace::Headers, 0);
+        let mut counted = 0;
+        for found in self.base.tree.range(from..keys::group(Keyspace::Headers, last)) {
+            let (key, stored) = found.map_err(failed("looking what is to be swept"))?;
+            let first = keys::group_first(&key).unwrap_or(0);
+            let head = group::head(&values::whole(&self.base.tree, &key, stored)?)?;
+            let end = first + u64::from(head.count);
+            let enough = head.last_time >= cut && ended <= keep.runs && bytes <= keep.bytes;
+            if enough || counted == DUE_GROUPS {
+                break;
+            }
+            if lock(&self.schedule).pins(first, end) || sweeper.holds(first, end) {
+                continue;
+            }
+            counted += 1;
+            let range = keys::run(Keyspace::RunEnded, (Seq(first), 0))..keys::run(Keyspace::RunEnded, (Seq(end), 0));
+            ended = ended.saturating_sub(self.base.tree.range(range).count() as u64);
+            bytes = bytes.saturating_sub(u64::from(head.bytes));
+            due = Some(Seq(end));
+        }
+        Ok(due)
     }
 
     /// Drops the ended runs that a group's entries created.
@@ -233,6 +283,7 @@ impl Sled {
                     swept.objects += self.sweep_object(sweeper, &key, stored, now.minus(keep.age), writes)?;
                 }
                 Keyspace::PlaybookBlock => self.sweep_block(sweeper.dropped.first_seq, &key, stored, writes)?,
+                Keyspace::ObjectBlock => self.sweep_object_block(sweeper, &key, stored, writes)?,
                 _ => swept.expired += self.sweep_expired(space, &key, stored, now, writes)?,
             }
             looked += 1;
@@ -298,6 +349,27 @@ impl Sled {
         }
         writes.remove(key, &stored)?;
         Ok(1)
+    }
+
+    /// Drops a block of an object's history when nothing that it lists is kept.
+    fn sweep_object_block(
+        &self,
+        sweeper: &Sweeper,
+        key: &IVec,
+        stored: IVec,
+        writes: &mut Writes,
+    ) -> Result<(), Error> {
+        let value = values::whole(&self.base.tree, key, stored.clone())?;
+        let entries: Vec<Seq> = parse(&value, "a block of an object's history")?;
+        let (first, end) = match (entries.first(), entries.last()) {
+            (Some(first), Some(last)) => (first.0, last.0 + 1),
+            _ => (0, 0),
+        };
+        let kept = end > sweeper.dropped.first_seq || sweeper.holds(first, end);
+        if kept || lock(&self.schedule).pins(first, end) {
+            return Ok(());
+        }
+        writes.remove(key, &stored)
     }
 
     /// Drops a block of a playbook's runs when all of them lie before what is kept, and a later block exists.

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use playbook::Playbook;
 use playbook::testing::{Failure, Response, Script, Test};
 use serde_json::Value;
 
-use super::names;
-use crate::outbound::{Answers, ConnectError, Planned, Reply, SendError};
+use super::means;
+use crate::outbound::{Answers, ConnectError, Origin, Planned, Reply, SendError};
 
 /// The requests for which a test said no answer: the step, and what it asked.
 #[derive(Debug, Clone, Default)]
@@ -19,9 +20,11 @@ impl Unanswered {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, asked: &Planned) {
+    fn note(&self, asked: &Planned, own: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let this = (asked.origin.step.clone(), format!("{} {}", asked.method, asked.url));
+        let Origin { playbook, step, .. } = &asked.origin;
+        let step = if playbook == own { step.clone() } else { format!("{playbook}/{step}") };
+        let this = (step, format!("{} {}", asked.method, asked.url));
         if !all.contains(&this) {
             all.push(this);
         }
@@ -30,6 +33,7 @@ impl Unanswered {
 
 /// The answers that a test says, in their order.
 pub(super) struct Canned {
+    playbook: Arc<str>,
     steps: Vec<Script>,
     destinations: Vec<Script>,
     /// How many answers were given, by the script's place and whether it is a destination's.
@@ -38,9 +42,9 @@ pub(super) struct Canned {
 }
 
 impl Canned {
-    pub(super) fn new(test: &Test, unanswered: Unanswered) -> Canned {
+    pub(super) fn new(playbook: &Playbook, test: &Test, unanswered: Unanswered) -> Canned {
         let (steps, destinations) = (test.responses.clone(), test.destinations.clone());
-        Canned { steps, destinations, given: Mutex::default(), unanswered }
+        Canned { playbook: Arc::clone(&playbook.id), steps, destinations, given: Mutex::default(), unanswered }
     }
 
     fn next<'a>(&self, script: (bool, usize), answers: &'a [Response]) -> Option<&'a Response> {
@@ -54,7 +58,8 @@ impl Canned {
 
 impl Answers for Canned {
     fn answer(&self, asked: &Planned) -> Reply {
-        let of_step = self.steps.iter().position(|script| names(&script.name, &asked.origin.step));
+        let origin = (asked.origin.playbook.as_str(), asked.origin.step.as_str());
+        let of_step = self.steps.iter().position(|script| means(&script.name, &self.playbook, origin));
         let of_destination = asked
             .origin
             .destination
@@ -69,7 +74,7 @@ impl Answers for Canned {
             Some(response) => reply(response),
             None if asked.origin.destination.is_some() => Reply::answer(200, ""),
             None => {
-                self.unanswered.note(asked);
+                self.unanswered.note(asked, &self.playbook);
                 Reply::Nothing(SendError::Dns)
             }
         }

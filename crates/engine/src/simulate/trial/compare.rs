@@ -6,7 +6,7 @@ use playbook::Span;
 use playbook::testing::{NOT_RUN, Object, Request, Test, Wanted};
 use serde_json::Value;
 
-use super::{Difference, Seen, names};
+use super::{Difference, Seen, means, names};
 use crate::outbound::{Origin, Planned};
 use crate::simulate::Simulation;
 
@@ -43,7 +43,7 @@ pub(super) fn differences(test: &Test, seen: &Seen, simulation: &Simulation) -> 
     }
     steps(test, seen, &mut found);
     if let Some(wanted) = &expect.requests {
-        requests(wanted, &seen.report.would_send, &mut found);
+        requests(wanted, (&seen.playbook, &seen.report.would_send), &mut found);
     }
     for object in &expect.objects {
         state(object, simulation, &mut found);
@@ -185,7 +185,7 @@ fn sent(planned: &[Planned]) -> Vec<Sent<'_>> {
     all.into_iter().map(|(_, sent)| sent).collect()
 }
 
-fn requests(wanted: &Wanted<Vec<Request>>, planned: &[Planned], found: &mut Found) {
+fn requests(wanted: &Wanted<Vec<Request>>, (own, planned): (&str, &[Planned]), found: &mut Found) {
     let got = sent(planned);
     if wanted.value.len() != got.len() {
         let shown: Vec<String> = got.iter().map(|sent| describe(sent.first)).collect();
@@ -193,7 +193,7 @@ fn requests(wanted: &Wanted<Vec<Request>>, planned: &[Planned], found: &mut Foun
         found.add("requests", wanted.span, count(wanted.value.len()), format!("{}: {shown}", count(got.len())));
     }
     for (at, (wanted, got)) in wanted.value.iter().zip(&got).enumerate() {
-        request(&format!("requests[{at}]"), wanted, got, found);
+        request(&format!("requests[{at}]"), wanted, (own, got), found);
     }
 }
 
@@ -208,10 +208,11 @@ fn describe(planned: &Planned) -> String {
     }
 }
 
-fn request(what: &str, wanted: &Request, got: &Sent<'_>, found: &mut Found) {
+fn request(what: &str, wanted: &Request, (own, got): (&str, &Sent<'_>), found: &mut Found) {
     let planned = got.first;
     let span = wanted.span;
-    if let Some(step) = wanted.step.as_ref().filter(|step| !names(step, &planned.origin.step)) {
+    let origin = (planned.origin.playbook.as_str(), planned.origin.step.as_str());
+    if let Some(step) = wanted.step.as_ref().filter(|step| !means(step, own, origin)) {
         found.add(format!("{what}.step"), span, step.clone(), planned.origin.step.clone());
     }
     let destination = planned.origin.destination.as_deref();

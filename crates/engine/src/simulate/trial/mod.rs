@@ -9,19 +9,21 @@
 mod answers;
 mod compare;
 mod coverage;
+mod people;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::event::Actor;
 use model::record::Vocabulary;
-use model::{Kind, Time, Verdict};
+use model::{Decision, Kind, Time, Verdict};
 use playbook::testing::{Given, Input, Test, What};
 use playbook::{Catalog, Evaluator, On, Playbook, Span};
 use serde_json::{Value, json};
 
 use self::answers::{Canned, Unanswered};
 pub use self::coverage::{Branch, Coverage};
+use self::people::Desk;
 use super::rehearse::FOLLOWED;
 use super::{Report, Simulation, Start};
 use crate::command;
@@ -79,8 +81,12 @@ pub struct Outcome {
 
 /// What a test saw.
 struct Seen {
+    /// The playbook that is tested.
+    playbook: Arc<str>,
     /// The decision about the playbook for each event: the verdict and the reason.
     decisions: Vec<Option<(Verdict, String)>>,
+    /// All decisions about the playbook, those of timers, schedules and of what runs caused included.
+    told: Vec<Decision>,
     /// The runs of the playbook.
     runs: Vec<Loaded>,
     /// Everything.
@@ -90,12 +96,12 @@ struct Seen {
 impl Bench {
     /// Carries out one test of a playbook.
     pub async fn run(&self, playbook: &Arc<Playbook>, test: &Test) -> Outcome {
-        let unanswered = Unanswered::default();
+        let (unanswered, desk) = (Unanswered::default(), Desk::new(playbook, test));
         let mut coverage = Coverage::of(playbook);
-        match self.carry_out(playbook, test, &unanswered).await {
+        match self.carry_out(playbook, test, (&unanswered, &desk)).await {
             Err(difference) => Outcome { differences: vec![*difference], report: None, coverage },
             Ok((simulation, seen)) => {
-                coverage.note(&seen.runs, seen.decisions.iter().flatten().map(|(verdict, _)| *verdict));
+                coverage.note(playbook, &seen.runs, &seen.told);
                 let mut differences = compare::differences(test, &seen, &simulation);
                 differences.extend(unanswered.take().into_iter().map(|(step, request)| Difference {
                     what: format!("step `{step}` asks {request}, and the test says no answer"),
@@ -103,6 +109,7 @@ impl Bench {
                     got: format!("add `responses: {{ {step}: {{ status: 200, body: … }} }}`"),
                     span: test.span,
                 }));
+                differences.extend(desk.differences());
                 Outcome { differences, report: Some(seen.report), coverage }
             }
         }
@@ -112,7 +119,7 @@ impl Bench {
         &self,
         playbook: &Arc<Playbook>,
         test: &Test,
-        unanswered: &Unanswered,
+        (unanswered, desk): (&Unanswered, &Desk),
     ) -> Result<(Simulation, Seen), Box<Difference>> {
         let broken = |span: Span| {
             move |error: super::Error| {
@@ -125,6 +132,7 @@ impl Bench {
             }
         };
         let simulation = self.begin(playbook, test, unanswered).map_err(broken(test.span))?;
+        let simulation = simulation.asking(Box::new(desk.clone()));
         for given in &test.given {
             let event = self.given(given, &simulation)?;
             simulation.event(event).await.map_err(|refusal| refused(&refusal.to_string(), given.span))?;
@@ -146,7 +154,9 @@ impl Bench {
         let mut runs = simulation.runs().await.map_err(broken(test.span))?;
         runs.retain(|run| run.state.start.playbook == *playbook.id);
         let report = simulation.report().await.map_err(broken(test.span))?;
-        Ok((simulation, Seen { decisions, runs, report }))
+        let told = simulation.decisions_about(&playbook.id).map_err(broken(test.span))?;
+        let playbook = Arc::clone(&playbook.id);
+        Ok((simulation, Seen { playbook, decisions, told, runs, report }))
     }
 
     fn begin(&self, playbook: &Playbook, test: &Test, unanswered: &Unanswered) -> Result<Simulation, super::Error> {
@@ -158,7 +168,7 @@ impl Bench {
             egress: self.egress.clone(),
             public_url: None,
             catalog: self.catalog.clone(),
-            answers: Box::new(Canned::new(test, unanswered.clone())),
+            answers: Box::new(Canned::new(playbook, test, unanswered.clone())),
             now: test.now.unwrap_or(NOW),
             seed: 0,
             base: None,
@@ -204,14 +214,14 @@ impl Bench {
             What::Nothing => return Ok(()),
             What::Event(event) => self.read("generic", event, input.span, simulation)?,
             What::Message { source, body } => self.read(source, body, input.span, simulation)?,
-            What::Run { alert, case, inputs } => {
+            What::Run { alert, case, inputs, by } => {
                 let what = match (alert, case) {
                     (Some(alert), _) => command::What::Alert(alert.clone()),
                     (None, Some(case)) => command::What::Case(case.clone()),
                     (None, None) => command::What::Nothing,
                 };
                 let tenant = self.tenant(playbook);
-                let actor = Actor::Token("test".to_owned());
+                let actor = Actor::Token(by.clone());
                 let run = simulation.engine().run_by_hand(&playbook.id, what, inputs.clone(), &tenant, actor);
                 return run.await.map(drop).map_err(|refusal| refused(&refusal.to_string(), input.span));
             }
@@ -253,6 +263,16 @@ impl Bench {
 
 fn refused(message: &str, span: Span) -> Box<Difference> {
     Box::new(Difference { what: "the event is refused".to_owned(), wanted: None, got: message.to_owned(), span })
+}
+
+/// Whether a test's name for a step means the step at this path of a run of this playbook. Steps of other playbooks than
+/// the one that is tested are named with their playbook: `look-up-user/ask`.
+fn means(name: &str, own: &str, (playbook, path): (&str, &str)) -> bool {
+    if playbook == own || playbook.is_empty() {
+        return names(name, path);
+    }
+    let step = name.strip_prefix(playbook).and_then(|rest| rest.strip_prefix('/'));
+    step.is_some_and(|step| names(step, path))
 }
 
 /// Whether a test's name for a step means the step at this path: the whole path, that path with `*` for the numbers of

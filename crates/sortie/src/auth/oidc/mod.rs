@@ -58,7 +58,14 @@ pub(crate) struct Provider {
     pub(crate) roles: Vec<(String, Role)>,
     /// The claim that holds the tenant; without it people see all tenants.
     pub(crate) tenant_claim: Option<String>,
+    /// How long what it said about a person counts: then the person signs in again, and role and tenant are those of then.
+    pub(crate) session: Duration,
 }
+
+/// How long a session through the provider lasts, unless the configuration says otherwise.
+pub(crate) const SESSION: Duration = Duration::from_secs(3_600);
+/// The shortest such session.
+pub(crate) const SESSION_MIN: Duration = Duration::from_secs(60);
 
 /// A person as the provider knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +198,7 @@ mod tests {
             roles_claim: "groups".to_owned(),
             roles: vec![("soc".to_owned(), Role::Analyst), ("soc-leads".to_owned(), Role::Admin)],
             tenant_claim: None,
+            session: SESSION,
         }
     }
 

@@ -18,6 +18,17 @@ pub(crate) enum AuditCommand {
         /// The run
         id: String,
     },
+    /// Proves that a value was sent as a secret by a run; the value itself is stored nowhere and is read from a file
+    ProveValue {
+        /// The run
+        id: String,
+        /// The name of the secret, as in `${secret:NAME}`
+        #[arg(long, value_name = "NAME")]
+        secret: String,
+        /// The file with the value [default: standard input]
+        #[arg(long, value_name = "FILE")]
+        value_file: Option<PathBuf>,
+    },
     /// Takes evidence away: a bundle that can be verified on any machine
     Export(AuditExport),
     /// Signs a checkpoint now and prints it; keep it where this server cannot reach it
@@ -42,9 +53,6 @@ pub(crate) struct AuditList {
     /// About this object, such as case:C-1
     #[arg(long)]
     pub(crate) object: Option<String>,
-    /// Comma-separated values instead of a table; what a spreadsheet would take for a formula is made harmless
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) csv: bool,
     #[command(flatten)]
     pub(crate) paging: Paging,
     #[command(flatten)]
@@ -60,6 +68,9 @@ pub(crate) struct AuditVerify {
     /// The public key that you were given, NAME+ID+BASE64, or a file with it; may stand several times
     #[arg(long = "key", value_name = "KEY")]
     pub(crate) keys: Vec<String>,
+    /// The value that a proof of `prove-value` speaks of
+    #[arg(long, value_name = "FILE")]
+    pub(crate) value_file: Option<PathBuf>,
     /// A file of checkpoints that was kept elsewhere; may stand several times
     #[arg(long = "checkpoint", value_name = "FILE")]
     pub(crate) checkpoints: Vec<PathBuf>,

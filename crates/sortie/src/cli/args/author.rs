@@ -27,7 +27,8 @@ pub(crate) struct CheckArguments {
     /// Playbook files, or folders of them [default: the configured folder]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// The destinations that playbooks may name [default: as configured; not checked when there are none]
+    /// The destinations that playbooks may name [default: as configured; not checked when there are none]. Those that were
+    /// made through the API of a server are known with --server URL
     #[arg(long, value_name = "FILE")]
     pub(crate) destinations: Option<PathBuf>,
     /// SARIF 2.1.0, for code review and scanning tools
@@ -53,6 +54,7 @@ pub(crate) struct TestArguments {
 /// `sortie backtest`.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("past").required(true).args(["events", "since"])))]
+#[command(after_help = "Times are a period back from now (30d) or an instant (2026-03-01T00:00:00Z). Nothing is sent.")]
 pub(crate) struct BacktestArguments {
     /// The folder of playbooks [default: as configured, else ./playbooks]
     #[arg(long, value_name = "DIR")]
@@ -60,9 +62,12 @@ pub(crate) struct BacktestArguments {
     /// A file with one event a line; their own times are the clock
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    /// The events that the (stopped) server's data folder holds since so long ago, such as 30d
-    #[arg(long, value_name = "PERIOD")]
+    /// The events that were accepted since then, of the data folder or of the running server, such as 30d
+    #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
+    /// Until when: events from then on are left out, and time passes up to it [default: of stored events, now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
     /// Another version of the playbooks: only what would have been otherwise is shown
     #[arg(long, value_name = "DIR")]
     pub(crate) against: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! The counts of a back-test: by playbook and verdict, by day, by destination.
+//! The counts of a back-test: by playbook and verdict, by day, by destination, and how runs would have ended.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,22 @@ type Table = BTreeMap<String, BTreeMap<String, u64>>;
 pub(super) struct Counts {
     /// Events that were decided.
     pub(super) events: u64,
-    /// Lines that are no event.
+    /// Lines that are no event, and events that would have been refused.
     pub(super) refused: u64,
+    duplicates: u64,
     playbooks: Table,
     /// Runs by day and playbook.
     days: Table,
     destinations: Table,
+    requests: u64,
+    runs: Table,
 }
 
 impl Counts {
-    /// Adds one event.
+    /// Adds what is told.
     pub(super) fn take(&mut self, told: &Told) {
-        self.events += 1;
+        self.duplicates += u64::from(told.duplicate);
+        self.refused += u64::from(told.refused.is_some());
         for decision in &told.decisions {
             more(&mut self.playbooks, &decision.playbook, decision.verdict.name());
             if matches!(decision.verdict, Verdict::Matched | Verdict::Queued | Verdict::Observed) {
@@ -34,9 +38,15 @@ impl Counts {
             }
         }
         for would in &told.would_send {
-            let how = would.dedupe.or(would.suppressed.map(|_| "suppressed")).unwrap_or("sent");
+            let suppressed = would.suppressed.as_ref().map(|_| "suppressed");
+            let how = would.dedupe.or(suppressed).or(would.error.as_ref().map(|_| "failed"));
+            let how = how.unwrap_or(if would.observed { "observed" } else { "sent" });
             more(&mut self.destinations, &would.destination, how);
         }
+        for ended in &told.ended {
+            more(&mut self.runs, &ended.playbook, ended.status.name());
+        }
+        self.requests += told.would_request.len() as u64;
     }
 
     /// As JSON.
@@ -44,9 +54,12 @@ impl Counts {
         json!({
             "events": self.events,
             "refused": self.refused,
+            "duplicates": self.duplicates,
             "by_playbook": self.playbooks,
             "runs_by_day": self.days,
+            "runs": self.runs,
             "would_send": self.destinations,
+            "would_request": self.requests,
         })
     }
 }

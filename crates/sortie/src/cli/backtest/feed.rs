@@ -1,19 +1,17 @@
-//! Where the events of a back-test come from: a file of lines, or the history of the store.
+//! Where the events of a back-test come from: a thread that reads and maps, here the lines of a file.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use engine::record::read_accepted;
-use model::history::EntryKind;
-use model::{Event, EventId, Seq, Time, Transition};
+use model::{Event, Time, Transition};
 use serde_json::{Value, json};
 
 use crate::cli::exit::Error;
 use crate::cli::messages::Messages;
 use crate::config::Config;
-use crate::serve;
 
 /// Lines that are read and mapped together.
 const LINES_PER_CHUNK: usize = 512;
@@ -35,14 +33,17 @@ pub(super) struct Past {
 }
 
 /// An event, or what is said about a line that is none.
-type Item = Result<Past, Value>;
+pub(super) type Item = Result<Past, Value>;
 /// Some of them, or why there are no more.
-type Chunk = Result<Vec<Item>, Error>;
+pub(super) type Chunk = Result<Vec<Item>, Error>;
 
 /// Events, mapped by a thread of their own.
 pub(super) struct Feed {
     chunks: Receiver<Chunk>,
     current: std::vec::IntoIter<Item>,
+    /// How much there is to read, and how much of it is read: bytes of a file, milliseconds of a period.
+    whole: u64,
+    done: Arc<AtomicU64>,
 }
 
 impl Iterator for Feed {
@@ -62,19 +63,38 @@ impl Iterator for Feed {
 }
 
 impl Feed {
-    fn new(work: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) + Send + 'static) -> Result<Feed, Error> {
+    /// Starts the thread. `work` gives chunks until it is told that nobody wants more; it says how much of `whole` it has
+    /// read.
+    pub(super) fn new(
+        whole: u64,
+        work: impl FnOnce(&mut dyn FnMut(Chunk) -> bool, &AtomicU64) + Send + 'static,
+    ) -> Result<Feed, Error> {
         let (sender, chunks) = sync_channel(CHUNKS_WAITING);
-        let work = move || work(&mut |chunk| sender.send(chunk).is_ok());
+        let done = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&done);
+        let work = move || work(&mut |chunk| sender.send(chunk).is_ok(), &told);
         std::thread::Builder::new().name("events".to_owned()).spawn(work)?;
-        Ok(Feed { chunks, current: Vec::new().into_iter() })
+        Ok(Feed { chunks, current: Vec::new().into_iter(), whole, done })
+    }
+
+    /// How much there is to read.
+    pub(super) fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    /// How much of it is read.
+    pub(super) fn done(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.done)
     }
 
     /// The lines of a file, each an event as this source would send it.
     pub(super) fn of_file(config: &Config, source: &str, file: &Path) -> Result<Feed, Error> {
         let unreadable = |e: std::io::Error| Error::File { path: file.display().to_string(), message: e.to_string() };
-        let mut lines = BufReader::with_capacity(1 << 20, std::fs::File::open(file).map_err(unreadable)?);
+        let opened = std::fs::File::open(file).map_err(unreadable)?;
+        let whole = opened.metadata().map_or(0, |data| data.len());
+        let mut lines = BufReader::with_capacity(1 << 20, opened);
         let (messages, path) = (Messages::of(config, source)?, file.to_owned());
-        Feed::new(move |give| {
+        Feed::new(whole, move |give, done| {
             let mut first = 1;
             loop {
                 let (mut text, mut numbers) = (Vec::new(), Vec::new());
@@ -97,51 +117,13 @@ impl Feed {
                     }
                 };
                 first = line;
+                done.fetch_add(text.len() as u64, Ordering::Relaxed);
                 if !numbers.is_empty() && !give(mapped(&messages, text, &numbers, &path)) {
                     return;
                 }
                 if ended {
                     return;
                 }
-            }
-        })
-    }
-
-    /// The events that the store holds since so long ago.
-    pub(super) fn of_store(config: &Config, since: &str) -> Result<Feed, Error> {
-        let period = model::period::parse(since).map_err(|error| Error::Usage {
-            message: format!("--since: {error}"),
-            help: "write a length of time, such as `30d`".to_owned(),
-        })?;
-        if !config.data.is_dir() {
-            return Err(Error::NoData { folder: config.data.display().to_string() });
-        }
-        let store = serve::open(config)?;
-        let from = store.now().minus(period);
-        Feed::new(move |give| {
-            let mut chunk = Vec::new();
-            let read = store.entries_forward(Seq(1), &mut |stored| {
-                let Some(entry) = stored.entry.filter(|entry| entry.header.kind == EntryKind::EventAccepted) else {
-                    return true;
-                };
-                if entry.header.time < from {
-                    return true;
-                }
-                let stored_as = EventId { seq: entry.header.seq, tag: model::history::Entry::tag(&entry.salt) };
-                chunk.push(match read_accepted(&entry.payload) {
-                    Err(error) => Err(json!({ "event_id": stored_as, "error": error.to_string() })),
-                    Ok(accepted) => Ok(Past {
-                        id: stored_as.to_string(),
-                        time: entry.header.time,
-                        event: accepted.event(),
-                        transitions: accepted.transitions,
-                    }),
-                });
-                chunk.len() < LINES_PER_CHUNK || give(Ok(std::mem::take(&mut chunk)))
-            });
-            match read {
-                Ok(()) => drop(give(Ok(chunk))),
-                Err(error) => drop(give(Err(error.into()))),
             }
         })
     }

@@ -11,6 +11,7 @@ use store::Page;
 use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::csv::{self, Table};
 use super::runs::{Empty, filter};
 use super::{listing, refusal, shape};
 
@@ -37,8 +38,34 @@ fn statuses(call: &Call) -> Result<Vec<DeliveryStatus>, Problem> {
     call.query.list("status").into_iter().map(one).collect()
 }
 
+const TABLE: Table = Table {
+    name: "deliveries",
+    columns: &[
+        "delivery_id",
+        "run_id",
+        "playbook",
+        "tenant",
+        "alert_id",
+        "case_id",
+        "webhook_id",
+        "destination",
+        "step",
+        "status",
+        "reason",
+        "attempts",
+        "http_status",
+        "last_at",
+        "next_at",
+    ],
+    pages: |call| Box::pin(page(call)),
+};
+
 /// `GET /v1/deliveries`
 pub(in crate::http) async fn list(call: Call) -> Answer {
+    if csv::wanted(&call)? { csv::answer(call, &TABLE).await } else { page(call).await }
+}
+
+async fn page(call: Call) -> Answer {
     let (filter, statuses) = (filter(&call)?, statuses(&call)?);
     let (after, limit) = (call.query.cursor()?, call.query.limit()?);
     let page = call.app.look(move |store| view::deliveries::page(store, &filter, &statuses, after, limit)).await?;

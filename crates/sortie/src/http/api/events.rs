@@ -1,6 +1,6 @@
 //! `/v1/events` and `/v1/explain`: what arrived, and what was decided about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::super::ingest::{Decided, json};
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::csv::{self, Table};
 use super::{listing, range, tenant};
 
 /// An event in a listing.
@@ -92,8 +93,32 @@ struct Head {
     playbooks_digest: String,
 }
 
+const TABLE: Table = Table {
+    name: "events",
+    columns: &[
+        "event_id",
+        "type",
+        "source",
+        "id",
+        "time",
+        "received_at",
+        "tenant",
+        "actor",
+        "about",
+        "transitions",
+        "decisions_total",
+        "runs",
+        "warnings",
+    ],
+    pages: |call| Box::pin(page(call)),
+};
+
 /// `GET /v1/events`
 pub(in crate::http) async fn list(call: Call) -> Answer {
+    if csv::wanted(&call)? { csv::answer(call, &TABLE).await } else { page(call).await }
+}
+
+async fn page(call: Call) -> Answer {
     let filter = view::events::Filter {
         source: call.query.text("source"),
         kind: call.query.text("type"),
@@ -229,15 +254,32 @@ struct Explained<'a> {
     event_id: String,
     r#type: &'a str,
     transitions: Vec<Change>,
-    decisions: Vec<Decided<'a>>,
+    decisions: Vec<Looked<'a>>,
     decisions_total: usize,
     decisions_complete: bool,
     note: Option<&'static str>,
 }
 
+/// A decision with the triggers, conditions and operands behind it; without them where the text of that time is gone.
+#[derive(Serialize)]
+struct Looked<'a> {
+    #[serde(flatten)]
+    decided: Decided<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    triggers: Option<Value>,
+}
+
 /// `GET /v1/explain/{event_id}`
 pub(in crate::http) async fn explain(call: Call) -> Answer {
     let (event, told) = seen(&call).await?;
+    let engine = call.app.engine.clone();
+    let (event, told, mut triggers) = call
+        .app
+        .look(move |store| {
+            let triggers = looked_at(&engine, store, &event, &told)?;
+            Ok((event, told, triggers))
+        })
+        .await?;
     let accepted = &event.accepted;
     let note = (!told.complete).then_some(
         "the set of playbooks is another one since, or there are too many: decisions that were never looked at closely are left out",
@@ -246,10 +288,52 @@ pub(in crate::http) async fn explain(call: Call) -> Answer {
         event_id: event.id.to_string(),
         r#type: &accepted.kind,
         transitions: accepted.transitions.iter().map(Change::of).collect(),
-        decisions: told.shown(),
+        decisions: told
+            .shown()
+            .into_iter()
+            .zip(&told.decisions)
+            .map(|(decided, decision)| Looked { decided, triggers: triggers.remove(&decision.playbook) })
+            .collect(),
         decisions_total: accepted.decisions_total,
         decisions_complete: told.complete,
         note,
     };
     json(StatusCode::OK, &explained)
+}
+
+/// The triggers of the playbooks that were decided about, by their ids: as the texts of that time say, over the state of that
+/// time.
+fn looked_at(
+    engine: &Engine,
+    store: &dyn store::Store,
+    event: &view::events::Event,
+    told: &Told,
+) -> Result<HashMap<Arc<str>, Value>, view::Error> {
+    let Some(set) = engine.set_of(event.accepted.set)? else { return Ok(HashMap::new()) };
+    let mut all = HashMap::new();
+    for decision in &told.decisions {
+        if let Some(playbook) = set.find(&decision.playbook) {
+            all.insert(Arc::clone(&decision.playbook), view::looks::of_event(engine, store, (event, &set), playbook)?);
+        }
+    }
+    Ok(all)
+}
+
+/// What was accepted, as it was recorded.
+#[derive(Serialize)]
+struct Recorded {
+    event_id: String,
+    time: String,
+    accepted: Box<RawValue>,
+}
+
+/// `GET /v1/history/events`
+pub(in crate::http) async fn recorded(call: Call) -> Answer {
+    let (tenant, range) = (tenant(&call)?, range(&call)?);
+    let page = call.app.look(move |store| view::events::recorded(store, tenant.as_deref(), range)).await?;
+    listing(page, |one| Recorded {
+        event_id: one.id.to_string(),
+        time: one.time.to_string(),
+        accepted: serde_json::from_slice(&one.payload).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+    })
 }

@@ -11,7 +11,7 @@ use engine::ledger::bundle::{self, Wanted};
 use engine::ledger::checkpoint::Checkpoint;
 use engine::ledger::hold::{self, Held};
 use engine::ledger::verify::{self, Outside};
-use engine::ledger::{LedgerError, proof};
+use engine::ledger::{LedgerError, proof, value};
 use engine::view;
 use model::history::EntryKind;
 use model::{Kind, ObjectKey, RunId};
@@ -119,6 +119,50 @@ pub(in crate::http) async fn prove(call: Call) -> Answer {
     match proved {
         Some(proved) => answer(StatusCode::OK, &proved),
         None => Err(Problem::not_found("run", call.segment(0))),
+    }
+}
+
+/// A value that is to be proved, and the secret as which it was placed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValueWish {
+    secret: String,
+    value: String,
+}
+
+/// `POST /v1/audit/runs/{id}/prove-value`: for an administrator, who could set the secret anew anyway. Each question is
+/// recorded, since answers to many of them would be a way to guess.
+pub(in crate::http) async fn prove_value(mut call: Call) -> Answer {
+    must_see_all(&call, WHY)?;
+    let id: RunId = call.id("run")?;
+    let ValueWish { secret, value } = call.json().await?;
+    let engine = call.app.engine.clone();
+    let (checkpoint, signed) = engine.checkpoint().await.map_err(|error| problem(&error))?;
+    let commitments = engine.context().secrets.commitments().clone();
+    if commitments.fingerprint().is_none() {
+        return Err(Problem::conflict(
+            "no_commitment_key",
+            "this needs the key of commitments: ask the running server",
+        ));
+    }
+    let name = secret.clone();
+    let proved = call
+        .app
+        .look(move |store| {
+            let asked = value::Asked { secret: &name, value: value.as_bytes(), commitments: &commitments };
+            value::prove(store, id, (&checkpoint, signed), asked)
+        })
+        .await?;
+    let what = if proved.is_some() { "redacted value proved" } else { "redacted value not proved" };
+    let note = json!({ "what": what, "secret": secret });
+    let recorded = engine.record(EntryKind::Exported, format!("run:{id}"), note, call.caller.actor()).await;
+    recorded.map_err(|refused| refusal(&refused))?;
+    match proved {
+        Some(proved) => answer(StatusCode::OK, &proved),
+        None => {
+            let detail = "no request of this run was sent with this value as that secret, as far as the history shows";
+            Err(Problem::new(StatusCode::NOT_FOUND, "not_proved", detail))
+        }
     }
 }
 

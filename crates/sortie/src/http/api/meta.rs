@@ -67,6 +67,8 @@ struct Totals {
     /// Destinations that rest after too many failures.
     resting: Vec<Resting>,
     heard: Vec<Heard>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoints: Option<Checkpoints>,
 }
 
 /// A destination whose breaker is not closed.
@@ -84,6 +86,29 @@ struct Heard {
     source: String,
     last_at: Option<String>,
     unreadable: u64,
+}
+
+/// How signed checkpoints get to the destination that keeps them.
+#[derive(serde::Serialize)]
+struct Checkpoints {
+    destination: String,
+    arrived_size: Option<u64>,
+    arrived_at: Option<String>,
+    failing_since: Option<String>,
+    reason: Option<String>,
+}
+
+impl Checkpoints {
+    fn of(carried: engine::ledger::Carried) -> Checkpoints {
+        let (since, reason) = carried.failing.unzip();
+        Checkpoints {
+            destination: carried.destination,
+            arrived_size: carried.arrived.map(|(size, _)| size),
+            arrived_at: carried.arrived.map(|(_, at)| at.to_string()),
+            failing_since: since.map(|since| since.to_string()),
+            reason,
+        }
+    }
 }
 
 /// A suspended playbook.
@@ -131,6 +156,7 @@ pub(in crate::http) async fn status(call: Call) -> Answer {
         broken_files: app.settings.workshop.wrong(),
         resting: resting(engine, time),
         heard: heard(&call),
+        checkpoints: engine.carried_checkpoints().map(Checkpoints::of),
     };
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -248,6 +274,10 @@ pub(in crate::http) async fn metrics(call: Call) -> Answer {
         gauge("sortie_playbooks_loaded", "Playbooks in force.", call.app.engine.playbooks().playbooks().len() as u64),
         gauge("sortie_ready", "Whether events are accepted.", u64::from(call.app.engine.ready().is_ok())),
     ]);
+    if let Some(carried) = call.app.engine.carried_checkpoints() {
+        let help = "Whether signed checkpoints do not arrive where they are kept.";
+        all.push(gauge("sortie_checkpoints_failing", help, u64::from(carried.failing.is_some())));
+    }
     let counter = |name, help, value| Figure { name, kind: "counter", help, values: vec![("".into(), value)] };
     all.push(counter("sortie_store_commits_total", "Commits since the start.", stats.commits));
     all.push(counter("sortie_store_keys_written_total", "Keys written since the start.", stats.keys_written));

@@ -6,6 +6,7 @@ pub(super) mod attachments;
 pub(super) mod audit;
 pub(super) mod backup;
 pub(super) mod brakes;
+mod csv;
 pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::super::ingest::{Decided, json};
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::csv::{self, Table};
 use super::runs::Made;
 use super::{events::Change, listing, range, refusal, tenant};
 
@@ -61,7 +62,74 @@ pub(super) fn range_of(call: &Call) -> Result<(view::objects::Filter, Option<Tim
     Ok((filter_of(call)?, call.query.time("since")?, call.query.time("until")?))
 }
 
+const ALERTS: Table = Table {
+    name: "alerts",
+    columns: &[
+        "alert_id",
+        "name",
+        "description",
+        "priority",
+        "risk_score",
+        "case_id",
+        "tags",
+        "use_cases",
+        "mitres",
+        "users",
+        "endpoints",
+        "detections_count",
+        "attachments_count",
+        "created_time",
+        "last_update_time",
+        "first_seen_at",
+        "updated_at",
+        "tenant",
+        "source",
+        "version",
+    ],
+    pages: |call| Box::pin(page(call, Kind::Alert)),
+};
+
+const CASES: Table = Table {
+    name: "cases",
+    columns: &[
+        "case_id",
+        "number",
+        "name",
+        "description",
+        "stage",
+        "priority",
+        "risk_score",
+        "queue",
+        "assignee",
+        "tags",
+        "use_cases",
+        "mitres",
+        "users",
+        "endpoints",
+        "detections_count",
+        "attachments_count",
+        "closed_reason",
+        "close_supporting_reason",
+        "closed_time",
+        "created_time",
+        "last_update_time",
+        "first_seen_at",
+        "updated_at",
+        "tenant",
+        "source",
+        "version",
+    ],
+    pages: |call| Box::pin(page(call, Kind::Case)),
+};
+
 async fn list(call: Call, kind: Kind) -> Answer {
+    if csv::wanted(&call)? {
+        return csv::answer(call, if kind == Kind::Alert { &ALERTS } else { &CASES }).await;
+    }
+    page(call, kind).await
+}
+
+async fn page(call: Call, kind: Kind) -> Answer {
     if let Some(answer) = super::found::list(&call, kind).await? {
         return answer;
     }

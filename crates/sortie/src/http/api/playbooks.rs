@@ -10,6 +10,8 @@ use playbook::Playbook;
 use serde::{Deserialize, Serialize};
 use store::{Cursor, Page, RunFilter};
 
+use crate::serve::authorship;
+
 use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
@@ -29,6 +31,8 @@ struct Item {
     enabled_in_file: bool,
     mode: &'static str,
     suspended: Option<Suspended>,
+    /// Whether this text waits until a second person switches it on.
+    waits_for_second_person: bool,
     fuse_blown_until: Option<String>,
     order: i64,
     tenants: Option<Vec<String>>,
@@ -98,6 +102,7 @@ impl Item {
             enabled: set.is_on(playbook) && suspended.is_none(),
             enabled_in_file: playbook.enabled,
             mode: if playbook.control.observe { "observe" } else { "act" },
+            waits_for_second_person: set.waiting().contains(&*playbook.id),
             suspended: suspended.map(|one| Suspended { since: one.since.to_string(), reason: one.reason.clone() }),
             fuse_blown_until: blown.map(|until| until.to_string()),
             order: playbook.order,
@@ -262,9 +267,39 @@ async fn toggle(mut call: Call, on: bool) -> Answer {
         let detail = "this playbook is not for your tenant alone; who sees all tenants may switch it";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
+    if on {
+        second_person(&call, &playbook).await?;
+    }
     call.app.engine.toggle(&playbook.id, on, call.caller.actor()).await.map_err(|error| refusal(&error))?;
     let playbook = find(&call)?;
     json(StatusCode::OK, &Item::of(&playbook, &call))
+}
+
+/// With four eyes on enabling: whoever switches a playbook on is not who wrote its text.
+///
+/// # Errors
+/// 403 for its author, where nobody asks who anybody is, and where nobody is known to have written it.
+async fn second_person(call: &Call, playbook: &Playbook) -> Result<(), Problem> {
+    let Some(folder) = call.app.settings.four_eyes.clone() else { return Ok(()) };
+    let refused = |code: &'static str, detail: String| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
+    if !call.app.settings.auth_required {
+        let detail = "`four_eyes: enabling` needs to know who asks: switch `auth` on and use a server that runs";
+        return refused("needs_auth", detail.to_owned());
+    }
+    let (file, digest) = (playbook.file.to_string(), playbook.digest);
+    let authors = tokio::task::spawn_blocking(move || authorship::of(&folder, &file, digest)).await;
+    let authors = authors.map_err(|error| Problem::inside(error.to_string()))?;
+    let id = &playbook.id;
+    match authors {
+        Ok(authors) if authors.include(&call.caller.name) => {
+            refused("four_eyes", format!("you wrote this text of `{id}`: somebody else must switch it on"))
+        }
+        Ok(_) => Ok(()),
+        Err(unknown) => {
+            let detail = format!("who wrote this text of `{id}` is not known: {unknown}; commit it first");
+            refused("author_unknown", detail)
+        }
+    }
 }
 
 /// A run by hand.
@@ -303,6 +338,11 @@ pub(in crate::http) async fn run(mut call: Call) -> Answer {
     let known = call.app.settings.tenants.as_ref().map_or(tenant == "default", |all| all.contains(&tenant));
     if !known || playbook.tenants.as_ref().is_some_and(|tenants| !tenants.contains(&tenant)) {
         return Err(Problem::bad("unknown_tenant", format!("this playbook is not for tenant `{tenant}`")));
+    }
+    let set = call.app.engine.playbooks();
+    if set.waiting().contains(&*playbook.id) && !asked.dry_run {
+        let detail = "this text waits until a second person switches it on; a dry run is possible";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "four_eyes", detail));
     }
     if asked.dry_run {
         return rehearse(&call, &playbook.id, what, asked.inputs, &tenant).await;

@@ -11,6 +11,7 @@ use store::RunFilter;
 use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
+use super::csv::{self, Table};
 use super::{listing, refusal, shape, tenant};
 
 /// The id of a run that was made or changed.
@@ -52,8 +53,37 @@ pub(super) fn filter(call: &Call) -> Result<RunFilter, Problem> {
     })
 }
 
+const TABLE: Table = Table {
+    name: "runs",
+    columns: &[
+        "run_id",
+        "playbook",
+        "playbook_digest",
+        "status",
+        "mode",
+        "trigger",
+        "event_id",
+        "alert_id",
+        "case_id",
+        "tenant",
+        "created_at",
+        "started_at",
+        "ended_at",
+        "duration_ms",
+        "reason",
+        "retry_of",
+        "called_by",
+        "deliveries",
+    ],
+    pages: |call| Box::pin(page(call)),
+};
+
 /// `GET /v1/runs`
 pub(in crate::http) async fn list(call: Call) -> Answer {
+    if csv::wanted(&call)? { csv::answer(call, &TABLE).await } else { page(call).await }
+}
+
+async fn page(call: Call) -> Answer {
     let filter = RunFilter { statuses: statuses(&call)?, ..filter(&call)? };
     let (after, limit) = (call.query.cursor()?, call.query.limit()?);
     let page = call.app.look(move |store| view::runs::page(store, &filter, after, limit)).await?;

@@ -3,7 +3,9 @@
 //! Length: what is written stands in one place, so that a field is seen beside its neighbours.
 
 use engine::view;
-use model::run::{Answer, Attempt, AttemptOutcome, Delivery, Fact, RunStart, RunSummary, StepError, StepState};
+use model::run::{
+    Answer, Attempt, AttemptOutcome, Delivery, Fact, Redacted, RunStart, RunSummary, StepError, StepState,
+};
 use model::{DeliveryId, Input, Record};
 use serde::Serialize;
 use serde_json::Value;
@@ -125,6 +127,8 @@ pub(crate) struct Try {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<Heard>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    redacted: Vec<Redacted>,
 }
 
 /// What a receiver answered.
@@ -304,6 +308,7 @@ impl Try {
             next_at,
             reason,
             answer: attempt.answer.as_ref().filter(|_| sees_answers).map(Heard::of),
+            redacted: attempt.redacted.clone(),
         }
     }
 }

@@ -83,6 +83,7 @@ fn settings(data: &std::path::Path, tenants: &[&str]) -> Settings {
         limits: engine::source::Limits::default(),
         data: data.to_owned(),
         tls: None,
+        four_eyes: None,
         public_url: None,
         oidc: None,
         trusted_proxies: Vec::new(),
@@ -121,6 +122,7 @@ async fn engine_over(store: Arc<dyn store::Store>, playbook: &str) -> Engine {
         catalog,
         runs_max: 4,
         retention: store::Retention { age: Duration::from_secs(86_400), runs: 1_000, bytes: 1_000_000_000 },
+        four_eyes: false,
     };
     Engine::start(setup).await.unwrap()
 }

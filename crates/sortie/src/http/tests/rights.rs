@@ -19,6 +19,7 @@ POST /v1/runs/{id}/retry: admin, analyst
 GET /v1/events: *
 GET /v1/events/{id}: *
 GET /v1/explain/{id}: *
+GET /v1/history/events: *
 GET /v1/alerts: *
 GET /v1/alerts/{id}: *
 PATCH /v1/alerts/{id}: admin, analyst
@@ -94,6 +95,7 @@ GET /v1/audit: admin, auditor
 POST /v1/audit/verify: admin, auditor
 GET /v1/audit/checkpoint: admin, auditor
 GET /v1/audit/runs/{id}/proof: admin, auditor
+POST /v1/audit/runs/{id}/prove-value: admin
 GET /v1/audit/export: admin, auditor
 POST /v1/audit/key/rotate: admin
 GET /v1/holds: admin, auditor
