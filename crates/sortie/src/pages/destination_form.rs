@@ -67,6 +67,7 @@ fn kept(item: &Value) -> Map<String, Value> {
         ("retry_backoff", item.some("retry_backoff").map(str::to_owned)),
         ("retry_first", millis(item.number("retry_first_ms"))),
         ("retry_cap", millis(item.number("retry_cap_ms"))),
+        ("retry_on", item.some("retry_on").filter(|on| *on == "any").map(str::to_owned)),
         ("rate_requests", number(rate.and_then(|rate| rate.number("requests")))),
         ("rate_per", millis(rate.and_then(|rate| rate.number("per_ms")))),
         ("breaker_failures", number(breaker.and_then(|breaker| breaker.number("opens_after")))),
@@ -299,6 +300,8 @@ fn finer(values: &Values<'_>) -> Markup {
             (was(values, "retry_backoff"))
             (text(values, "retry_first", "First pause", "1s"))
             (text(values, "retry_cap", "Longest pause", "1m"))
+            label { "Tries again after" (parts::select("retry_on", &values.get("retry_on"), &[("", "as usual: no answer, 408, 429, 5xx"), ("any", "everything but 2xx")])) }
+            (was(values, "retry_on"))
             (text(values, "rate_requests", "At most so many requests", "60"))
             (text(values, "rate_per", "in", "1m"))
             (text(values, "concurrency", "At the same time, 1 to 32", "32"))

@@ -122,7 +122,7 @@ pub(super) fn read(form: &Form, kept: &Map<String, Value>) -> Result<Map<String,
         body.insert("ordered".to_owned(), ordered.into());
     }
     lists(form, new, &mut body);
-    group(form, new, &mut body, "retry", &["max"], &["backoff", "first", "cap"])?;
+    group(form, new, &mut body, "retry", &["max"], &["backoff", "first", "cap", "on"])?;
     group(form, new, &mut body, "rate", &["requests"], &["per"])?;
     group(form, new, &mut body, "breaker", &["failures"], &["pause"])?;
     if let Some(auth) = way(form, "auth", AUTH_FIELDS)? {

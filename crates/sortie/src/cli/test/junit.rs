@@ -9,7 +9,7 @@ use super::samples::{self, Sampled};
 pub(super) fn report(tried: &[Tried], samples: &[Sampled]) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let failures = |all: &[&Tried]| all.iter().filter(|one| !one.outcome.differences.is_empty()).count();
-    let seconds = |all: &[&Tried]| all.iter().map(|one| one.seconds).sum::<f64>();
+    let seconds = |all: &[&Tried]| all.iter().map(|one| one.seconds).sum::<f64>() + 0.0; // the sum of nothing is -0.0
     let all: Vec<&Tried> = tried.iter().collect();
     let (tests, failed, time) = (all.len() + samples.len(), failures(&all), seconds(&all));
     let failed = failed + samples.iter().filter(|one| !one.is_good()).count();
