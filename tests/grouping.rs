@@ -152,7 +152,7 @@ samples:
 fn detections_that_a_products_own_message_brings_are_mapped_and_grouped() {
     let folder = Folder::with(
         "sources: { generic: { auth: none }, sensor: { file: ./sensor.yaml, auth: none } }\n\
-         grouping: [{ name: by-source, by: src_ips, window: 1h, when: 'event.data?.sensor != \"lab\"' }]\n",
+         grouping: [{ name: by-source, by: src_ips, window: 1h, when: '(event.data?.sensor ?? \"\") != \"lab\"' }]\n",
     );
     folder.write("sensor.yaml", SENSOR);
     crate::support::command::sortie(&folder, &["check", "sensor.yaml"]).expect(0);

@@ -5,11 +5,11 @@
 
 use model::limits::STEP_OUTPUT_BYTES_MAX;
 use model::run::{Attempt, AttemptOutcome, StepError};
-use playbook::{ActionSpec, Effect, Param, ParamType, Retry};
+use playbook::{ActionSpec, Effect, Param, ParamType};
 use serde_json::{Value, json};
 
 use super::render::{Params, error};
-use super::send::{mix, outcome, problem, soon, unit};
+use super::send::{mix, outcome, policy, problem, soon, unit};
 use super::{Action, Call, Outcome, StepResult, idempotency_key};
 use crate::outbound::mail::{Letter, LetterError, Mailbox, MailboxError, name_of};
 use crate::outbound::{HELD_LOOK, SendError, Sent};
@@ -186,7 +186,7 @@ fn attempt(
         Some(SendError::Paused) => held,
         _ => {
             let said = call.ctx.effects.mail_server().and_then(|server| server.retry.as_ref());
-            let policy = call.retry.or(said).unwrap_or(&Retry::NETWORK);
+            let policy = policy(call, said);
             // The same for all of them, so that those who wait get it together, as one message.
             outcome(sent, policy, tried + 1, ended_at, unit(mix(call.random, call.path, tried + 1)))
         }

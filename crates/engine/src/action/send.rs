@@ -241,7 +241,7 @@ async fn tryout(call: &Call<'_>, parcel: &Parcel, destination: &Destination, tri
     let ended_at = (call.ctx.clock)();
     let probe = pass.is_probe();
     pass.report(news(&sent), ended_at);
-    let policy = call.retry.or(destination.retry.as_ref()).unwrap_or(&Retry::NETWORK);
+    let policy = policy(call, destination.retry.as_ref());
     let random = unit(mix(call.random, &destination.id, tried + 1));
     // What a probe finds out is of use to all that wait: it costs its own delivery nothing but the first of its tries.
     let lost = probe && !sent.accepted() && retry::retryable(sent.status, sent.error.as_ref());
@@ -291,6 +291,12 @@ fn behind(call: &Call<'_>, destination: &Destination) -> Option<Time> {
     };
     let wait = ORDERED_WAIT.saturating_mul(ahead).min(ORDERED_WAIT_MAX);
     Some((call.ctx.clock)().plus(wait + wait.mul_f64(unit(mix(call.random, &destination.id, 1)) / 2.0)))
+}
+
+/// How often something is tried again: as the step says, else as its receiver is known to want it, else as usual. A step that
+/// says nothing comes with what is usual.
+pub(super) fn policy<'a>(call: &Call<'a>, receiver: Option<&'a Retry>) -> &'a Retry {
+    call.retry.filter(|own| **own != Retry::NETWORK).or(receiver).or(call.retry).unwrap_or(&Retry::NETWORK)
 }
 
 /// How a try ended: taken, tried again, or failed.
