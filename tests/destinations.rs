@@ -490,7 +490,7 @@ fn after_a_restart_a_destination_that_was_failing_gets_one_probe_and_not_everyth
     let receiver = Receiver::start();
     receiver.otherwise(Reply::Status(500));
     let folder = Folder::new();
-    let keys = "breaker: { failures: 3, pause: 30s }, retry: { max: 9, first: 20ms, cap: 20ms }";
+    let keys = "breaker: { failures: 3, pause: 4s }, retry: { max: 9, first: 20ms, cap: 20ms }";
     folder.destinations(&receiver, &["desk"], keys);
     folder.playbook("tell", &patient("[desk]"));
     let server = Server::start(&folder);

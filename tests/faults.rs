@@ -374,6 +374,8 @@ fn a_restart_during_recovery_converges() {
     let receiver = Receiver::start();
     receiver.otherwise(Reply::Status(503));
     let folder = desk(&receiver);
+    // Tries are counted here; a breaker would put them off for longer than a test waits.
+    folder.destinations(&receiver, &["desk"], "timeout: 5s, breaker: none");
     let server = Server::start(&folder);
     let ids: Vec<String> = (0..10).map(|n| run_id(&server.accepted(&alert(&format!("A-{n}"), 92)), "tell")).collect();
     server.kill();

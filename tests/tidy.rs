@@ -218,6 +218,33 @@ fn files_that_a_reader_looks_for_first_are_there() {
 }
 
 #[test]
+fn the_architecture_names_files_that_exist() {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).expect("the architecture");
+    let crates: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let mut named = 0;
+    for word in text.split('`').skip(1).step_by(2) {
+        let Some((first, rest)) = word.split_once('/').filter(|_| !word.contains(char::is_whitespace)) else {
+            continue;
+        };
+        let place = match first {
+            "crates" => root().join(word),
+            name if crates.contains(&name) => root().join(format!("crates/{name}/src/{rest}")),
+            _ => continue,
+        };
+        // Some lie beside the code, some are a file where a folder may come.
+        let beside = root().join(format!("crates/{word}"));
+        let there = [place.clone(), place.with_extension("rs"), beside];
+        let whole = |path: &PathBuf| match path.to_str().and_then(|path| path.split_once('*')) {
+            Some((folder, _)) => Path::new(folder).exists(),
+            None => path.exists(),
+        };
+        assert!(there.iter().any(whole), "docs/architecture.md names `{word}`, which is not there");
+        named += 1;
+    }
+    assert!(named > 30, "{named}");
+}
+
+#[test]
 fn every_code_action_and_source_has_its_page() {
     let listed = std::process::Command::new(env!("CARGO_BIN_EXE_sortie")).arg("explain-code").output().expect("sortie");
     let listed = String::from_utf8(listed.stdout).expect("UTF-8");

@@ -18,7 +18,6 @@ pub fn wall() -> Time {
 
 /// The wall clock as long as it goes forward. When it is set back the time goes on from where it was, at its pace, so that
 /// what is due does not stand still until the wall clock is there again.
-#[expect(clippy::disallowed_methods, reason = "how fast time passes is read from the clock that nobody sets")]
 pub(crate) fn steady() -> Time {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     static AHEAD: AtomicI64 = AtomicI64::new(i64::MIN);

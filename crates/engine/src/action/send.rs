@@ -293,10 +293,9 @@ fn behind(call: &Call<'_>, destination: &Destination) -> Option<Time> {
     Some((call.ctx.clock)().plus(wait + wait.mul_f64(unit(mix(call.random, &destination.id, 1)) / 2.0)))
 }
 
-/// How often something is tried again: as the step says, else as its receiver is known to want it, else as usual. A step that
-/// says nothing comes with what is usual.
+/// How often something is tried again: as the step says, else as its receiver is known to want it, else as usual.
 pub(super) fn policy<'a>(call: &Call<'a>, receiver: Option<&'a Retry>) -> &'a Retry {
-    call.retry.filter(|own| **own != Retry::NETWORK).or(receiver).or(call.retry).unwrap_or(&Retry::NETWORK)
+    call.retry.or(receiver).unwrap_or(&Retry::NETWORK)
 }
 
 /// How a try ended: taken, tried again, or failed.

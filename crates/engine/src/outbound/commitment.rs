@@ -143,7 +143,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn place(n: u32) -> Place<'static> {
-        Place { run: "run-0000000007-000009".parse().unwrap(), path: "send", destination: Some("desk"), n }
+        Place { run: "run-0000000007-0-000009".parse().unwrap(), path: "send", destination: Some("desk"), n }
     }
 
     #[test]

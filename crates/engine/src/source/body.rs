@@ -10,7 +10,7 @@ use model::record::Problem;
 use model::{Actor, Digest, Event};
 use serde_json::{Value, json};
 
-use super::error::{BodyError, InputError, Position, short, short_list};
+use super::error::{BodyError, InputError, Position, faulty, found, short, short_list};
 use super::json::{self, Bounds, Fault, Split};
 use super::repair::repair;
 use super::whose::tenant;
@@ -470,25 +470,4 @@ fn ranges(text: &str, parts: &[&str], start: usize) -> Vec<Range<usize>> {
         from..from + part.len()
     };
     parts.iter().map(range).collect()
-}
-
-fn faulty(fault: Fault, at: Position, bounds: Bounds) -> InputError {
-    match fault {
-        Fault::Syntax(message) => InputError::Syntax { message, at },
-        Fault::DuplicateKey(path) => InputError::DuplicateKey { path, at },
-        Fault::ReservedKey(path) => InputError::ReservedKey { path, at },
-        Fault::TooDeep => InputError::TooDeep { limit: bounds.depth, at },
-        Fault::TooManyValues => InputError::TooManyValues { limit: bounds.values },
-    }
-}
-
-fn found(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }

@@ -6,6 +6,9 @@
 use std::fmt;
 
 use model::record::Problem;
+use serde_json::Value;
+
+use super::json::{Bounds, Fault};
 
 /// Most characters of one message about what somebody sent.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -264,4 +267,27 @@ pub(super) fn short_list(mut warnings: Vec<String>) -> Vec<String> {
         warnings.push(format!("and {more} more"));
     }
     warnings
+}
+
+/// A fault of the JSON reader, at its place in the body.
+pub(super) fn faulty(fault: Fault, at: Position, bounds: Bounds) -> InputError {
+    match fault {
+        Fault::Syntax(message) => InputError::Syntax { message, at },
+        Fault::DuplicateKey(path) => InputError::DuplicateKey { path, at },
+        Fault::ReservedKey(path) => InputError::ReservedKey { path, at },
+        Fault::TooDeep => InputError::TooDeep { limit: bounds.depth, at },
+        Fault::TooManyValues => InputError::TooManyValues { limit: bounds.values },
+    }
+}
+
+/// What a value is, for people.
+pub(super) fn found(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }

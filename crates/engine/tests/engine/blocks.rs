@@ -235,13 +235,13 @@ steps:
       steps: [{ id: say, action: log, with: { message: "${{ item.len() }}" } }]
   - { id: after, action: log, with: { message: "${{ steps.each.output.filter(|r| r.status == \"succeeded\").len() }}" } }
 "#;
-    let items: Vec<String> = (0..270).map(|n| format!("{n:-<3300}")).collect();
+    let items: Vec<String> = (0..400).map(|n| format!("{n:-<2430}")).collect();
     let (stand, output, _) = run(LONG, json!({ "items": items }), "", "each").await;
     assert!(stand.starts_with("succeeded: each=succeeded"), "{}", &stand[..100]);
     let results = output.as_array().unwrap();
-    assert_eq!(results.len(), 270);
-    assert_eq!((results[7].get("item"), &results[269]["status"]), (None, &json!("succeeded")));
-    assert_eq!(results[7]["output"]["message"], json!("3300"));
+    assert_eq!(results.len(), 400);
+    assert_eq!((results[7].get("item"), &results[399]["status"]), (None, &json!("succeeded")));
+    assert_eq!(results[7]["output"]["message"], json!("2430"));
     assert!(output.to_string().len() < model::limits::STEP_OUTPUT_BYTES_MAX);
 }
 
