@@ -8,7 +8,7 @@ use store::Page;
 use super::super::ingest::json;
 use super::super::problem::Problem;
 use super::super::route::{Answer, Call};
-use super::{listing, refusal, tenant};
+use super::{listing, of_tenant, refusal, tenant};
 
 /// A notification as it is written.
 #[derive(Serialize)]
@@ -70,11 +70,7 @@ pub(in crate::http) async fn list(call: Call) -> Answer {
 /// `POST /v1/notifications`
 pub(in crate::http) async fn make(mut call: Call) -> Answer {
     let wish: Wish = call.json().await?;
-    let tenant = match (&call.caller.tenant, wish.tenant) {
-        (Some(own), Some(asked)) if *own != asked => return Err(Problem::not_found("tenant", &asked)),
-        (Some(own), _) => Some(own.clone()),
-        (None, asked) => asked,
-    };
+    let tenant = of_tenant(&call, wish.tenant)?;
     let made = Notification {
         name: wish.name,
         on: wish.on,
