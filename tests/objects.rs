@@ -168,3 +168,14 @@ fn people_are_told_when_a_case_is_created_assigned_queued_closed_and_reopened() 
     let deliveries = server.client().get("/v1/deliveries?playbook=notify-life").ok(200);
     assert_eq!(deliveries["items"].as_array().unwrap().len(), 4, "each is a delivery like any other: {deliveries:#}");
 }
+
+#[test]
+fn a_notification_for_a_tenant_that_is_not_there_is_refused() {
+    let receiver = Receiver::start();
+    let folder = Folder::and("tenants: [acme, globex]\n");
+    folder.destinations(&receiver, &["desk"], "");
+    let server = Server::start(&folder);
+    let wish = |tenant: &str| json!({"name": "new-ones", "on": ["created"], "to": ["desk"], "tenant": tenant});
+    assert_eq!(server.client().post("/v1/notifications", &wish("acmee")).problem(400), "unknown_tenant");
+    assert_eq!(server.client().post("/v1/notifications", &wish("acme")).ok(201)["tenant"], "acme");
+}
